@@ -1,0 +1,56 @@
+# Memlog: `make run` and `make test` do all the set-up themselves.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+STAMP := $(VENV)/.installed
+# Never ask for, or fall back to, a Python that is not the virtual environment's.
+export UV_PYTHON_DOWNLOADS := never
+export UV_NO_PROGRESS := 1
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+.PHONY: help setup run test lint fmt bench lock clean
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## install everything into .venv (run and test do it themselves)
+
+$(BIN)/uv: requirements-uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Memlog needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up $(VENV) (first time only)…"
+	@$(PYTHON) -m venv $(VENV) || { echo "Could not make a virtual environment. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@touch $@
+
+$(STAMP): $(BIN)/uv requirements.lock $(PACKAGES)
+	@echo "Installing the locked dependencies (about 250 MB the first time)…"
+	@$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps $(foreach p,$(PACKAGES),-e $(dir $(p)))
+	@touch $@
+
+run: $(STAMP) ## start Memlog on http://127.0.0.1:8765 (MEMLOG_PORT, MEMLOG_HOST, MEMLOG_HOME)
+	@exec $(BIN)/memlog up
+
+test: $(STAMP) ## run the whole suite (ARGS='-k name' to narrow)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff and pyright (strict)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+
+fmt: $(STAMP) ## format and fix what can be fixed
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(STAMP) ## measure over real HTTP and MCP: table and bench/results/*.json
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: $(BIN)/uv ## write requirements.lock anew from the pyproject files
+	@$(BIN)/uv lock --quiet --upgrade
+	@$(BIN)/uv export --quiet --format requirements-txt --all-packages --all-groups --no-emit-workspace --no-header --no-annotate --output-file requirements.lock
+	@awk '/^[a-z]/ {keep = /^uv==/} keep' requirements.lock > requirements-uv.txt
+
+clean: ## remove .venv and caches (never data)
+	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis uv.lock

@@ -1,0 +1,122 @@
+"""The index: what a vector store must do for Memlog. Two adapters, one contract test suite.
+
+Text is not stored in the index (architecture §6): it goes in to be weighed (BM25) and only ids, user, app,
+state, categories and times stay.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from contracts.positions import Checkpoint
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class PutVersion:
+    """A version of a memory's text becomes the current one: older versions' points go.
+
+    `chunks` are the pieces of the text that the embedder saw, `vectors` (n_chunks, dimension) L2-normalized
+    rows for them. Times are epoch milliseconds. `sequence` is the event's sequence in its shard.
+    """
+
+    memory_id: str
+    uid: str
+    app_id: str
+    version: int
+    state: str
+    categories: tuple[str, ...]
+    created_at: int
+    updated_at: int
+    chunks: tuple[str, ...]
+    vectors: Vector
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """The memory's state changed (`active`, `paused`, `archived`); its points stay."""
+
+    memory_id: str
+    state: str
+    updated_at: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetCategories:
+    """The memory's categories changed."""
+
+    memory_id: str
+    categories: tuple[str, ...]
+    updated_at: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """The memory was deleted: its points go, a tombstone with `sequence` stays, so that no stale write
+    (a replay from an older position, a former owner that woke up) brings it back."""
+
+    memory_id: str
+    sequence: int
+
+
+Change = PutVersion | SetState | SetCategories | Remove
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFilter:
+    """What may be found. `None` means no restriction by that field; an EMPTY tuple means nothing matches
+    (an empty result set is never "no filter"). Within a field: any of; between fields: and.
+
+    `exclude_*` are must-not. `created_from`/`created_to` are inclusive epoch milliseconds.
+    """
+
+    uid: str
+    states: tuple[str, ...] = ("active",)
+    app_ids: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
+    memory_ids: tuple[str, ...] | None = None
+    exclude_app_ids: tuple[str, ...] = ()
+    exclude_memory_ids: tuple[str, ...] = ()
+    created_from: int | None = None
+    created_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One memory found: its best chunk's fused score (0..1, higher is better)."""
+
+    memory_id: str
+    version: int
+    score: float
+
+
+class MemoryIndex(Protocol):
+    """A vector store for one generation of the index. All methods block: call them off the event loop's
+    critical path or accept the pause; one owner at a time calls the writing ones."""
+
+    def apply(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
+        """Apply changes in order, then move the shard's checkpoint. A change whose sequence is not above
+        the memory's last applied one is dropped, so that applying a batch again changes nothing.
+        Raises nothing for stale changes; store errors propagate and leave the checkpoint unmoved."""
+        ...
+
+    def checkpoint(self, shard: int) -> Checkpoint | None:
+        """The last checkpoint that `apply` made durable for the shard, or None."""
+        ...
+
+    def search(self, vector: Vector, text: str, where: SearchFilter, limit: int) -> list[Hit]:
+        """Hybrid search: dense (cosine) and BM25 in one query, the filter part of it, fused by normalized,
+        weighted scores; best chunk per memory; at most `limit` memories, best first."""
+        ...
+
+    def count(self, where: SearchFilter) -> int:
+        """How many memories (not points) match."""
+        ...
+
+    def close(self) -> None: ...
