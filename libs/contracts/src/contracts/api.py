@@ -1,0 +1,240 @@
+"""What Memlog answers: results of MCP tools and REST routes, and what services say to each other over NATS.
+
+Times: `created_at`/`updated_at` are epoch seconds (as OpenMemory's were) unless the name says otherwise.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Wait = Literal["accepted", "stored", "searchable"]
+State = Literal["active", "paused", "archived", "deleted"]
+ChangeKind = Literal["ADD", "UPDATE", "DELETE", "NONE"]
+
+
+class View(BaseModel):
+    """Base of answers: immutable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# -- memories ---------------------------------------------------------------------------------------------------
+
+
+class Memory(View):
+    """A memory as REST lists it."""
+
+    id: str
+    content: str
+    created_at: int = Field(description="Epoch seconds")
+    state: State
+    app_id: str
+    app_name: str
+    categories: list[str] = []
+    metadata_: dict[str, JsonValue] = {}
+
+
+class MemoryDetail(View):
+    """A memory as `GET /api/v1/memories/{id}` gives it: its text is called `text` there."""
+
+    id: str
+    text: str
+    created_at: int
+    updated_at: int
+    state: State
+    app_id: str
+    app_name: str
+    categories: list[str] = []
+    metadata_: dict[str, JsonValue] = {}
+    version: int
+
+
+class Page(View):
+    """One page of memories. `total` counts all that match, `pages` is ceil(total / size)."""
+
+    items: list[Memory]
+    total: int
+    page: int
+    size: int
+    pages: int
+
+
+class FoundMemory(View):
+    """A memory as MCP tools return it. `score` (0..1, higher is better) is there for searches only; `hash` is the
+    SHA-256 (hex) of the text."""
+
+    id: str
+    memory: str
+    score: float | None = None
+    categories: list[str] = []
+    source_app: str
+    created_at: int
+    updated_at: int
+    hash: str
+
+
+class SearchResults(View):
+    results: list[FoundMemory]
+
+
+class MemoryList(View):
+    """`next_cursor` is absent on the last page; pass it back unchanged for the next one."""
+
+    results: list[FoundMemory]
+    next_cursor: str | None = None
+
+
+class HistoryEntry(View):
+    """One change of a memory: which version and state it led to, when (ISO 8601), by whom, through which app."""
+
+    event: str
+    version: int
+    state: State
+    text: str | None = Field(default=None, description="The text, where this change set one")
+    at: str
+    recorded_at: str
+    app_name: str
+    actor: str
+    position: str
+
+
+class History(View):
+    memory_id: str
+    entries: list[HistoryEntry]
+
+
+# -- operations -------------------------------------------------------------------------------------------------
+
+
+class Item(View):
+    """What an operation did with one memory."""
+
+    id: str
+    memory: str | None = None
+    event: ChangeKind
+    previous_memory: str | None = None
+
+
+class OperationResult(View):
+    """How far a write is: `accepted` (durable, not decided yet) → `stored` (in the log) → `searchable`."""
+
+    results: list[Item] = []
+    operation_id: str
+    position: str | None = None
+    state: Wait
+
+
+class Operation(View):
+    """An operation asked for later. `code` and `reason` say why it was refused."""
+
+    operation_id: str
+    status: Literal["accepted", "done", "nothing", "refused"]
+    type: str
+    accepted_at: str = Field(description="ISO 8601, UTC")
+    settled_at: str | None = None
+    results: list[Item] = []
+    position: str | None = None
+    code: str | None = None
+    reason: str | None = None
+
+
+class Deleted(View):
+    """`deleted` counts; `not_accessible` names ids that the app cannot see or that do not exist."""
+
+    deleted: int
+    not_accessible: list[str] = []
+    operation_id: str | None = None
+
+
+# -- apps, stats, health ----------------------------------------------------------------------------------------
+
+
+class App(View):
+    id: str
+    name: str
+    is_active: bool
+    total_memories_created: int
+    total_memories_accessed: int
+
+
+class AppPage(View):
+    total: int
+    page: int
+    page_size: int
+    apps: list[App]
+
+
+class Stats(View):
+    total_memories: int
+    total_apps: int
+    apps: list[App]
+
+
+class ServiceHealth(View):
+    """`ok` is what readiness uses; `detail` says what is wrong, in words; `facts` are for people."""
+
+    service: str
+    ok: bool
+    detail: str | None = None
+    facts: dict[str, JsonValue] = {}
+
+
+class Health(View):
+    status: Literal["ok", "degraded", "unavailable"]
+    version: str
+    embedder: str | None
+    llm: str | None
+    index: str | None
+    positions: dict[str, str]
+    services: list[ServiceHealth]
+
+
+# -- between services, over core NATS -----------------------------------------------------------------------------
+
+
+class Outcome(View):
+    """The writer's word to the gateway that waits: how a command ended."""
+
+    command_id: str
+    status: Literal["done", "nothing", "refused"]
+    code: str | None = None
+    reason: str | None = None
+    results: list[Item] = []
+    position: str
+
+
+class Announcement(View):
+    """A projection has committed up to `sequence` of `shard`."""
+
+    projection: str
+    shard: int
+    sequence: int
+
+
+class SearchRequest(View):
+    """A query to the indexer. `None` in a filter means no restriction, an empty list matches nothing.
+    `min_sequence`: answer only once the index has passed it (bounded by `timeout_s`)."""
+
+    uid: str
+    query: str
+    limit: int
+    states: list[str] = ["active"]
+    app_ids: list[str] | None = None
+    categories: list[str] | None = None
+    exclude_app_ids: list[str] = []
+    min_sequence: int = 0
+    timeout_s: float = 5.0
+
+
+class SearchHit(View):
+    memory_id: str
+    version: int
+    score: float
+
+
+class SearchReply(View):
+    """`error`/`code` instead of hits when the indexer could not answer."""
+
+    hits: list[SearchHit] = []
+    code: str | None = None
+    error: str | None = None

@@ -1,0 +1,132 @@
+"""The events. WARNING: these are a storage format; read `messages.py` before you change one.
+
+Past tense, grouped by aggregate. The subject gives the aggregate, the envelope who and when.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import JsonValue
+
+from contracts.messages import Event, registry
+
+
+class LogStarted(Event):
+    """Sequence 1 of each shard: which log this is (architecture §7)."""
+
+    type = "LogStarted"
+    incarnation: str
+    shard: int
+    shards: int
+
+
+class UserRegistered(Event):
+    """A user came into being, at the first use of the name."""
+
+    type = "UserRegistered"
+    sealed: ClassVar = frozenset({"name"})
+    name: str
+
+
+class AppRegistered(Event):
+    """An app of the user came into being, at its first use."""
+
+    type = "AppRegistered"
+    sealed: ClassVar = frozenset({"name"})
+    app_id: str
+    name: str
+
+
+class AppPaused(Event):
+    """The app may neither write nor read until it is resumed."""
+
+    type = "AppPaused"
+    app_id: str
+
+
+class AppResumed(Event):
+    """The app may write and read again."""
+
+    type = "AppResumed"
+    app_id: str
+
+
+class MemoryAdded(Event):
+    """Version 1 of a memory. Its app is the envelope's."""
+
+    type = "MemoryAdded"
+    sealed: ClassVar = frozenset({"text", "metadata", "categories"})
+    memory_id: str
+    text: str
+    metadata: dict[str, JsonValue] = {}
+    categories: tuple[str, ...] = ()
+
+
+class MemoryRevised(Event):
+    """The memory's text changed; `version` counts from 2. The version before stays in the history."""
+
+    type = "MemoryRevised"
+    sealed: ClassVar = frozenset({"text"})
+    memory_id: str
+    version: int
+    text: str
+
+
+class MemoryDeleted(Event):
+    """The memory is deleted (a state: it can be restored until retention ends)."""
+
+    type = "MemoryDeleted"
+    memory_id: str
+
+
+class ItemResult(Event):
+    """What a command did with one memory. Not an event by itself: part of outcomes."""
+
+    type = "ItemResult"
+    id: str
+    event: Literal["ADD", "UPDATE", "DELETE", "NONE"]
+
+
+class CommandSettled(Event):
+    """A command ended without an event of its own (nothing to do, duplicate, refused), or closes one that led
+    to several. `code` is an error's stable code when it was refused, `reason` says it in words."""
+
+    type = "CommandSettled"
+    sealed: ClassVar = frozenset({"reason"})
+    command_type: str
+    outcome: Literal["done", "nothing", "refused"]
+    code: str | None = None
+    reason: str | None = None
+    results: tuple[ItemResult, ...] = ()
+
+
+class ReadItem(Event):
+    """One memory that a read returned: `rank` from 1, `score` for searches. Part of `MemoriesRead`."""
+
+    type = "ReadItem"
+    id: str
+    rank: int
+    score: float | None = None
+
+
+class MemoriesRead(Event):
+    """An answer with memory content is about to leave (stream MEMLOG_ACCESS): durable before the answer (G7)."""
+
+    type = "MemoriesRead"
+    sealed: ClassVar = frozenset({"query"})
+    kind: Literal["search", "list", "get", "history", "export", "stream"]
+    items: tuple[ReadItem, ...] = ()
+    query: str | None = None
+
+
+EVENTS: dict[str, type[Event]] = registry(
+    LogStarted,
+    UserRegistered,
+    AppRegistered,
+    AppPaused,
+    AppResumed,
+    MemoryAdded,
+    MemoryRevised,
+    MemoryDeleted,
+    CommandSettled,
+    MemoriesRead,
+)

@@ -1,0 +1,83 @@
+"""Subjects: where each message goes. Nothing outside `contracts` and `runtime` knows about shards.
+
+User names, app names and texts never stand in a subject: only opaque ids do.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+ROOT = "memlog"
+
+
+def shard_of(uid: str, shards: int) -> int:
+    """The shard on which a user lives: a stable hash of the uid, from 0 to shards - 1."""
+    return int.from_bytes(sha256(uid.encode()).digest()[:8], "big") % shards
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """The address of one event-sourced thing: whose, of which kind, which one."""
+
+    uid: str
+    kind: str
+    id: str
+
+
+def memory(uid: str, memory_id: str) -> Aggregate:
+    return Aggregate(uid, "memory", memory_id)
+
+
+def app(uid: str, app_id: str) -> Aggregate:
+    return Aggregate(uid, "app", app_id)
+
+
+def user(uid: str) -> Aggregate:
+    return Aggregate(uid, "user", uid)
+
+
+def operation(uid: str, command_id: str) -> Aggregate:
+    return Aggregate(uid, "op", command_id)
+
+
+def command_subject(shard: int, uid: str, command_id: str) -> str:
+    return f"{ROOT}.cmd.{shard}.{uid}.{command_id}"
+
+
+def event_subject(shard: int, aggregate: Aggregate) -> str:
+    return f"{ROOT}.evt.{shard}.{aggregate.uid}.{aggregate.kind}.{aggregate.id}"
+
+
+def log_start_subject(shard: int) -> str:
+    """Where sequence 1 of a shard stands: the log's incarnation (architecture §7)."""
+    return f"{ROOT}.evt.{shard}.system.log.start"
+
+
+def access_subject(shard: int, uid: str, app_id: str) -> str:
+    return f"{ROOT}.access.{shard}.{uid}.{app_id}"
+
+
+def key_subject(uid: str) -> str:
+    return f"{ROOT}.key.{uid}"
+
+
+def user_subject(name_hash: str) -> str:
+    return f"{ROOT}.user.{name_hash}"
+
+
+def announcement_subject(projection: str, shard: int) -> str:
+    """Core NATS, not a stream: a projection says after each commit how far it is."""
+    return f"{ROOT}.position.{projection}.{shard}"
+
+
+def position_request_subject(projection: str, shard: int) -> str:
+    """Core NATS request/reply: asks a projection's owner how far it is."""
+    return f"{ROOT}.ask.position.{projection}.{shard}"
+
+
+def health_request_subject(service: str) -> str:
+    """Core NATS request/reply: asks a service for its health."""
+    return f"{ROOT}.ask.health.{service}"
+
+
+SEARCH = f"{ROOT}.ask.search"
+"""Core NATS request/reply, queue group `indexer`."""
