@@ -70,5 +70,7 @@ class ResumeApp(Command):
     app_id: str
 
 
-COMMANDS: dict[str, type[Command]] = registry(RegisterUser, RegisterApp, AddMemory, ReviseMemory, DeleteMemories, PauseApp, ResumeApp)
+COMMANDS: dict[str, type[Command]] = registry(
+    RegisterUser, RegisterApp, AddMemory, ReviseMemory, DeleteMemories, PauseApp, ResumeApp
+)
 AnyCommand = RegisterUser | RegisterApp | AddMemory | ReviseMemory | DeleteMemories | PauseApp | ResumeApp

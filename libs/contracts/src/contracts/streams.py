@@ -46,9 +46,7 @@ DEAD = StreamSpec("MEMLOG_DEAD", (f"{ROOT}.dead.>",), description="A copy of eac
 KEYS = StreamSpec(
     "MEMLOG_KEYS", (f"{ROOT}.key.*",), max_per_subject=1, description="Wrapped data keys; never part of a log backup"
 )
-USERS = StreamSpec(
-    "MEMLOG_USERS", (f"{ROOT}.user.*",), description="Directory: HMAC of a user's name to its uid"
-)
+USERS = StreamSpec("MEMLOG_USERS", (f"{ROOT}.user.*",), description="Directory: HMAC of a user's name to its uid")
 GLOBAL = (DEAD, KEYS, USERS)
 
 
