@@ -204,11 +204,14 @@ class Outcome(View):
 
 
 class Announcement(View):
-    """A projection has committed up to `sequence` of `shard`."""
+    """A projection has committed up to `sequence` of `shard`. An answer to the question where it is also carries the
+    id and hash of the event there (architecture §7)."""
 
     projection: str
     shard: int
     sequence: int
+    event_id: str | None = None
+    sha256: str | None = None
 
 
 class SearchRequest(View):

@@ -85,8 +85,15 @@ class LogNotTrusted(MemlogError):
     status = 503
 
 
+class ContentDamaged(MemlogError):
+    """Sealed content does not open: the stored bytes were changed or moved (never silently skipped)."""
+
+    code = "content_damaged"
+    status = 503
+
+
 class KeyMissing(MemlogError):
-    """The content's data key is gone: it was erased, or the master key is not the one that wrapped it."""
+    """The user's data key is destroyed: the content was erased."""
 
     code = "key_missing"
     status = 410

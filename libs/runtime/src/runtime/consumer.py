@@ -1,0 +1,114 @@
+"""The one loop that consumes commands: own the lease, take messages in order, ack after the handler's commit."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import assert_never
+
+import structlog
+from contracts.errors import Unavailable
+from contracts.subjects import ROOT
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+
+from runtime.errors import NATS_FAILURES, nats_errors
+from runtime.outcome import Applied, NotApplicable, Outcome, Reject, Retry, Skipped
+from runtime.pull import Pull
+
+log = structlog.get_logger()
+_MAX_BATCH = 128
+_ACK_WAIT = 60.0
+
+
+Handler = Callable[[Sequence[Msg], int], Awaitable[Sequence[Outcome]]]
+"""Gets messages in order and the stream sequence up to which they may have been handled before (a former owner,
+a lost ack); returns an outcome for each, or fewer when the last one is a `Retry`."""
+
+
+class CommandConsumer:
+    """Consumes one commands stream through its durable consumer, whose ack floor is the position."""
+
+    def __init__(self, client: Client, js: JetStreamContext, stream: str, name: str, handle: Handler) -> None:
+        self._client = client
+        self._js = js
+        self._stream = stream
+        self._name = name
+        self._handle = handle
+        self.counts: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Consume until cancelled. NATS failures are waited out; errors of the handler propagate."""
+        while True:
+            try:
+                seen = await self._prepare()
+                async with Pull(self._client, self._stream, self._name, demand=_MAX_BATCH * 4) as pull:
+                    await self._consume(pull, seen)
+            except (Unavailable, *NATS_FAILURES) as error:
+                log.warning("consumer_interrupted", stream=self._stream, error=str(error) or type(error).__name__)
+                await asyncio.sleep(0.3)
+
+    async def _prepare(self) -> int:
+        """Make the consumer, or take it over from its ack floor on, so that order holds and nothing is missed.
+        Returns the last stream sequence that was ever delivered."""
+        with nats_errors(f"prepare consumer {self._name}"):
+            try:
+                info = await self._js.consumer_info(self._stream, self._name)
+            except NotFoundError:
+                await self._js.add_consumer(  # pyright: ignore[reportUnknownMemberType]
+                    self._stream,
+                    ConsumerConfig(
+                        durable_name=self._name,
+                        deliver_policy=DeliverPolicy.ALL,
+                        ack_policy=AckPolicy.EXPLICIT,
+                        ack_wait=_ACK_WAIT,
+                        max_ack_pending=_MAX_BATCH * 8,
+                        max_waiting=8,
+                    ),
+                )
+                return 0
+            await self._js.reset_consumer(self._stream, self._name)
+        return 0 if info.delivered is None else info.delivered.stream_seq
+
+    async def _consume(self, pull: Pull, seen: int) -> None:
+        waiting: list[Msg] = []
+        while True:
+            if not waiting:
+                waiting = await pull.batch(_MAX_BATCH)
+            outcomes = await self._handle(waiting, seen)
+            delay: float | None = None
+            for message, outcome in zip(waiting, outcomes, strict=False):
+                self.counts[type(outcome).__name__] += 1
+                match outcome:
+                    case Applied() | Skipped() | NotApplicable():
+                        await message.ack()
+                    case Reject(reason):
+                        await self._bury(message, reason)
+                        await message.ack()
+                    case Retry(seconds, reason):
+                        log.warning("command_retry", stream=self._stream, reason=reason)
+                        delay = seconds
+                        break
+                    case _:
+                        assert_never(outcome)
+            done = len(outcomes) - (delay is not None)
+            if delay is not None:
+                # What was in flight may have been stored although the answer was lost: treat it as seen.
+                seen = max(seen, waiting[-1].metadata.sequence.stream)
+                for message in waiting[done:]:
+                    with contextlib.suppress(*NATS_FAILURES):
+                        await message.in_progress()
+                await asyncio.sleep(delay)
+            waiting = waiting[done:]
+
+    async def _bury(self, message: Msg, reason: str) -> None:
+        log.error("command_rejected", stream=self._stream, subject=message.subject, reason=reason)
+        with nats_errors("keep a dead letter"):
+            await self._js.publish(
+                f"{ROOT}.dead.{self._name}",
+                message.data,
+                headers={"Memlog-Subject": message.subject, "Memlog-Reason": " ".join(reason.split())},
+            )

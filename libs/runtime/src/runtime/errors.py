@@ -1,0 +1,22 @@
+"""NATS failures in Memlog's own terms, in one place."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import nats.errors
+from contracts.errors import Unavailable
+
+WRONG_LAST_SEQUENCE = 10071
+"""JetStream's error code: an expected last (subject) sequence did not hold."""
+
+NATS_FAILURES = (nats.errors.Error, TimeoutError, OSError)
+"""What any NATS call may raise when the server is gone, slow or refuses."""
+
+
+@contextmanager
+def nats_errors(doing: str) -> Generator[None]:
+    """Turn NATS failures inside into `Unavailable`, saying what was being done."""
+    try:
+        yield
+    except NATS_FAILURES as error:
+        raise Unavailable(f"NATS did not {doing}: {error or type(error).__name__}") from error

@@ -1,0 +1,115 @@
+"""Leases: one owner at a time for each (role, shard), by compare-and-set in a KV bucket.
+
+The revision at which a lease was won is the owner's epoch: it only grows, so a store can refuse a former owner.
+Expiry needs no common clock: a standby takes over when it has seen no change for the lease's time to live.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from contracts.streams import LEASE_BUCKET
+from nats.js import JetStreamContext
+from nats.js.api import KeyValueConfig, StorageType
+from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError
+from nats.js.kv import KeyValue
+
+from runtime.errors import NATS_FAILURES
+
+log = structlog.get_logger()
+_RELEASED = b""
+
+
+class Leases:
+    """Hands out leases to one owner (a process). `ttl` in seconds; `sole`: nobody else can be alive, so a lease
+    left behind by a dead process is taken at once."""
+
+    def __init__(self, bucket: KeyValue, owner: str, ttl: float, sole: bool) -> None:
+        self._bucket = bucket
+        self._owner = owner
+        self._ttl = ttl
+        self._sole = sole
+
+    @classmethod
+    async def open(cls, js: JetStreamContext, owner: str, ttl: float, replicas: int, sole: bool) -> "Leases":
+        try:
+            bucket = await js.key_value(LEASE_BUCKET)
+        except BucketNotFoundError:
+            bucket = await js.create_key_value(  # pyright: ignore[reportUnknownMemberType]
+                KeyValueConfig(bucket=LEASE_BUCKET, history=1, storage=StorageType.FILE, replicas=replicas)
+            )
+        return cls(bucket, owner, ttl, sole)
+
+    async def run_owned(self, name: str, body: Callable[[int], Awaitable[None]]) -> None:
+        """Own `name` and run `body(epoch)`; when the lease is lost, cancel it and stand by again. Returns when `body`
+        returns; errors of `body` propagate. Cancelling gives the lease back."""
+        while True:
+            epoch = await self._acquire(name)
+            log.info("lease_acquired", lease=name, epoch=epoch)
+            work = asyncio.ensure_future(body(epoch))
+            renewal = asyncio.ensure_future(self._renew(name, epoch))
+            try:
+                await asyncio.wait((work, renewal), return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    return work.result()
+                log.warning("lease_lost", lease=name, epoch=epoch)
+            finally:
+                for task in (work, renewal):
+                    task.cancel()
+                results = await asyncio.gather(work, renewal, return_exceptions=True)
+                revision = results[1] if isinstance(results[1], int) else None
+                await self._release(name, revision)
+
+    async def _acquire(self, name: str) -> int:
+        seen: int | None = None
+        since = time.monotonic()
+        while True:
+            with contextlib.suppress(*NATS_FAILURES):
+                try:
+                    entry = await self._bucket.get(name)
+                    revision, value = entry.revision or 0, entry.value
+                except KeyNotFoundError:
+                    revision, value = 0, _RELEASED
+                if revision != seen:
+                    seen, since = revision, time.monotonic()
+                free = not value or self._sole or time.monotonic() - since > self._ttl
+                if free:
+                    with contextlib.suppress(APIError):  # somebody was quicker
+                        return await self._bucket.update(name, self._owner.encode(), last=revision)
+            await asyncio.sleep(min(0.5, self._ttl / 8))
+
+    async def _renew(self, name: str, revision: int) -> int:
+        """Renew until it fails for good; returns the last revision held (for the release)."""
+        renewed = time.monotonic()
+        try:
+            while time.monotonic() - renewed < self._ttl * 0.7:
+                await asyncio.sleep(self._ttl / 4)
+                try:
+                    revision = await asyncio.wait_for(
+                        self._bucket.update(name, self._owner.encode(), last=revision), timeout=self._ttl / 4
+                    )
+                    renewed = time.monotonic()
+                except APIError:
+                    if not await self._still_mine(name):
+                        return revision
+                    revision = (await self._bucket.get(name)).revision or 0
+                except NATS_FAILURES as error:
+                    log.warning("lease_renewal_failed", lease=name, error=str(error) or type(error).__name__)
+        except asyncio.CancelledError:
+            pass
+        return revision
+
+    async def _still_mine(self, name: str) -> bool:
+        # A renewal whose ack was lost has moved the revision itself.
+        try:
+            return (await self._bucket.get(name)).value == self._owner.encode()
+        except NATS_FAILURES:
+            return False
+
+    async def _release(self, name: str, revision: int | None) -> None:
+        if revision is None:
+            return
+        with contextlib.suppress(*NATS_FAILURES):
+            await asyncio.wait_for(self._bucket.update(name, _RELEASED, last=revision), timeout=1.0)

@@ -1,0 +1,128 @@
+"""Start-up checks of the log (architecture §7): a truncated, swapped or restored log is never silently continued."""
+
+import os
+from dataclasses import dataclass
+
+import structlog
+from contracts.api import Announcement
+from contracts.codec import Meta, Undecodable, decode_event, encode, read_envelope
+from contracts.errors import ConfigurationError, LogNotTrusted
+from contracts.events import LogStarted
+from contracts.ids import event_id, uuid7
+from contracts.positions import Checkpoint, Position, message_hash
+from contracts.streams import events as events_stream
+from contracts.subjects import log_start_subject, position_request_subject
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import Header
+from nats.js.errors import APIError
+
+from runtime.clock import utc_now
+from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
+from runtime.event_store import EventStore, StoredMessage
+
+log = structlog.get_logger()
+_ADVICE = (
+    "The log is not the one that this store was derived from (it lost its end, or was restored or replaced). "
+    "Nothing was changed. Restore the log from a backup, or, if this log is the right one, rebuild the derived stores"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogIdentity:
+    """Which log a shard is: the nonce of its first event."""
+
+    shard: int
+    incarnation: str
+
+
+async def open_log(js: JetStreamContext, events: EventStore, shards: int) -> list[LogIdentity]:
+    """The identity of each shard; an empty stream gets its first event, the nonce.
+
+    Raises `LogNotTrusted` when sequence 1 is not a nonce event, `ConfigurationError` when the log was made with
+    another number of shards, `Unavailable`.
+    """
+    return [await _open_shard(js, events, shard, shards) for shard in range(shards)]
+
+
+async def _open_shard(js: JetStreamContext, events: EventStore, shard: int, shards: int) -> LogIdentity:
+    stream = events_stream(shard).name
+    first = await events.message_at(stream, 1)
+    if first is None:
+        if await events.last_sequence(stream) > 0:
+            raise LogNotTrusted(f"{stream} has events but its first one is gone. {_ADVICE}")
+        await _start_shard(js, shard, shards)
+        first = await events.message_at(stream, 1)
+    started = None if first is None else decode_event(first.data, None)[2]
+    if not isinstance(started, LogStarted):
+        raise LogNotTrusted(f"the first event of {stream} is not LogStarted. {_ADVICE}")
+    if started.shards != shards:
+        raise ConfigurationError(
+            f"this log was made with {started.shards} shards and is fixed to that; set MEMLOG_SHARDS={started.shards}"
+        )
+    return LogIdentity(shard, started.incarnation)
+
+
+async def _start_shard(js: JetStreamContext, shard: int, shards: int) -> None:
+    command = uuid7()
+    meta = Meta(
+        id=event_id(command, 0),
+        uid="system",
+        app="system",
+        actor="service",
+        occurred_at=utc_now(),
+        correlation_id=command,
+        causation_id=command,
+    )
+    started = LogStarted(incarnation=os.urandom(16).hex(), shard=shard, shards=shards)
+    with nats_errors("start the log"):
+        try:
+            await js.publish(
+                log_start_subject(shard),
+                encode(meta, started, None),
+                headers={Header.EXPECTED_LAST_SEQUENCE.value: "0"},
+            )
+        except APIError as error:
+            if error.err_code != WRONG_LAST_SEQUENCE:  # otherwise somebody else was quicker
+                raise
+
+
+async def check_checkpoint(events: EventStore, stream: str, checkpoint: Checkpoint | None, who: str) -> None:
+    """The event at a stored position is still the one that was applied. Raises `LogNotTrusted`, `Unavailable`."""
+    if checkpoint is None:
+        return
+    sequence = checkpoint.position.sequence
+    last = await events.last_sequence(stream)
+    if last < sequence:
+        raise LogNotTrusted(f"{stream} ends at {last}, but {who} has applied up to {sequence}. {_ADVICE}")
+    found = await events.message_at(stream, sequence)
+    if found is None or message_hash(found.data) != checkpoint.sha256:
+        what = "is gone" if found is None else f"differs: {_id_of(found)} instead of {checkpoint.event_id}"
+        raise LogNotTrusted(f"the event at {sequence} of {stream}, that {who} has applied, {what}. {_ADVICE}")
+
+
+async def check_against_projections(
+    client: Client, events: EventStore, shard: int, projections: tuple[str, ...], timeout: float
+) -> None:
+    """Before the writer appends: ask each projection where it is and compare with the log, so that a log that came
+    back shorter is noticed before its sequence numbers are used again. A projection that is down cannot be asked; it
+    makes the same check itself before it goes on. Raises `LogNotTrusted`, `Unavailable`."""
+    for name in projections:
+        try:
+            reply = await client.request(position_request_subject(name, shard), b"", timeout=timeout)
+        except NATS_FAILURES:
+            log.warning(
+                "projection_not_asked", projection=name, shard=shard, consequence="it will check the log itself"
+            )
+            continue
+        at = Announcement.model_validate_json(reply.data)
+        if at.event_id is not None and at.sha256 is not None:
+            checkpoint = Checkpoint(Position(shard, at.sequence), at.event_id, at.sha256)
+            await check_checkpoint(events, events_stream(shard).name, checkpoint, name)
+
+
+def _id_of(message: StoredMessage) -> str:
+    try:
+        return read_envelope(message.data)[0].id
+    except Undecodable:
+        return "something that is no event"

@@ -1,0 +1,160 @@
+"""The NATS connection, and streams declared idempotently from data."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import httpx
+import nats
+import structlog
+from contracts.errors import ConfigurationError, LogNotTrusted, Unavailable
+from contracts.streams import GLOBAL, StreamSpec, of_shard
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+
+from runtime.errors import NATS_FAILURES
+from runtime.settings import Settings
+
+log = structlog.get_logger()
+
+REQUEST_TIMEOUT = 5.0
+"""Seconds that a JetStream request may take before it counts as unavailable."""
+
+
+@asynccontextmanager
+async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
+    """A connection that reconnects for ever. Raises `Unavailable` when no server answers at start.
+
+    Leaving closes it at once: whoever publishes has awaited its acks before.
+    """
+
+    async def on_error(error: Exception) -> None:
+        log.warning("nats_error", error=str(error) or type(error).__name__)
+
+    async def on_disconnect() -> None:
+        log.warning("nats_disconnected")
+
+    async def on_reconnect() -> None:
+        log.info("nats_reconnected")
+
+    options: dict[str, object] = {}
+    if settings.nats_user is not None and settings.nats_password is not None:
+        options = {"user": settings.nats_user, "password": settings.nats_password.get_secret_value()}
+    try:
+        client = await nats.connect(  # pyright: ignore[reportUnknownMemberType]
+            settings.nats_url,
+            name=name,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=on_reconnect,
+            connect_timeout=3,
+            # The default of 2 s would be most of the time in which service has to be back after a server restart.
+            reconnect_time_wait=0.2,  # pyright: ignore[reportArgumentType]
+            max_reconnect_attempts=-1,
+            ping_interval=10,
+            pending_size=64 * 1024 * 1024,
+            allow_reconnect=True,
+            **options,  # pyright: ignore[reportArgumentType]
+        )
+    except NATS_FAILURES as error:
+        raise Unavailable(
+            f"no NATS server answers at {settings.nats_url} ({error or type(error).__name__}): "
+            "start it, or set MEMLOG_NATS_URL"
+        ) from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def jetstream(client: Client) -> JetStreamContext:
+    """A JetStream context; its requests time out after `REQUEST_TIMEOUT`."""
+    return client.jetstream(  # pyright: ignore[reportUnknownMemberType]
+        timeout=REQUEST_TIMEOUT, publish_async_max_pending=4096
+    )
+
+
+async def subscribe(
+    client: Client, subject: str, handle: Callable[[Msg], Awaitable[None]], queue: str = ""
+) -> Subscription:
+    """A core NATS subscription with a callback; messages of one subscription are handled one after the other."""
+    return await client.subscribe(subject, queue=queue, cb=handle)  # pyright: ignore[reportUnknownMemberType]
+
+
+async def require_sync_always(settings: Settings) -> None:
+    """Refuse to serve on a server that acknowledges before the disk has it (architecture §2).
+
+    The server's default loses all acknowledged writes of the last two minutes on a power cut. Raises
+    `LogNotTrusted`, also when the server cannot be asked.
+    """
+    if settings.allow_unsafe_sync:
+        log.warning("unsafe_sync_allowed", consequence="a power cut can lose acknowledged writes")
+        return
+    remedy = "set `jetstream { sync_interval: always }` on the server, or MEMLOG_ALLOW_UNSAFE_SYNC=1 to accept losses"
+    if settings.nats_monitor_url is None:
+        raise ConfigurationError(f"MEMLOG_NATS_MONITOR_URL is not set, so durability cannot be checked; {remedy}")
+    try:
+        async with httpx.AsyncClient(timeout=3.0) as http:
+            answer = (await http.get(f"{settings.nats_monitor_url.rstrip('/')}/jsz")).raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise LogNotTrusted(
+            f"the NATS monitoring endpoint {settings.nats_monitor_url} does not say whether the server syncs always "
+            f"({error}): set MEMLOG_NATS_MONITOR_URL; {remedy}"
+        ) from error
+    if not answer.get("config", {}).get("sync_always", False):
+        raise LogNotTrusted(f"the NATS server does not sync each write to disk; {remedy}")
+
+
+def _config(spec: StreamSpec, replicas: int) -> StreamConfig:
+    return StreamConfig(
+        name=spec.name,
+        description=spec.description,
+        subjects=list(spec.subjects),
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        # nats-py's default OLD would drop history silently on a limit.
+        discard=DiscardPolicy.NEW,
+        max_age=spec.max_age,
+        max_msgs_per_subject=spec.max_per_subject,
+        discard_new_per_subject=spec.max_per_subject > 0,
+        num_replicas=replicas,
+        allow_direct=True,
+        # Ids that derive from commands make the server's dedup window unnecessary; it costs memory.
+        duplicate_window=1.0,
+    )
+
+
+async def declare(js: JetStreamContext, specs: Iterable[StreamSpec], replicas: int) -> list[str]:
+    """Create the streams that are missing. An existing stream is never changed: what differs from the declaration is
+    returned, a line each, and logged."""
+    drift: list[str] = []
+    for spec in specs:
+        wanted = _config(spec, replicas)
+        try:
+            found = (await js.stream_info(spec.name)).config
+        except NotFoundError:
+            try:
+                await js.add_stream(wanted)  # pyright: ignore[reportUnknownMemberType]
+                continue
+            except APIError as error:
+                if error.err_code != 10058:  # somebody created it meanwhile, with other settings
+                    raise
+                found = (await js.stream_info(spec.name)).config
+        for field in ("subjects", "retention", "storage", "max_age", "num_replicas", "allow_direct", "discard"):
+            is_, should = getattr(found, field), getattr(wanted, field)
+            if is_ != should:
+                drift.append(f"stream {spec.name}: {field} is {is_!r}, declared {should!r}")
+    for line in drift:
+        log.warning("stream_drift", difference=line)
+    return drift
+
+
+async def declare_all(js: JetStreamContext, settings: Settings, shards: int) -> list[str]:
+    """Every stream of the log."""
+    specs = [*GLOBAL]
+    for shard in range(shards):
+        specs += of_shard(shard, settings.command_retention, settings.access_retention)
+    return await declare(js, specs, settings.replicas)

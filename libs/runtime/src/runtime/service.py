@@ -1,0 +1,121 @@
+"""What every service process does: settings, logs, the connection, the checks of the log, and an ordered stop."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from contracts.errors import ConfigurationError, MemlogError
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from runtime.errors import nats_errors
+from runtime.event_store import EventStore
+from runtime.keys import KeyStore, MasterKey
+from runtime.leases import Leases
+from runtime.log_checks import LogIdentity, open_log
+from runtime.logging import configure_logging
+from runtime.nats import connect, declare_all, jetstream, require_sync_always
+from runtime.settings import Settings, load_settings
+from runtime.telemetry import configure_tracing
+
+log = structlog.get_logger()
+STOP_TIMEOUT = 4.0
+"""Seconds that a service may take to stop; what runs longer is cut off (nothing acknowledged depends on it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a running service is given: its connection and the log, opened and checked."""
+
+    name: str
+    settings: Settings
+    client: Client
+    js: JetStreamContext
+    events: EventStore
+    keys: KeyStore
+    leases: Leases
+    log: list[LogIdentity]
+    ready: asyncio.Event
+    stop: asyncio.Event
+
+    @property
+    def shards(self) -> int:
+        return self.settings.shards
+
+
+Serve = Callable[[Context], Awaitable[None]]
+"""A service: sets `ready`, works until `stop` is set, then ends in good order."""
+
+
+@asynccontextmanager
+async def open_context(
+    name: str, settings: Settings, stop: asyncio.Event, ready: asyncio.Event | None = None
+) -> AsyncGenerator[Context]:
+    """Connect, declare the streams, check the log and the master key. Raises `MemlogError` saying what is wrong."""
+    if settings.master_key_file is None:
+        raise ConfigurationError("MEMLOG_MASTER_KEY_FILE is not set: content is sealed and needs it")
+    master = MasterKey.load(settings.master_key_file)
+    async with connect(settings, name) as client:
+        js = jetstream(client)
+        await require_sync_always(settings)
+        with nats_errors("declare the streams"):
+            await declare_all(js, settings, settings.shards)
+        keys = KeyStore(js, master)
+        await keys.check_master()
+        events = EventStore(client, js, settings.shards)
+        await events.open()
+        try:
+            identity = await open_log(js, events, settings.shards)
+            owner = f"{name}@{socket.gethostname()}:{os.getpid()}"
+            with nats_errors("open the leases"):
+                leases = await Leases.open(js, owner, settings.lease_ttl, settings.replicas, settings.sole_instance)
+            yield Context(name, settings, client, js, events, keys, leases, identity, ready or asyncio.Event(), stop)
+        finally:
+            await events.close()
+
+
+async def run_until_stopped(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
+    """Run background work, each owned by this call, until `stop` is set. Work that fails, or ends by itself, stops
+    the service: its error propagates."""
+    tasks = [asyncio.ensure_future(w) for w in work]
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+                raise RuntimeError(f"{task.get_coro()} ended although nobody stopped it")
+    finally:
+        for task in [*tasks, stopping]:
+            task.cancel()
+        await asyncio.wait([*tasks, stopping], timeout=STOP_TIMEOUT)
+
+
+async def _main(name: str, serve: Serve, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_context(name, settings, stop) as context:
+        log.info("service_starting", name=name, shards=settings.shards)
+        await serve(context)
+    log.info("service_stopped", name=name)
+
+
+def run_service(name: str, serve: Serve) -> None:
+    """Entry point of `python -m <service>`. Exit status: 0 stopped on request, 1 failed (the reason is logged)."""
+    try:
+        settings = load_settings()
+        configure_logging(name, settings.log_level, settings.log_format)
+        configure_tracing(name)
+        asyncio.run(_main(name, serve, settings))
+    except MemlogError as error:
+        sys.stderr.write(f"{name}: {error.message}\n")
+        sys.exit(1)

@@ -1,0 +1,64 @@
+"""Settings: everything that differs between a laptop, compose and a cluster, from `MEMLOG_*` variables."""
+
+from pathlib import Path
+from typing import Literal
+
+from contracts.errors import ConfigurationError
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One value for all services; each reads what concerns it. Times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="MEMLOG_", extra="ignore", frozen=True)
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_user: str | None = None
+    nats_password: SecretStr | None = None
+    nats_monitor_url: str | None = Field(
+        default="http://127.0.0.1:8222", description="Asked at start whether the server syncs always"
+    )
+    allow_unsafe_sync: bool = Field(
+        default=False, description="Serve although a power cut can lose acknowledged writes"
+    )
+    shards: int = Field(default=1, ge=1, le=256, description="Fixed when the log is created")
+    replicas: int = Field(default=1, ge=1, le=5)
+    command_retention: float = Field(default=30 * 86_400.0, description="How long idempotency keys hold")
+    access_retention: float = Field(default=0.0, description="0: for ever")
+    sole_instance: bool = Field(
+        default=False, description="Nobody else can be alive (embedded form): take over leases without waiting"
+    )
+    lease_ttl: float = Field(default=8.0, ge=1.0, description="A dead owner's work is taken over after this")
+
+    postgres_dsn: SecretStr = SecretStr("postgresql://memlog@127.0.0.1:5432/memlog")
+    postgres_reader_dsn: SecretStr | None = None
+    master_key_file: Path | None = None
+    index_path: Path | None = None
+    cache_path: Path | None = None
+    embed_threads: int = Field(default=0, ge=0, description="0: chosen by the embedder")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8765, ge=0, le=65_535)
+    auth: Literal["off"] = "off"
+    default_user: str = "default"
+    wait_timeout: float = Field(default=10.0, gt=0, description="How long a write waits to become searchable")
+    max_body_bytes: int = Field(default=1024 * 1024, gt=0)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @property
+    def reader_dsn(self) -> str:
+        """The gateway's DSN: read-only where one is configured."""
+        return (self.postgres_reader_dsn or self.postgres_dsn).get_secret_value()
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment; `overrides` win. Raises `ConfigurationError` naming each bad variable."""
+    try:
+        return Settings(**overrides)  # pyright: ignore[reportArgumentType]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"MEMLOG_{'_'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" for e in error.errors()
+        )
+        raise ConfigurationError(f"settings are wrong: {problems}") from None

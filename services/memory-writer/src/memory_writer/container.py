@@ -1,0 +1,42 @@
+"""Composition of the memory-writer: one command consumer per shard, owned by lease."""
+
+from contracts.api import ServiceHealth
+from contracts.streams import SERVING_PROJECTIONS, WRITER_CONSUMER, commands
+from pydantic import JsonValue
+from runtime.consumer import CommandConsumer
+from runtime.health import answer_health
+from runtime.log_checks import check_against_projections
+from runtime.service import Context, run_until_stopped
+
+from memory_writer.handler import CommandHandler
+
+NAME = "memory-writer"
+_ASK_PROJECTIONS_S = 3.0
+
+
+async def serve(context: Context) -> None:
+    """Own as many shards as others leave; decide commands until stopped."""
+    consumers: dict[int, CommandConsumer] = {}
+
+    async def own(shard: int, epoch: int) -> None:
+        await check_against_projections(context.client, context.events, shard, SERVING_PROJECTIONS, _ASK_PROJECTIONS_S)
+        handler = CommandHandler(context.client, context.events, context.keys)
+        consumer = CommandConsumer(context.client, context.js, commands(shard).name, WRITER_CONSUMER, handler.handle)
+        consumers[shard] = consumer
+        try:
+            await consumer.run()
+        finally:
+            consumers.pop(shard, None)
+
+    async def stand(shard: int) -> None:
+        await context.leases.run_owned(f"{NAME}.{shard}", lambda epoch: own(shard, epoch))
+
+    def describe() -> ServiceHealth:
+        facts: dict[str, JsonValue] = {"owns": [*sorted(consumers)]}
+        for shard, consumer in consumers.items():
+            facts[f"commands.{shard}"] = {**consumer.counts}
+        return ServiceHealth(service=NAME, ok=True, facts=facts)
+
+    await answer_health(context.client, NAME, describe)
+    context.ready.set()
+    await run_until_stopped(context.stop, *(stand(shard) for shard in range(context.shards)))

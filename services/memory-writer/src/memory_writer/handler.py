@@ -1,0 +1,202 @@
+"""The shell around the deciders: commands in, events appended in order as a pipeline, outcomes out.
+
+A batch is worked off in waves. A wave is the longest run of commands of which none depends on what an earlier one
+of the same wave appends: its events are published in order without waiting for each, then awaited together. Only
+NATS failures are retried; anything else settles the command with its reason.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from contracts import subjects
+from contracts.api import Item, Outcome
+from contracts.codec import DataKey, Decoded, Meta, Undecodable, decode_command
+from contracts.commands import AnyCommand
+from contracts.errors import ConcurrencyConflict, ContentDamaged, KeyMissing, MemlogError, Unavailable
+from contracts.events import CommandSettled
+from contracts.ids import event_id
+from contracts.positions import Position
+from contracts.subjects import Aggregate
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from runtime import outcome
+from runtime.errors import NATS_FAILURES
+from runtime.event_store import EventStore, NewEvent
+from runtime.keys import KeyStore
+from runtime.telemetry import span, trace_headers
+
+from memory_writer.aggregates import Aggregates
+from memory_writer.plan import Plan, Planner
+
+log = structlog.get_logger()
+REPLY_HEADER = "Memlog-Reply"
+"""Where the gateway that waits wants the outcome (a core NATS subject)."""
+_RETRY_DELAY = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    command: Decoded[AnyCommand]
+    key: DataKey
+    headers: Mapping[str, str]
+    maybe_handled: bool
+
+
+_Planned = tuple[_Pending, Plan] | outcome.Reject
+
+
+class CommandHandler:
+    """Handles the commands of one shard, as its owner."""
+
+    def __init__(self, client: Client, events: EventStore, keys: KeyStore) -> None:
+        self._client = client
+        self._events = events
+        self._keys = keys
+        self._aggregates = Aggregates(events)
+        self._planner = Planner(self._aggregates)
+
+    async def handle(self, messages: Sequence[Msg], seen: int) -> Sequence[outcome.Outcome]:
+        """See `runtime.consumer.Handler`."""
+        outcomes: list[outcome.Outcome] = []
+        try:
+            pending = [await self._read(message, seen) for message in messages]
+            readable = [each for each in pending if isinstance(each, _Pending)]
+            await asyncio.gather(*(self._planner.warm(each.command, each.key) for each in readable))
+            while len(outcomes) < len(pending):
+                outcomes += await self._wave(pending[len(outcomes) :])
+                if isinstance(outcomes[-1], outcome.Retry):
+                    break
+        except (Unavailable, ConcurrencyConflict, *NATS_FAILURES) as error:
+            outcomes.append(outcome.Retry(_RETRY_DELAY, str(error) or type(error).__name__))
+        return outcomes
+
+    async def _read(self, message: Msg, seen: int) -> "_Pending | outcome.Reject":
+        uid = message.subject.split(".")[3]
+        try:
+            key = await self._keys.get(uid)
+            command = decode_command(message.data, key)
+        except (Undecodable, ContentDamaged, KeyMissing) as error:
+            return outcome.Reject(f"{error.code}: {error.message}")
+        metadata = message.metadata
+        handled = metadata.num_delivered > 1 or metadata.sequence.stream <= seen
+        return _Pending(command, key, message.headers or {}, handled)
+
+    async def _wave(self, pending: Sequence["_Pending | outcome.Reject"]) -> list[outcome.Outcome]:
+        """Handle the first commands of `pending` together; returns an outcome for each that was handled."""
+        planned: list[_Planned] = []
+        written: set[Aggregate] = set()
+        new: list[NewEvent] = []
+        for each in pending:
+            if isinstance(each, outcome.Reject):
+                planned.append(each)
+                continue
+            with span(f"decide {each.command.payload.type}", each.headers):
+                plan = await self._plan(each)
+                if plan.touched & written:
+                    break
+                new += self._new_events(each, plan, trace_headers())
+            planned.append((each, plan))
+            written.update(append.aggregate for append in plan.appends)
+        results = iter(await self._events.append(new))
+        return await self._conclude(planned, results)
+
+    async def _plan(self, each: _Pending) -> Plan:
+        command = each.command
+        if each.maybe_handled:
+            settled = await self._settled_before(command, each.key)
+            if settled is not None:
+                return settled
+        try:
+            return await self._planner.plan(command, each.key)
+        except (Unavailable, ConcurrencyConflict, *NATS_FAILURES):
+            raise
+        except Exception as error:
+            log.error("command_failed", command=command.meta.id, type=command.payload.type, exc_info=error)
+            return self._planner.refuse(
+                command, MemlogError(f"a defect in Memlog ({type(error).__name__}); nothing was changed")
+            )
+
+    async def _settled_before(self, command: Decoded[AnyCommand], key: DataKey) -> Plan | None:
+        """What an earlier handling of this command ended in, if it ended without an event of its own."""
+        aggregate = subjects.operation(command.meta.uid, command.meta.id)
+        for event in await self._events.load(aggregate, key):
+            settled = event.payload
+            if isinstance(settled, CommandSettled):
+                return Plan(
+                    touched=frozenset(),
+                    items=tuple(Item(id=r.id, event=r.event) for r in settled.results),
+                    status=settled.outcome,
+                    code=settled.code,
+                    reason=settled.reason,
+                    position=event.position,
+                )
+        return None
+
+    def _new_events(self, each: _Pending, plan: Plan, trace: Mapping[str, str]) -> list[NewEvent]:
+        asked = each.command.meta
+        last = len(plan.appends) - 1
+        return [
+            NewEvent(
+                aggregate=append.aggregate,
+                meta=Meta(
+                    id=event_id(asked.id, append.index),
+                    uid=asked.uid,
+                    app=asked.app,
+                    actor=asked.actor,
+                    occurred_at=asked.occurred_at,
+                    correlation_id=asked.correlation_id,
+                    causation_id=asked.id,
+                    final=number == last,
+                ),
+                event=append.event,
+                expected=append.expected,
+                key=each.key,
+                trace=trace,
+            )
+            for number, append in enumerate(plan.appends)
+        ]
+
+    async def _conclude(
+        self, planned: Sequence[_Planned], results: Iterator[Position | Exception]
+    ) -> list[outcome.Outcome]:
+        outcomes: list[outcome.Outcome] = []
+        failure: outcome.Retry | None = None
+        for each in planned:
+            if isinstance(each, outcome.Reject):
+                if failure is None:
+                    outcomes.append(each)
+                continue
+            pending, plan = each
+            position = plan.position
+            error: Exception | None = None
+            for append in plan.appends:
+                result = next(results)
+                if isinstance(result, Exception):
+                    self._aggregates.forget(append.aggregate)
+                    error = error or result
+                else:
+                    position = result
+                    self._aggregates.appended(append.aggregate, pending.command.meta.id, append.event, result)
+            if error is not None and failure is None:
+                failure = outcome.Retry(_RETRY_DELAY, str(error))
+            elif failure is None:
+                # What follows a failed command is handled again after it: its events are found by their ids.
+                await self._tell(pending, plan, position)
+                outcomes.append(outcome.Applied() if plan.appends else outcome.Skipped("handled before"))
+        return outcomes if failure is None else [*outcomes, failure]
+
+    async def _tell(self, pending: _Pending, plan: Plan, position: Position | None) -> None:
+        reply = pending.headers.get(REPLY_HEADER)
+        if reply is None or position is None:
+            return
+        answer = Outcome(
+            command_id=pending.command.meta.id,
+            status=plan.status,
+            code=plan.code,
+            reason=plan.reason,
+            results=list(plan.items),
+            position=str(position),
+        )
+        await self._client.publish(reply, answer.model_dump_json().encode())
