@@ -111,3 +111,15 @@ class ConfigurationError(MemlogError):
 
     code = "configuration"
     status = 500
+
+
+def error_from_code(code: str, message: str) -> MemlogError:
+    """The error that a stored `code` stands for (a refusal read back from the log); the base class for a code that
+    this version does not know."""
+    waiting = list(MemlogError.__subclasses__())
+    while waiting:
+        kind = waiting.pop()
+        if kind.code == code:
+            return kind(message)
+        waiting += kind.__subclasses__()
+    return MemlogError(message)

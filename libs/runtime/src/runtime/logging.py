@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
 from opentelemetry import trace
@@ -16,8 +16,11 @@ def _trace_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     return event
 
 
-def configure_logging(service: str, level: str = "info", form: Literal["json", "console"] = "json") -> None:
-    """Set structlog up for this process: one JSON object a line on stderr, or coloured lines for a person."""
+def configure_logging(
+    service: str, level: str = "info", form: Literal["json", "console"] = "json", to: TextIO | None = None
+) -> None:
+    """Set structlog up for this process: one JSON object a line on stderr (or `to`), or lines for a person."""
+    stream = to or sys.stderr
     renderer = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
@@ -29,8 +32,8 @@ def configure_logging(service: str, level: str = "info", form: Literal["json", "
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s")

@@ -69,6 +69,7 @@ _TRANSIENT = (
     pg.TransactionRollbackError,  # deadlock, serialization
     pg.LockNotAvailableError,
     pg.PostgresSystemError,
+    pg.InternalClientError,  # asyncpg, when the server ended a connection that idled
     OSError,  # includes TimeoutError
 )
 _CONFIGURATION = (pg.InvalidAuthorizationSpecificationError, pg.InvalidCatalogNameError, pg.ClientConfigurationError)

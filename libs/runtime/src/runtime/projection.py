@@ -17,6 +17,7 @@ from contracts.positions import Checkpoint, Position, message_hash
 from contracts.subjects import announcement_subject, position_request_subject
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
@@ -86,9 +87,7 @@ class ProjectionRunner:
         and shown in health; `ConcurrencyConflict` (a newer owner) and an untrusted log propagate."""
         status = self.status
         status.owner = True
-        answers = await subscribe(
-            self._client, position_request_subject(status.name, status.shard), self._answer_position
-        )
+        answers: Subscription | None = None
         delay = _RETRY_FIRST
         try:
             await self._until_it_works(epoch)
@@ -98,6 +97,8 @@ class ProjectionRunner:
                         status.failure = None
                         status.checkpoint = checkpoint
                         delay = _RETRY_FIRST
+                        # Not before the checkpoint is known and checked: the writer's own check relies on the answer.
+                        answers = answers or await self._open_answers()
                         await self._client.publish(
                             announcement_subject(status.name, status.shard),
                             status.announcement().model_dump_json(exclude_none=True).encode(),
@@ -113,8 +114,9 @@ class ProjectionRunner:
                     delay = min(delay * 2, _RETRY_MOST)
         finally:
             status.owner = False
-            with contextlib.suppress(*NATS_FAILURES):
-                await answers.unsubscribe()
+            if answers is not None and not self._client.is_closed:
+                with contextlib.suppress(*NATS_FAILURES):
+                    await answers.unsubscribe()
 
     async def _until_it_works(self, epoch: int) -> None:
         delay = _RETRY_FIRST
@@ -176,6 +178,10 @@ class ProjectionRunner:
             headers=message.headers or {},
         )
         return await decode(self._keys, self.status.shard, stored)
+
+    async def _open_answers(self) -> Subscription:
+        subject = position_request_subject(self.status.name, self.status.shard)
+        return await subscribe(self._client, subject, self._answer_position)
 
     async def _answer_position(self, message: Msg) -> None:
         await message.respond(self.status.announcement().model_dump_json().encode())

@@ -10,6 +10,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+try:
+    import uvloop
+except ModuleNotFoundError:  # not made for Windows
+    uvloop = None
+
 import structlog
 from contracts.errors import ConfigurationError, MemlogError
 from nats.aio.client import Client
@@ -109,13 +114,19 @@ async def _main(name: str, serve: Serve, settings: Settings) -> None:
     log.info("service_stopped", name=name)
 
 
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run an event loop to the end of `main`, on uvloop where there is one."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop is not None else None) as runner:
+        runner.run(main)
+
+
 def run_service(name: str, serve: Serve) -> None:
     """Entry point of `python -m <service>`. Exit status: 0 stopped on request, 1 failed (the reason is logged)."""
     try:
         settings = load_settings()
         configure_logging(name, settings.log_level, settings.log_format)
         configure_tracing(name)
-        asyncio.run(_main(name, serve, settings))
+        run(_main(name, serve, settings))
     except MemlogError as error:
         sys.stderr.write(f"{name}: {error.message}\n")
         sys.exit(1)

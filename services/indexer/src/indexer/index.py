@@ -37,6 +37,19 @@ class PutVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Revise:
+    """The memory's next text: its app, state, categories and time of creation stay as they are. As `PutVersion`
+    otherwise."""
+
+    memory_id: str
+    version: int
+    updated_at: int
+    chunks: tuple[str, ...]
+    vectors: Vector
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class SetState:
     """The memory's state changed (`active`, `paused`, `archived`); its points stay."""
 
@@ -65,7 +78,7 @@ class Remove:
     sequence: int
 
 
-Change = PutVersion | SetState | SetCategories | Remove
+Change = PutVersion | Revise | SetState | SetCategories | Remove
 
 
 @dataclass(frozen=True, slots=True)

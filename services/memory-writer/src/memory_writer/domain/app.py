@@ -113,4 +113,4 @@ def require_running(state: App) -> None:
             assert_never(state)
 
 
-APP = Decider[AppCommand, AppEvent, App](decide, evolve, Unknown())
+APP: Decider[AppCommand, AppEvent, App] = Decider(decide, evolve, Unknown())

@@ -123,4 +123,4 @@ def same_text(one: str, other: str) -> bool:
     return normalize_text(one) == normalize_text(other)
 
 
-MEMORY = Decider[MemoryCommand, MemoryEvent, Memory](decide, evolve, Absent())
+MEMORY: Decider[MemoryCommand, MemoryEvent, Memory] = Decider(decide, evolve, Absent())

@@ -46,4 +46,4 @@ def decide(state: User, command: RegisterUser) -> Sequence[UserEvent]:
             assert_never(state)
 
 
-USER = Decider[RegisterUser, UserEvent, User](decide, evolve, Unknown())
+USER: Decider[RegisterUser, UserEvent, User] = Decider(decide, evolve, Unknown())

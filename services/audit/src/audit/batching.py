@@ -1,0 +1,86 @@
+"""From changes of single rows to few round trips, without changing what they lead to. Pure."""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+from audit.statement import Statement, Value
+
+_NUL = "\\u0000"
+"""How JSON writes U+0000 (or text about it, which only costs a second look)."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Rows that one execution of `sql` carries. No two of them have the same key."""
+
+    table: str
+    sql: str
+    rows: list[dict[str, Value]] = field(default_factory=list[dict[str, Value]])
+
+    def json(self) -> str:
+        """The argument of `sql`, without what PostgreSQL cannot hold."""
+        try:
+            text = _dump(self.rows)
+            if _NUL not in text:
+                return text
+        except ValueError:  # an infinity or NaN
+            pass
+        return _dump(storable(self.rows))
+
+
+@dataclass(slots=True)
+class _Table:
+    groups: list[Group] = field(default_factory=list[Group])
+    last_of_key: dict[tuple[str, ...], int] = field(default_factory=dict[tuple[str, ...], int])
+
+
+def group(statements: Iterable[Statement]) -> list[Group]:
+    """Groups, to be executed in order.
+
+    Each statement joins the first group of its table with the same SQL behind the last one that holds its key.
+    So changes of one key keep their order; those of other keys, and of other tables, do not depend on it.
+    """
+    tables: dict[str, _Table] = {}
+    for statement in statements:
+        table = tables.setdefault(statement.table, _Table())
+        start = table.last_of_key.get(statement.key, -1) + 1
+        for index in range(start, len(table.groups)):
+            if table.groups[index].sql == statement.sql:
+                break
+        else:
+            index = len(table.groups)
+            table.groups.append(Group(statement.table, statement.sql))
+        table.groups[index].rows.append(dict(statement.row))
+        table.last_of_key[statement.key] = index
+    return [group for table in tables.values() for group in table.groups]
+
+
+def storable(value: object) -> object:
+    """The value as PostgreSQL can hold it: U+0000, which its text has not, becomes the replacement character;
+    infinities and NaN, which JSON has not, become null. Such content must not stop a projection; the log keeps
+    what was written."""
+    match value:
+        case str():
+            return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {storable(key): storable(item) for key, item in cast(dict[object, object], value).items()}
+        case list():
+            return [storable(item) for item in cast(list[object], value)]
+        case _:
+            return value
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_moment)
+
+
+def _moment(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"a row cannot hold {type(value).__name__}")

@@ -1,0 +1,89 @@
+"""`history`: each change of a memory, with the version and state it led to. Texts are in `memory_texts`."""
+
+from collections.abc import Iterator
+
+from contracts.codec import Recorded
+from contracts.events import MemoryAdded, MemoryDeleted, MemoryRevised
+
+from audit.statement import Projection, Statement, Value
+
+TABLE = "history"
+
+_DDL = (
+    """
+    CREATE TABLE {table} (
+        uid text COLLATE "C" NOT NULL,
+        memory_id text COLLATE "C" NOT NULL,
+        shard integer NOT NULL,
+        sequence bigint NOT NULL,
+        version integer NOT NULL,
+        event text COLLATE "C" NOT NULL,
+        state text COLLATE "C" NOT NULL,
+        app_id text COLLATE "C" NOT NULL,
+        actor text NOT NULL,
+        occurred_at timestamptz NOT NULL,
+        recorded_at timestamptz NOT NULL,
+        correlation_id text NOT NULL,
+        causation_id text NOT NULL,
+        event_id text NOT NULL,
+        PRIMARY KEY (uid, memory_id, sequence)
+    )
+    """,
+)
+
+# An event says what it changes; version and state that it leaves alone are those of the change before.
+_RECORD = """
+    INSERT INTO {table} (uid, memory_id, shard, sequence, version, event, state, app_id, actor, occurred_at,
+                         recorded_at, correlation_id, causation_id, event_id)
+    SELECT r.uid, r.memory_id, r.shard, r.sequence, coalesce(r.version, before.version, 1), r.event,
+           coalesce(r.state, before.state, 'active'), r.app_id, r.actor, r.occurred_at,
+           r.recorded_at, r.correlation_id, r.causation_id, r.event_id
+    FROM json_to_recordset($1::text::json) AS r(
+        uid text, memory_id text, shard integer, sequence bigint, version integer, event text, state text,
+        app_id text, actor text, occurred_at timestamptz, recorded_at timestamptz, correlation_id text,
+        causation_id text, event_id text)
+    LEFT JOIN LATERAL (
+        SELECT h.version, h.state FROM {table} AS h
+        WHERE h.uid = r.uid AND h.memory_id = r.memory_id AND h.sequence < r.sequence
+          AND (r.version IS NULL OR r.state IS NULL)
+        ORDER BY h.sequence DESC LIMIT 1
+    ) AS before ON true
+    ON CONFLICT (uid, memory_id, sequence) DO NOTHING
+"""
+
+
+def apply(event: Recorded) -> Iterator[Statement]:
+    match event.payload:
+        case MemoryAdded(memory_id=memory_id):
+            yield _change(event, memory_id, version=1, state="active")
+        case MemoryRevised(memory_id=memory_id, version=version):
+            yield _change(event, memory_id, version=version, state=None)
+        case MemoryDeleted(memory_id=memory_id):
+            yield _change(event, memory_id, version=None, state="deleted")
+        case _:
+            pass
+
+
+def _change(event: Recorded, memory_id: str, *, version: int | None, state: str | None) -> Statement:
+    """The row of a change; None stands for what the event leaves as it was."""
+    meta = event.meta
+    row: dict[str, Value] = {
+        "uid": meta.uid,
+        "memory_id": memory_id,
+        "shard": event.position.shard,
+        "sequence": event.position.sequence,
+        "version": version,
+        "event": event.type,
+        "state": state,
+        "app_id": meta.app,
+        "actor": meta.actor,
+        "occurred_at": meta.occurred_at,
+        "recorded_at": event.recorded_at,
+        "correlation_id": meta.correlation_id,
+        "causation_id": meta.causation_id,
+        "event_id": meta.id,
+    }
+    return Statement(TABLE, (meta.uid, memory_id), _RECORD, row)
+
+
+PROJECTION = Projection(TABLE, _DDL, apply)

@@ -1,0 +1,115 @@
+"""`operations`: how each command ended. The event that completes a command settles it, or `CommandSettled` does."""
+
+from collections.abc import Iterator
+
+from contracts.codec import Recorded
+from contracts.commands import AddMemory, DeleteMemories, PauseApp, RegisterApp, RegisterUser, ResumeApp, ReviseMemory
+from contracts.events import (
+    AppPaused,
+    AppRegistered,
+    AppResumed,
+    CommandSettled,
+    MemoryAdded,
+    MemoryDeleted,
+    MemoryRevised,
+    UserRegistered,
+)
+from pydantic import JsonValue
+
+from audit.statement import Projection, Statement, Value
+
+TABLE = "operations"
+
+_DDL = (
+    """
+    CREATE TABLE {table} (
+        uid text COLLATE "C" NOT NULL,
+        command_id text COLLATE "C" NOT NULL,
+        type text COLLATE "C" NOT NULL,
+        status text COLLATE "C" NOT NULL,
+        code text,
+        reason text,
+        results jsonb NOT NULL,
+        position text NOT NULL,
+        app_id text COLLATE "C" NOT NULL,
+        occurred_at timestamptz NOT NULL,
+        settled_at timestamptz NOT NULL,
+        correlation_id text NOT NULL,
+        PRIMARY KEY (uid, command_id)
+    )
+    """,
+)
+
+_SETTLE = """
+    INSERT INTO {table} (uid, command_id, type, status, code, reason, results, position, app_id, occurred_at,
+                         settled_at, correlation_id)
+    SELECT r.uid, r.command_id, r.type, r.status, r.code, r.reason, r.results, r.position, r.app_id, r.occurred_at,
+           r.settled_at, r.correlation_id
+    FROM json_to_recordset($1::text::json) AS r(
+        uid text, command_id text, type text, status text, code text, reason text, results jsonb, position text,
+        app_id text, occurred_at timestamptz, settled_at timestamptz, correlation_id text)
+    ON CONFLICT (uid, command_id) DO NOTHING
+"""
+
+
+def apply(event: Recorded) -> Iterator[Statement]:
+    match event.payload:
+        case CommandSettled() as settled:
+            results: list[JsonValue] = [{"id": item.id, "event": item.event} for item in settled.results]
+            yield _settle(event, settled.command_type, settled.outcome, results, settled.code, settled.reason)
+        case payload if payload is not None and event.meta.final:
+            type_, results = _completed(event)
+            yield _settle(event, type_, "done", results)
+        case _:
+            pass
+
+
+def _completed(event: Recorded) -> tuple[str, list[JsonValue]]:
+    """Type and results of the command that this event completes. An event that several commands can lead to
+    closes with `CommandSettled`, which names its command; a type not listed here stands for itself."""
+    match event.payload:
+        case MemoryAdded(memory_id=memory_id):
+            return AddMemory.type, [{"id": memory_id, "event": "ADD"}]
+        case MemoryRevised(memory_id=memory_id):
+            return ReviseMemory.type, [{"id": memory_id, "event": "UPDATE"}]
+        case MemoryDeleted(memory_id=memory_id):
+            return DeleteMemories.type, [{"id": memory_id, "event": "DELETE"}]
+        case UserRegistered():
+            return RegisterUser.type, []
+        case AppRegistered():
+            return RegisterApp.type, []
+        case AppPaused():
+            return PauseApp.type, []
+        case AppResumed():
+            return ResumeApp.type, []
+        case _:
+            return event.type, []
+
+
+def _settle(
+    event: Recorded,
+    type_: str,
+    status: str,
+    results: list[JsonValue],
+    code: str | None = None,
+    reason: str | None = None,
+) -> Statement:
+    meta = event.meta
+    row: dict[str, Value] = {
+        "uid": meta.uid,
+        "command_id": meta.causation_id,
+        "type": type_,
+        "status": status,
+        "code": code,
+        "reason": reason,
+        "results": results,
+        "position": str(event.position),
+        "app_id": meta.app,
+        "occurred_at": meta.occurred_at,
+        "settled_at": event.recorded_at,
+        "correlation_id": meta.correlation_id,
+    }
+    return Statement(TABLE, (meta.uid, meta.causation_id), _SETTLE, row)
+
+
+PROJECTION = Projection(TABLE, _DDL, apply)

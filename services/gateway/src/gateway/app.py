@@ -1,0 +1,74 @@
+"""The gateway's ASGI application: REST and MCP over one `MemoryService`."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from fastapi import FastAPI
+
+from gateway.edge import EdgeMiddleware
+from gateway.errors import PROBLEM_JSON, install
+from gateway.mcp.endpoint import McpEndpoint
+from gateway.mcp.server import create_server
+from gateway.rest import ROUTERS
+from gateway.rest.common import Rest
+from gateway.service import MemoryService
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """How the gateway serves. `allowed_hosts` are names without a port and `allowed_origins` are
+    `scheme://host[:port]`, both beyond loopback and the same origin, which always pass."""
+
+    version: str
+    default_user: str = "default"
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    max_body_bytes: int = 1024 * 1024
+
+
+def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
+    """The application. Serve it with its lifespan on; it holds no stream open, so a bounded stop is the server's
+    graceful timeout alone."""
+    server = create_server(service, default_user=options.default_user, version=options.version)
+    endpoint = McpEndpoint(server, max_body_bytes=options.max_body_bytes)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        async with endpoint.run():
+            yield
+
+    app = FastAPI(
+        title="Memlog", version=options.version, lifespan=lifespan, redirect_slashes=False,
+        summary="A private, local-first memory layer. Errors are RFC 9457 problems with a stable code.",
+    )  # fmt: skip
+    app.state.rest = Rest(service, options.default_user)
+    install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.router.routes.extend(endpoint.routes())
+    app.add_middleware(
+        EdgeMiddleware,
+        allowed_hosts=options.allowed_hosts,
+        allowed_origins=options.allowed_origins,
+        max_body_bytes=options.max_body_bytes,
+    )
+    _document_problems(app)
+    return app
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Say in the schema that errors are `application/problem+json`; FastAPI files every model under JSON."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = generate()
+        for path in cast("dict[str, dict[str, Any]]", schema["paths"]).values():
+            for operation in path.values():
+                for status, response in operation["responses"].items():
+                    if status in ("4XX", "5XX") and "application/json" in response["content"]:
+                        response["content"] = {PROBLEM_JSON: response["content"]["application/json"]}
+        return schema
+
+    app.openapi = openapi

@@ -1,0 +1,113 @@
+"""Composition of the gateway: use cases over NATS and the read models, served by uvicorn."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator
+from importlib.metadata import version
+
+import uvicorn
+from contracts.errors import ConfigurationError
+from runtime.postgres import create_pool
+from runtime.service import Context
+from runtime.waiting import Positions
+
+from gateway.app import GatewayOptions, create_app
+from gateway.edge import check_bind
+from gateway.use_cases import Memlog
+from gateway.use_cases.audit_trail import AuditTrail
+from gateway.use_cases.commanding import Commanding
+from gateway.use_cases.health import Checking
+from gateway.use_cases.identity import Identities
+from gateway.use_cases.operations import Operations
+from gateway.use_cases.reading import Reading
+from gateway.use_cases.writing import Writing
+
+NAME = "gateway"
+_POOL_SIZE = 4
+_STOP_STREAMS_S = 2
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket, opened before anything else is started, so that a taken port is noticed first.
+
+    Raises `ConfigurationError` for a taken port or an address that is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {error.strerror}. Another program (perhaps another Memlog) uses it; "
+            f"stop that one, or choose another port: MEMLOG_PORT={port + 1}"
+        ) from None
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def memlog(context: Context) -> AsyncGenerator[Memlog]:
+    """The use cases, wired to this context's log and read models."""
+    settings = context.settings
+    pool = await create_pool(settings.reader_dsn, application_name=NAME, size=_POOL_SIZE)
+    positions = Positions(context.client)
+    operations = Operations(pool)
+    commanding = Commanding(context.client, context.js, positions, operations, context.shards, settings.wait_timeout)
+    identities = Identities(context.js, context.keys, commanding)
+    trail = AuditTrail(context.js, context.shards)
+    try:
+        await positions.open()
+        await commanding.open()
+        yield Memlog(
+            Writing(identities, commanding, pool),
+            Reading(context.client, pool, identities, commanding, operations, trail),
+            Checking(context.client, pool, positions, context.shards),
+        )
+    finally:
+        await commanding.close()
+        await positions.close()
+        pool.terminate()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the service decides when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+
+async def serve(context: Context, listener: socket.socket | None = None) -> None:
+    """Serve HTTP until stopped: then take no more requests, finish those under way, and close."""
+    settings = context.settings
+    check_bind(settings.host, authenticated=settings.auth != "off")
+    listener = listener or bind(settings.host, settings.port)
+    async with memlog(context) as service:
+        options = GatewayOptions(
+            version=version("memlog-gateway"),
+            default_user=settings.default_user,
+            max_body_bytes=settings.max_body_bytes,
+        )
+        server = _Server(
+            uvicorn.Config(
+                create_app(service, options),
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=_STOP_STREAMS_S,
+                server_header=False,
+                lifespan="on",
+            )
+        )
+        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        stopping = asyncio.ensure_future(context.stop.wait())
+        context.ready.set()
+        try:
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            server.should_exit = True
+            stopping.cancel()
+            await serving
+        if not context.stop.is_set():
+            raise RuntimeError("the HTTP server ended by itself")

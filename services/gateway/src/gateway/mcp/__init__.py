@@ -1,0 +1,1 @@
+"""MCP: the tools, and Streamable HTTP for both revisions."""

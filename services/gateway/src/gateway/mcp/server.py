@@ -1,0 +1,90 @@
+"""The MCP server: lists the tools, and turns a call into a service call and its outcome into a tool result."""
+
+from typing import Any, cast
+
+import structlog
+from contracts.errors import MemlogError
+from mcp.server.caching import CacheHint
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, CallToolRequestParams, ListToolsResult, PaginatedRequestParams
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from gateway.errors import problem_for, problem_for_fields, tool_error
+from gateway.mcp.identity import caller_of, client_name
+from gateway.mcp.tools import ToolSpec, tools
+from gateway.service import MemoryService
+
+_INSTRUCTIONS = (
+    "Memlog remembers things about the user across conversations and apps, on the user's own machine. Search it before"
+    " answering when the user's preferences, plans or past work could matter; add what is worth keeping."
+)
+_TOOLS_TTL_MS = 5 * 60 * 1000
+
+CLIENT_IN_SCOPE = "memlog.mcp_client"
+"""Where an `initialize` leaves the client's name, in its request's ASGI scope, for the endpoint to answer with."""
+
+Context = ServerRequestContext[dict[str, Any], Request]
+
+
+def create_server(service: MemoryService, *, default_user: str, version: str) -> Server[dict[str, Any]]:
+    """The server named `memlog`. On the SDK's lower level: arguments are checked once, by our models, and results
+    are handed over as they go on the wire."""
+    specs = {spec.name: spec for spec in tools()}
+    listing = ListToolsResult(tools=[spec.listed for spec in specs.values()])
+    log = structlog.get_logger("gateway.mcp")
+
+    async def list_tools(ctx: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
+        return listing
+
+    async def call_tool(ctx: Context, params: CallToolRequestParams) -> dict[str, Any]:
+        spec = specs.get(params.name)
+        if spec is None:
+            raise MCPError(INVALID_PARAMS, f"Unknown tool; there are {', '.join(specs)}")
+        try:
+            return await _call(spec, service, ctx, params.arguments or {}, default_user)
+        except ValidationError as error:
+            return tool_error(problem_for_fields(error.errors(include_url=False, include_input=False)))
+        except MemlogError as error:
+            return tool_error(problem_for(error))
+        except Exception as error:
+            # The boundary of MCP: a call ends as a tool error, and what nobody foresaw is in the log only.
+            log.exception("tool_failed", tool=spec.name, reason=type(error).__name__)
+            return tool_error(problem_for(None))
+
+    server: Server[dict[str, Any]] = Server(
+        "memlog",
+        version=version,
+        title="Memlog",
+        instructions=_INSTRUCTIONS,
+        on_list_tools=list_tools,
+        get_tool_input_schema=lambda name: specs[name].listed.input_schema if name in specs else None,
+        cache_hints={"tools/list": CacheHint(ttl_ms=_TOOLS_TTL_MS, scope="public")},
+    )
+    server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
+    server.middleware.append(_note_client)
+    return server
+
+
+async def _note_client(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    result = await call_next(ctx)
+    request = cast("Request | None", ctx.request)
+    if ctx.method == "initialize" and ctx.params and request is not None:
+        request.scope[CLIENT_IN_SCOPE] = client_name(ctx.params.get("clientInfo"))
+    return result
+
+
+async def _call(
+    spec: ToolSpec, service: MemoryService, ctx: Context, given: dict[str, Any], default_user: str
+) -> dict[str, Any]:
+    assert ctx.request is not None  # served over HTTP only
+    caller = caller_of(ctx.request, ctx.meta, default_user)
+    result = await spec.call(service, caller, given)
+    return {
+        "content": [{"type": "text", "text": result.model_dump_json(exclude_none=True)}],
+        "structuredContent": result.model_dump(mode="json", exclude_none=True),
+        "isError": False,
+        "resultType": "complete",
+    }

@@ -1,0 +1,106 @@
+"""What the REST routers share: how a route declares its scope, who the caller is, and how bodies are read."""
+
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.params import Depends as DependsParam
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.errors import Problem
+from gateway.inputs import Name
+from gateway.service import OWNER_APP, Caller, MemoryService, Scope
+
+ACTOR = "rest"
+
+
+@dataclass(frozen=True, slots=True)
+class Requires:
+    """The scope that a route declares. It is a dependency, so that it can be checked there once tokens exist."""
+
+    scope: Scope
+
+    async def __call__(self) -> None:
+        return None
+
+
+def requires(scope: Scope) -> DependsParam:
+    """`dependencies=[requires(Scope.READ)]` on a route."""
+    return Depends(Requires(scope))
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What each route needs: the service, and the user whom a request means that names none."""
+
+    service: MemoryService
+    default_user: str
+
+    def caller(self, user_id: str | None, app: str = OWNER_APP) -> Caller:
+        """Who asks. Reads are the owner's own unless an app is named."""
+        return Caller(user_id or self.default_user, app, ACTOR)
+
+
+def _rest(request: Request) -> Rest:
+    return request.app.state.rest
+
+
+RestDep = Annotated[Rest, Depends(_rest)]
+
+
+class Params(BaseModel):
+    """Base of query parameters: an unknown one is an error. `user_id` defaults to the default user."""
+
+    model_config = ConfigDict(extra="forbid")
+    user_id: Name | None = Field(default=None, description="The user; the default user when absent")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{name} is not JSON", "", 0)
+
+
+class _JsonRequest(Request):
+    """A request whose JSON is what RFC 8259 says: UTF-8 only (the standard library also takes UTF-16 and -32, and
+    NaN), and every way to be wrong is the same error."""
+
+    async def json(self) -> Any:
+        try:
+            return json.loads((await self.body()).decode(), parse_constant=_refuse_constant)
+        except UnicodeDecodeError as error:
+            raise json.JSONDecodeError("it is not UTF-8", "", error.start) from None
+        except RecursionError:
+            raise json.JSONDecodeError("it is nested too deeply", "", 0) from None
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            raise json.JSONDecodeError("a number in it is too long", "", 0) from None
+
+
+class JsonRoute(APIRoute):
+    """A route that reads its body as strict JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handle(_JsonRequest(request.scope, request.receive))
+
+        return strict
+
+
+def router(prefix: str, tag: str) -> APIRouter:
+    """A router of one domain. Its documentation says that errors are problems."""
+    problems: dict[int | str, dict[str, Any]] = {
+        "4XX": {"model": Problem, "description": "The request was refused; `code` says why"},
+        "5XX": {"model": Problem, "description": "The server could not; 503 says when to try again"},
+    }
+    return APIRouter(prefix=prefix, tags=[tag], route_class=JsonRoute, responses=problems)
+
+
+def comma_separated(value: str | None) -> tuple[str, ...] | None:
+    """`a, b` as ('a', 'b'); nothing at all means no restriction."""
+    names = tuple(part.strip() for part in (value or "").split(",") if part.strip())
+    return names or None

@@ -1,0 +1,152 @@
+"""`/api/v1/memories`: create, list, get, update, delete (surface §1.2)."""
+
+from typing import Annotated, Literal
+
+from contracts.api import Memory, MemoryDetail, OperationResult, Page, View, Wait
+from contracts.errors import InvalidInput, NotFound
+from contracts.ids import parse_uuid
+from fastapi import Header, Query, Response
+from pydantic import BaseModel, Field
+
+from gateway.inputs import STRICT, MemoryId, MemoryIds, Metadata, Name, Names, Needle, Text, require_name
+from gateway.rest.common import Params, Rest, RestDep, comma_separated, requires, router
+from gateway.service import Caller, ListQuery, Scope
+
+DEFAULT_APP = "openmemory"
+routes = router("/api/v1/memories", "memories")
+
+
+class ListParams(Params):
+    """Filters of the list."""
+
+    app_id: str | None = None
+    from_date: int | None = Field(default=None, ge=0, description="Epoch seconds, inclusive")
+    to_date: int | None = Field(default=None, ge=0, description="Epoch seconds, inclusive")
+    categories: Needle | None = Field(default=None, description="Comma-separated names; a memory with any of them")
+    search_query: Needle | None = Field(default=None, description="Substring of the text, any case")
+    sort_column: Literal["memory", "app_name", "created_at"] = "created_at"
+    sort_direction: Literal["asc", "desc"] = "desc"
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    size: int = Field(default=50, ge=1, le=100)
+
+
+class CreateMemory(BaseModel):
+    """A text to remember."""
+
+    model_config = STRICT
+    user_id: Name | None = None
+    text: Text
+    metadata: Metadata = {}
+    infer: bool = Field(default=True, description="Extract facts, where an LLM is configured; else stored verbatim")
+    app: Name = DEFAULT_APP
+    categories: Names = []
+    idempotency_key: Name | None = Field(default=None, description="A retry with the same key has one effect")
+    wait: Wait = Field(default="searchable", description="How far the write must be before the answer")
+
+
+class UpdateMemory(BaseModel):
+    """Another text for a memory."""
+
+    model_config = STRICT
+    memory_content: Text
+    user_id: Name | None = None
+
+
+class DeleteMemories(BaseModel):
+    """The memories to delete: all or nothing."""
+
+    model_config = STRICT
+    memory_ids: MemoryIds
+    user_id: Name | None = None
+
+
+class Message(View):
+    message: str
+
+
+@routes.get("", dependencies=[requires(Scope.READ)])
+async def list_memories(params: Annotated[ListParams, Query()], rest: RestDep) -> Page:
+    """One page of the user's memories, in every state but deleted."""
+    query = ListQuery(
+        app_id=None if params.app_id is None else parse_uuid(params.app_id, "app id"),
+        from_date=params.from_date,
+        to_date=params.to_date,
+        categories=comma_separated(params.categories),
+        search=params.search_query or None,
+        sort_column=params.sort_column,
+        sort_direction=params.sort_direction,
+        page=params.page,
+        size=params.size,
+    )
+    return await rest.service.page(rest.caller(params.user_id), query)
+
+
+@routes.post(
+    "",
+    dependencies=[requires(Scope.WRITE)],
+    response_model=Memory | OperationResult,
+    responses={202: {"model": OperationResult, "description": "Durable, not done yet; `Location` is its operation"}},
+)
+async def create_memory(
+    body: CreateMemory, rest: RestDep, idempotency_key: Annotated[str | None, Header()] = None
+) -> Response:
+    """Remember a text. Answers with the memory when there is exactly one, else with what the operation did."""
+    if idempotency_key is not None:
+        require_name(idempotency_key, "Idempotency-Key")
+        if body.idempotency_key not in (None, idempotency_key):
+            raise InvalidInput("the Idempotency-Key header and idempotency_key in the body differ")
+    result = await rest.service.add(
+        rest.caller(body.user_id, body.app),
+        body.text,
+        metadata=body.metadata,
+        categories=tuple(body.categories),
+        idempotency_key=body.idempotency_key or idempotency_key,
+        wait=body.wait,
+    )
+    return await _written(rest, rest.caller(body.user_id), result)
+
+
+@routes.delete("", dependencies=[requires(Scope.DELETE)])
+async def delete_memories(body: DeleteMemories, rest: RestDep) -> Message:
+    """Delete these memories, or none of them when one is unknown."""
+    ids = tuple(dict.fromkeys(body.memory_ids))
+    done = await rest.service.delete(rest.caller(body.user_id), ids, all_or_nothing=True)
+    return Message(message=f"Successfully deleted {done.deleted} memories")
+
+
+@routes.get("/{memory_id}", dependencies=[requires(Scope.READ)])
+async def get_memory(memory_id: MemoryId, params: Annotated[Params, Query()], rest: RestDep) -> MemoryDetail:
+    """One memory. Another user's id and an unknown one look alike: 404."""
+    return await rest.service.get(rest.caller(params.user_id), memory_id)
+
+
+@routes.put(
+    "/{memory_id}",
+    dependencies=[requires(Scope.WRITE)],
+    response_model=Memory | OperationResult,
+    responses={202: {"model": OperationResult, "description": "Durable, not done yet; `Location` is its operation"}},
+)
+async def update_memory(memory_id: MemoryId, body: UpdateMemory, rest: RestDep) -> Response:
+    """Give a memory another text: a revision, kept in its history."""
+    caller = rest.caller(body.user_id)
+    return await _written(rest, caller, await rest.service.revise(caller, memory_id, body.memory_content))
+
+
+async def _written(rest: Rest, owner: Caller, result: OperationResult) -> Response:
+    """The answer to a write: 202 while it is not done, the memory when it led to exactly one, else the result."""
+    if result.state == "accepted":
+        location = {"Location": f"/api/v1/operations/{result.operation_id}"}
+        return _json(result, 202, location)
+    item = result.results[0] if len(result.results) == 1 else None
+    if item is None or item.event == "DELETE" or result.state != "searchable":
+        return _json(result)
+    try:
+        detail = await rest.service.get(owner, item.id)
+    except NotFound:  # deleted meanwhile: the write happened all the same
+        return _json(result)
+    fields = detail.model_dump(include={*Memory.model_fields} - {"content"})
+    return _json(Memory(content=detail.text, **fields))
+
+
+def _json(view: View, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(view.model_dump_json(), status, headers, media_type="application/json")

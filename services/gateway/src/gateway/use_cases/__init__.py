@@ -1,0 +1,25 @@
+"""What the gateway does for its transports: `Memlog` implements `gateway.service.MemoryService`."""
+
+from gateway.use_cases.health import Checking
+from gateway.use_cases.reading import Reading
+from gateway.use_cases.writing import Writing
+
+
+class Memlog:
+    """Writing, reading and health behind one name: each method is the part's own, no layer between."""
+
+    def __init__(self, writing: Writing, reading: Reading, checking: Checking) -> None:
+        self.add = writing.add
+        self.revise = writing.revise
+        self.delete = writing.delete
+        self.delete_all = writing.delete_all
+        self.set_app_active = writing.set_app_active
+        self.search = reading.search
+        self.list_for_app = reading.list_for_app
+        self.history = reading.history
+        self.page = reading.page
+        self.get = reading.get
+        self.apps = reading.apps
+        self.stats = reading.stats
+        self.operation = reading.operation
+        self.health = checking.health

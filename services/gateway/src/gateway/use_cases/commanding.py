@@ -1,0 +1,210 @@
+"""Commands to the log and their outcomes back: durable from the acknowledgement on, one effect per key (G1, G2)."""
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contracts import ids, subjects
+from contracts.api import Item, Outcome, Wait
+from contracts.codec import Decoded, Meta, decode_command, encode
+from contracts.commands import AnyCommand
+from contracts.errors import IdempotencyKeyReused, MemlogError, NotFound, Unavailable, error_from_code
+from contracts.positions import Position
+from contracts.streams import READ_MODELS, SERVING_PROJECTIONS, commands
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js import JetStreamContext
+from nats.js.api import Header
+from nats.js.errors import APIError, NotFoundError
+from runtime.clock import utc_now
+from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
+from runtime.keys import SealingKey
+from runtime.nats import subscribe
+from runtime.telemetry import trace_headers
+from runtime.waiting import Positions
+
+from gateway.use_cases.operations import Operations
+
+REPLY_HEADER = "Memlog-Reply"
+_PUBLISH_TRIES = 2
+_PUBLISH_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A resolved caller: opaque ids, and the user's key to seal what is said."""
+
+    uid: str
+    app_id: str
+    app_name: str
+    actor: str
+    key: SealingKey
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How far a command is. `status` is None while it is only accepted."""
+
+    command_id: str
+    state: Wait
+    status: Literal["done", "nothing"] | None = None
+    items: list[Item] = field(default_factory=list[Item])
+    position: Position | None = None
+
+
+class Commanding:
+    """Publishes commands and waits for their outcomes. `open()` before use, `close()` after."""
+
+    def __init__(
+        self,
+        client: Client,
+        js: JetStreamContext,
+        positions: Positions,
+        operations: Operations,
+        shards: int,
+        wait_timeout: float,
+    ) -> None:
+        self._client = client
+        self._js = js
+        self._positions = positions
+        self._operations = operations
+        self._shards = shards
+        self._wait_timeout = wait_timeout
+        self._inbox = client.new_inbox()
+        self._waiting: dict[str, asyncio.Future[Outcome]] = {}
+        self._subscription: Subscription | None = None
+
+    async def open(self) -> None:
+        async def arrived(message: Msg) -> None:
+            future = self._waiting.get(message.subject.rsplit(".", 1)[-1])
+            if future is not None and not future.done():
+                future.set_result(Outcome.model_validate_json(message.data))
+
+        self._subscription = await subscribe(self._client, f"{self._inbox}.*", arrived)
+
+    async def close(self) -> None:
+        if self._subscription is not None and not self._client.is_closed:
+            with contextlib.suppress(*NATS_FAILURES):
+                await self._subscription.unsubscribe()
+
+    async def send(
+        self,
+        principal: Principal,
+        command: AnyCommand,
+        *,
+        idempotency_key: str | None = None,
+        wait: Wait = "searchable",
+        projections: tuple[str, ...] = SERVING_PROJECTIONS,
+    ) -> Sent:
+        """Send a command and wait as asked; `projections` are those that "searchable" waits for.
+
+        Raises `IdempotencyKeyReused`, `Unavailable` (not accepted: nothing happened, or the same key finds out), and
+        the error with which the writer refused.
+        """
+        if idempotency_key is None:
+            command_id = ids.uuid7()
+        else:
+            command_id = ids.command_id_for_key(principal.uid, f"key:{idempotency_key}")
+        return await self._send(principal, command, command_id, wait, projections)
+
+    async def send_internal(self, principal: Principal, command: AnyCommand, key: str) -> Sent:
+        """A command that Memlog itself sends once for `key`; waits until the read models show it."""
+        command_id = ids.command_id_for_key(principal.uid, f"memlog:{key}")
+        return await self._send(principal, command, command_id, "searchable", (READ_MODELS,))
+
+    async def _send(
+        self, principal: Principal, command: AnyCommand, command_id: str, wait: Wait, projections: tuple[str, ...]
+    ) -> Sent:
+        deadline = time.monotonic() + self._wait_timeout
+        future: asyncio.Future[Outcome] | None = None
+        if wait != "accepted" and command_id not in self._waiting:
+            future = self._waiting[command_id] = asyncio.get_running_loop().create_future()
+        try:
+            first = await self._publish(principal, command, command_id)
+            if wait == "accepted":
+                return Sent(command_id, "accepted")
+            if first and future is not None:
+                outcome = await self._outcome(future, deadline)
+            else:
+                outcome = await self._operations.settled(principal.uid, command_id, deadline)
+        finally:
+            if future is not None:
+                self._waiting.pop(command_id, None)
+        if outcome is None:
+            return Sent(command_id, "accepted")
+        if outcome.status == "refused":
+            raise error_from_code(outcome.code or MemlogError.code, outcome.reason or "refused")
+        position = Position.parse(outcome.position)
+        state: Wait = "stored"
+        if wait == "searchable":
+            left = max(deadline - time.monotonic(), 0.05)
+            state = "searchable" if await self._positions.wait(projections, position, left) else "stored"
+        return Sent(command_id, state, outcome.status, outcome.results, position)
+
+    async def _outcome(self, future: asyncio.Future[Outcome], deadline: float) -> Outcome | None:
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0.05)):
+                return await future
+        except TimeoutError:
+            return None
+
+    async def _publish(self, principal: Principal, command: AnyCommand, command_id: str) -> bool:
+        """Whether this call's command is the first with its id (False: the same one was sent before)."""
+        shard = subjects.shard_of(principal.uid, self._shards)
+        meta = Meta(
+            id=command_id,
+            uid=principal.uid,
+            app=principal.app_id,
+            actor=principal.actor,
+            occurred_at=utc_now(),
+            correlation_id=command_id,
+            causation_id=command_id,
+        )
+        subject = subjects.command_subject(shard, principal.uid, command_id)
+        data = encode(meta, command, principal.key)
+        headers = {
+            **trace_headers(),
+            Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0",
+            REPLY_HEADER: f"{self._inbox}.{command_id}",
+        }
+        with nats_errors("accept the command"):
+            for attempt in range(_PUBLISH_TRIES):
+                try:
+                    await self._js.publish(subject, data, timeout=_PUBLISH_TIMEOUT, headers=headers)
+                    return True
+                except APIError as error:
+                    if error.err_code != WRONG_LAST_SEQUENCE:
+                        raise
+                    stored = await self._stored(shard, principal, subject)
+                    if stored.meta.occurred_at == meta.occurred_at and attempt > 0:
+                        return True  # our own first try, whose acknowledgement was lost
+                    if stored.payload != command or stored.meta.app != meta.app:
+                        raise IdempotencyKeyReused(
+                            "this idempotency key was used before with another payload; use a new key for a new request"
+                        ) from None
+                    return False
+                except NATS_FAILURES:
+                    if attempt + 1 == _PUBLISH_TRIES:
+                        raise
+        raise AssertionError("unreachable")
+
+    async def _stored(self, shard: int, principal: Principal, subject: str) -> Decoded[AnyCommand]:
+        try:
+            found = await self._js.get_msg(commands(shard).name, subject=subject, direct=True)
+        except NotFoundError:
+            raise Unavailable("the first command with this key is being removed; try again") from None
+        return decode_command(found.data or b"", principal.key)
+
+    async def was_accepted(self, principal: Principal, command_id: str) -> Decoded[AnyCommand]:
+        """The command of an operation that has no outcome yet. Raises `NotFound`, `Unavailable`."""
+        shard = subjects.shard_of(principal.uid, self._shards)
+        subject = subjects.command_subject(shard, principal.uid, command_id)
+        with nats_errors("find the operation"):
+            try:
+                found = await self._js.get_msg(commands(shard).name, subject=subject, direct=True)
+            except NotFoundError:
+                raise NotFound(f"operation {command_id} was not found") from None
+        return decode_command(found.data or b"", principal.key)

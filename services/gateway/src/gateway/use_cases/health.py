@@ -1,0 +1,57 @@
+"""Health of the whole: every part is asked; one that is silent is down, and is said to be (G13)."""
+
+import asyncio
+from importlib.metadata import version
+
+from contracts.api import Health, ServiceHealth
+from contracts.errors import MemlogError
+from contracts.streams import SERVING_PROJECTIONS
+from nats.aio.client import Client
+from runtime.health import ask_health
+from runtime.postgres import Pool, postgres_errors
+from runtime.waiting import Positions
+
+_PARTS = ("memory-writer", "indexer", "audit")
+_POSTGRES_TIMEOUT = 1.0
+
+
+class Checking:
+    """Asks all parts, bounded in time."""
+
+    def __init__(self, client: Client, pool: Pool, positions: Positions, shards: int) -> None:
+        self._client = client
+        self._pool = pool
+        self._positions = positions
+        self._shards = shards
+
+    async def health(self) -> Health:
+        """Never raises for a part that is down: names it instead."""
+        services = await asyncio.gather(self._postgres(), *(ask_health(self._client, part) for part in _PARTS))
+        indexer = services[1 + _PARTS.index("indexer")]
+        down = [service for service in services if not service.ok]
+        return Health(
+            status="ok" if not down else "degraded" if len(down) < len(services) else "unavailable",
+            version=version("memlog-gateway"),
+            embedder=_fact(indexer, "embedder"),
+            llm=None,
+            index=_fact(indexer, "index"),
+            positions={
+                f"{name}.{shard}": f"{shard}-{self._positions.known(name, shard)}"
+                for name in SERVING_PROJECTIONS
+                for shard in range(self._shards)
+            },
+            services=list(services),
+        )
+
+    async def _postgres(self) -> ServiceHealth:
+        try:
+            with postgres_errors():
+                await self._pool.fetchval("SELECT 1", timeout=_POSTGRES_TIMEOUT)
+        except MemlogError as error:
+            return ServiceHealth(service="postgres", ok=False, detail=error.message)
+        return ServiceHealth(service="postgres", ok=True)
+
+
+def _fact(service: ServiceHealth, name: str) -> str | None:
+    value = service.facts.get(name)
+    return value if isinstance(value, str) else None

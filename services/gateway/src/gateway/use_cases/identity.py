@@ -1,0 +1,118 @@
+"""Who a caller is: names to opaque ids. Users and apps come into being at their first use, as events."""
+
+import asyncio
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from contracts import ids
+from contracts.commands import RegisterApp, RegisterUser
+from contracts.errors import InvalidInput, KeyMissing
+from contracts.streams import USERS
+from contracts.subjects import user_subject
+from nats.js import JetStreamContext
+from nats.js.api import Header
+from nats.js.errors import APIError, NotFoundError
+from runtime.errors import WRONG_LAST_SEQUENCE, nats_errors
+from runtime.keys import KeyStore, SealingKey
+
+from gateway.service import OWNER_APP, Caller
+from gateway.use_cases.commanding import Commanding, Principal
+
+_CACHED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    uid: str
+    key: SealingKey
+
+
+class Identities:
+    """Resolves callers. A user's directory entry and key are made before anything is written for the user."""
+
+    def __init__(self, js: JetStreamContext, keys: KeyStore, commanding: Commanding) -> None:
+        self._js = js
+        self._keys = keys
+        self._commanding = commanding
+        self._users: OrderedDict[str, _User] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._registering: dict[tuple[str, str], asyncio.Lock] = {}
+
+    async def resolve(self, caller: Caller) -> Principal:
+        """The principal; registers user and app at their first use. Raises `InvalidInput`, `Unavailable`."""
+        if caller.app == OWNER_APP and caller.actor == "mcp":
+            raise InvalidInput(f"'{OWNER_APP}' is the owner's own app; connect under another client name")
+        user = await self._user(caller.user)
+        principal = Principal(
+            uid=user.uid,
+            app_id=ids.app_id(user.key.identity, caller.app),
+            app_name=caller.app,
+            actor=caller.actor,
+            key=user.key,
+        )
+        await self._ensure_registered(principal, caller.user)
+        return principal
+
+    async def _user(self, name: str) -> _User:
+        found = self._users.get(name)
+        if found is not None:
+            self._users.move_to_end(name)
+            return found
+        subject = user_subject(self._keys.master.name_hash(name))
+        uid = await self._directory_entry(subject)
+        if uid is None:
+            uid = await self._new_entry(subject)
+        try:
+            user = _User(uid, await self._keys.get(uid))
+        except KeyMissing:
+            raise KeyMissing("this user was erased") from None
+        self._users[name] = user
+        if len(self._users) > _CACHED:
+            self._users.popitem(last=False)
+        return user
+
+    async def _directory_entry(self, subject: str) -> str | None:
+        with nats_errors("answer the user directory"):
+            try:
+                found = await self._js.get_msg(USERS.name, subject=subject, direct=True)
+            except NotFoundError:
+                return None
+        return json.loads(found.data or b"{}")["uid"]
+
+    async def _new_entry(self, subject: str) -> str:
+        # The key first: an entry in the directory then always has a key, and one without was erased.
+        uid = ids.new_uid()
+        await self._keys.create(uid)
+        with nats_errors("take a new user"):
+            try:
+                await self._js.publish(
+                    subject,
+                    json.dumps({"uid": uid}).encode(),
+                    headers={Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"},
+                )
+                return uid
+            except APIError as error:
+                if error.err_code != WRONG_LAST_SEQUENCE:
+                    raise
+        await self._keys.destroy(uid)  # somebody was quicker: theirs counts
+        winner = await self._directory_entry(subject)
+        if winner is None:
+            raise KeyMissing("this user was erased just now")
+        return winner
+
+    async def _ensure_registered(self, principal: Principal, user_name: str) -> None:
+        known = (principal.uid, principal.app_id)
+        if known in self._known:
+            self._known.move_to_end(known)
+            return
+        lock = self._registering.setdefault(known, asyncio.Lock())
+        async with lock:
+            if known not in self._known:
+                send = self._commanding.send_internal
+                await send(principal, RegisterUser(name=user_name), "register-user")
+                await send(principal, RegisterApp(name=principal.app_name), f"register-app:{principal.app_id}")
+                self._known[known] = None
+                if len(self._known) > _CACHED:
+                    self._known.popitem(last=False)
+        self._registering.pop(known, None)

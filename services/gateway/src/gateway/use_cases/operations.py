@@ -1,0 +1,61 @@
+"""Operations: what became of a command, read from the read model that audit projects."""
+
+import asyncio
+import time
+from typing import Any
+
+from contracts.api import Item, Outcome
+from runtime.postgres import Pool, Row, postgres_errors
+
+_POLL_FIRST, _POLL_MOST = 0.01, 0.25
+
+_OPERATION = """
+    SELECT command_id, type, status, code, reason, results, position, occurred_at, settled_at
+    FROM memlog.operations WHERE uid = $1 AND command_id = $2
+"""
+_TEXTS = """
+    SELECT memory_id, version, text, current FROM memlog.memory_texts
+    WHERE uid = $1 AND memory_id = ANY($2) ORDER BY memory_id, version
+"""
+
+
+class Operations:
+    """Reads operations. All methods raise `Unavailable` when PostgreSQL is down."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def find(self, uid: str, command_id: str) -> Row | None:
+        """The operation's row, or None while it is not settled (or unknown)."""
+        with postgres_errors():
+            return await self._pool.fetchrow(_OPERATION, uid, command_id)
+
+    async def items(self, uid: str, row: Row) -> list[Item]:
+        """What the operation did, with the memories' texts as they are now. For many items: ids only."""
+        results: list[dict[str, Any]] = row["results"]
+        texts: dict[str, str] = {}
+        if 0 < len(results) <= 20:
+            with postgres_errors():
+                rows = await self._pool.fetch(_TEXTS, uid, [r["id"] for r in results])
+            texts = {found["memory_id"]: found["text"] for found in rows if found["current"]}
+        return [Item(id=r["id"], memory=texts.get(r["id"]), event=r["event"]) for r in results]
+
+    async def settled(self, uid: str, command_id: str, deadline: float) -> Outcome | None:
+        """The outcome of a command that somebody else sent first; waits for it until `deadline` (monotonic s)."""
+        pause = _POLL_FIRST
+        while True:
+            row = await self.find(uid, command_id)
+            if row is not None:
+                return Outcome(
+                    command_id=command_id,
+                    status=row["status"],
+                    code=row["code"],
+                    reason=row["reason"],
+                    results=await self.items(uid, row),
+                    position=row["position"],
+                )
+            if time.monotonic() + pause > deadline:
+                return None
+            # Another caller's command: no push reaches this one, so ask again, less and less often.
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.6, _POLL_MOST)

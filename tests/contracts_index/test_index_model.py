@@ -1,0 +1,173 @@
+"""Random changes against a dict, for every adapter; and for Edge, with a crash between any two engine calls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contracts_index.adapters import DIMENSION, EMBEDDER, at, found, put
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from indexer.index import Change, MemoryIndex, PutVersion, Remove, SearchFilter, SetCategories, SetState
+from indexer.qdrant_edge import EdgeIndex
+
+STATES = ("active", "paused", "archived")
+CATEGORIES = ("food", "work")
+MEMORIES = ("a", "b", "c")
+# Examples share an index, for speed: each one writes memories of a user of its own.
+_examples = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    version: int
+    state: str
+    categories: tuple[str, ...]
+
+
+class Model:
+    """What the contract says, in the plainest form."""
+
+    def __init__(self) -> None:
+        self.memories: dict[str, Known] = {}
+        self._sequences: dict[str, int] = {}
+
+    def apply(self, change: Change) -> None:
+        memory_id = change.memory_id
+        if change.sequence <= self._sequences.get(memory_id, 0):
+            return
+        match change:
+            case PutVersion():
+                self.memories[memory_id] = Known(change.version, change.state, change.categories)
+            case Remove():
+                self.memories.pop(memory_id, None)
+            case SetState() | SetCategories() if memory_id not in self.memories:
+                return
+            case SetState():
+                self.memories[memory_id] = replace(self.memories[memory_id], state=change.state)
+            case SetCategories():
+                self.memories[memory_id] = replace(self.memories[memory_id], categories=change.categories)
+        self._sequences[memory_id] = change.sequence
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[list[Change]]:
+    """A log of changes of one user in batches; some batches come again, or start at an older position."""
+    uid = f"user{next(_examples)}"
+    states = st.sampled_from(STATES)
+    categories = st.lists(st.sampled_from(CATEGORIES), unique=True, max_size=2).map(tuple)
+    log: list[Change] = []
+    for sequence in range(1, draw(st.integers(1, 25)) + 1):
+        memory_id = f"{uid}/{draw(st.sampled_from(MEMORIES))}"
+        match draw(st.sampled_from(("put", "put", "state", "categories", "remove"))):
+            case "put":
+                texts = [f"w{sequence} piece {i}" for i in range(draw(st.integers(1, 3)))]
+                log.append(
+                    put(
+                        memory_id,
+                        sequence,
+                        *texts,
+                        uid=uid,
+                        version=sequence,
+                        state=draw(states),
+                        categories=draw(categories),
+                    )
+                )
+            case "state":
+                log.append(SetState(memory_id, draw(states), sequence, sequence))
+            case "categories":
+                log.append(SetCategories(memory_id, draw(categories), sequence, sequence))
+            case _:
+                log.append(Remove(memory_id, sequence))
+    batches: list[list[Change]] = []
+    done = 0
+    while done < len(log):
+        start = draw(st.integers(0, done))
+        end = draw(st.integers(done + 1, len(log)))
+        batches.append(log[start:end])
+        done = end
+    return batches
+
+
+def owner(batches: Sequence[Sequence[Change]]) -> str:
+    return batches[0][0].memory_id.partition("/")[0]
+
+
+def assert_same(index: MemoryIndex, model: Model, uid: str) -> None:
+    for state in STATES:
+        expected = {m: k.version for m, k in model.memories.items() if k.state == state}
+        assert found(index, SearchFilter(uid, states=(state,))) == expected
+    for category in CATEGORIES:
+        expected = {m: k.version for m, k in model.memories.items() if category in k.categories}
+        assert found(index, SearchFilter(uid, states=STATES, categories=(category,))) == expected
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=histories())
+def test_any_history_in_any_batches_gives_what_the_model_gives(index: MemoryIndex, batches: list[list[Change]]) -> None:
+    model = Model()
+    for batch in batches:
+        index.apply(batch, at(batch[-1].sequence))
+        for change in batch:
+            model.apply(change)
+        assert_same(index, model, owner(batches))
+        assert index.checkpoint(0) == at(batch[-1].sequence)
+
+
+class Crash(Exception):
+    pass
+
+
+class CrashingShard:
+    """The engine's shard, until `calls` updates are done: the next one dies before it is written."""
+
+    def __init__(self, shard: Any) -> None:
+        self._shard = shard
+        self.calls: int | None = None
+
+    def update(self, operation: Any) -> None:
+        if self.calls is not None:
+            if self.calls == 0:
+                raise Crash
+            self.calls -= 1
+        self._shard.update(operation)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shard, name)
+
+
+@pytest.fixture
+def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[EdgeIndex, CrashingShard]:
+    index = EdgeIndex.open(tmp_path, EMBEDDER, DIMENSION)
+    shard = CrashingShard(vars(index)["_shard"])
+    monkeypatch.setattr(index, "_shard", shard)
+    return index, shard
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=histories(), crashes=st.lists(st.tuples(st.integers(1, 25), st.integers(0, 4)), max_size=12))
+def test_a_crash_between_any_two_engine_calls_heals_when_the_changes_come_again(
+    crashing: tuple[EdgeIndex, CrashingShard], batches: list[list[Change]], crashes: list[tuple[int, int]]
+) -> None:
+    """The changes come again in batches that may be shorter or longer. Until they have, some of the batch that
+    crashed may show already; nothing of it may be left wrong in the end."""
+    index, shard = crashing
+    log = {change.sequence: change for batch in batches for change in batch}
+    model = Model()
+    done = 0
+    while done < len(log):
+        size, calls = crashes.pop() if crashes else (len(log), None)
+        batch = [log[sequence] for sequence in range(done + 1, min(done + size, len(log)) + 1)]
+        shard.calls = calls
+        try:
+            index.apply(batch, at(batch[-1].sequence))
+        except Crash:
+            continue
+        finally:
+            shard.calls = None
+        for change in batch:
+            model.apply(change)
+        done += len(batch)
+    assert_same(index, model, owner(batches))

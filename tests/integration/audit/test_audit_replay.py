@@ -1,0 +1,97 @@
+"""Whatever the batches, the tables come out the same."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+from audit.generations import Generation, read_models
+from audit.schema import install
+from audit.store import PostgresStore
+from contracts.codec import Recorded
+from contracts.events import AppPaused, AppRegistered, AppResumed, MemoryAdded, MemoryDeleted, MemoryRevised
+from contracts.messages import Event
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from runtime.postgres import DERIVED_STORE, Pool, create_pool
+from support.recorded_events import OTHER_UID, UID, recorded
+
+IDS = st.sampled_from(["m", "n", "o"])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Recorded]:
+    """What a writer could have written for two users: versions count up, nothing changes before it is there."""
+    versions: dict[tuple[str, str], int] = {}
+    events: list[Recorded] = []
+    for number in range(draw(st.integers(1, 25))):
+        uid, name = draw(st.sampled_from([UID, OTHER_UID])), draw(IDS)
+        payload = _next(draw, versions, uid, name, number)
+        sequence = (events[-1].position.sequence if events else 0) + draw(st.integers(1, 3))
+        final = draw(st.booleans())
+        events.append(recorded(sequence, payload, uid=uid, app=f"app-{name}", final=final))
+    return events
+
+
+def _next(draw: st.DrawFn, versions: dict[tuple[str, str], int], uid: str, name: str, number: int) -> Event:
+    kind = draw(st.sampled_from(["revise", "revise", "delete", "register", "pause", "resume"]))
+    if kind == "register":
+        return AppRegistered(app_id=name, name=f"App {name}")
+    if kind in ("pause", "resume"):
+        return AppPaused(app_id=name) if kind == "pause" else AppResumed(app_id=name)
+    if (uid, name) not in versions:
+        versions[uid, name] = 1
+        return MemoryAdded(memory_id=name, text=draw(st.text(max_size=8)), metadata={"number": number})
+    if kind == "delete":
+        return MemoryDeleted(memory_id=name)
+    versions[uid, name] += 1
+    return MemoryRevised(memory_id=name, version=versions[uid, name], text=f"Text {number}")
+
+
+@st.composite
+def cuts(draw: st.DrawFn, events: list[Recorded]) -> list[list[Recorded]]:
+    """The history in batches, some of which begin again before where the last one ended."""
+    batches: list[list[Recorded]] = []
+    done = 0
+    while done < len(events):
+        start = draw(st.integers(0, done))
+        done = draw(st.integers(done + 1, len(events)))
+        batches.append(events[start:done])
+    return batches
+
+
+@pytest.fixture(scope="module")
+async def shared(server: str, administrator: Pool) -> AsyncGenerator[Pool]:
+    """One database for all examples: making one for each would take most of the time."""
+    await administrator.execute("CREATE DATABASE replay")
+    pool = await create_pool(
+        server.replace("/postgres?", "/replay?"), application_name="replay", size=2, settings=DERIVED_STORE
+    )
+    for version in (1, 2):
+        await install(pool, read_models(version))
+    yield pool
+    await pool.close()
+    await administrator.execute("DROP DATABASE replay WITH (FORCE)")
+
+
+async def contents(pool: Pool, generation: Generation, batches: list[list[Recorded]]) -> dict[str, list[str]]:
+    names = [model.name for model in generation.read_models]
+    tables = ", ".join(f"{generation.schema}.{name}" for name in [*names, "positions"])
+    await pool.execute(f"TRUNCATE {tables}")
+    store = PostgresStore(pool, generation)
+    await store.claim(0, 1)
+    for batch in batches:
+        await store.apply(batch, 1)
+    return {
+        name: [row[0] for row in await pool.fetch(f"SELECT t::text FROM {generation.schema}.{name} t ORDER BY 1")]
+        for name in [*names, "positions"]
+    }
+
+
+@pytest.mark.guarantee("G3", "G5")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), events=histories())
+async def test_any_history_in_any_batches_gives_the_same_tables(
+    shared: Pool, data: st.DataObject, events: list[Recorded]
+) -> None:
+    one_by_one = await contents(shared, read_models(1), [[event] for event in events])
+    in_batches = await contents(shared, read_models(2), data.draw(cuts(events)))
+    assert in_batches == one_by_one

@@ -1,0 +1,61 @@
+"""The gateway on a free loopback port, served by a real uvicorn in the test's own event loop."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from gateway.app import GatewayOptions, create_app
+from mcp import Client
+from mcp_types import Implementation
+from support.fake_service import FakeService
+
+WIRES = {"2026-07-28": "2026-07-28", "2025-11-25": "legacy"}
+"""Spec revision → the SDK client's mode for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    url: str
+    service: FakeService
+    server: uvicorn.Server
+
+    @property
+    def authority(self) -> str:
+        return self.url.removeprefix("http://")
+
+    def mcp(self, revision: str, path: str = "/mcp", *, name: str = "test client") -> Client:
+        """A client of the SDK on this revision's wire."""
+        info = Implementation(name=name, version="1")
+        return Client(f"{self.url}{path}", mode=WIRES[revision], client_info=info, read_timeout_seconds=10)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@asynccontextmanager
+async def serve_gateway() -> AsyncGenerator[RunningGateway]:
+    """Runs until the block ends; the stop is bounded as the gateway's own is."""
+    service = FakeService()
+    app = create_app(service, GatewayOptions(version="1.2.3"))
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="on")
+    server = _Server(config)
+    listening = socket.create_server(("127.0.0.1", 0))
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        async with asyncio.timeout(10):
+            await server.ready.wait()
+        yield RunningGateway(f"http://127.0.0.1:{listening.getsockname()[1]}", service, server)
+    finally:
+        server.should_exit = True
+        async with asyncio.timeout(10):
+            await running

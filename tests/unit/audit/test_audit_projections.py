@@ -1,0 +1,146 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from types import ModuleType
+
+import pytest
+from audit.generations import access_models, read_models
+from audit.projections import access_log, apps, history, memories, memory_texts, operations, reads, users
+from audit.statement import Projection, Value
+from contracts.codec import Recorded
+from contracts.events import (
+    AppPaused,
+    AppRegistered,
+    AppResumed,
+    CommandSettled,
+    ItemResult,
+    LogStarted,
+    MemoriesRead,
+    MemoryAdded,
+    MemoryDeleted,
+    MemoryRevised,
+    ReadItem,
+    UserRegistered,
+)
+from contracts.messages import Event
+from support.recorded_events import APP, UID, at, recorded
+
+ADDED = MemoryAdded(memory_id="m", text="Likes tea", metadata={"source": "chat"}, categories=("preferences",))
+
+
+def rows(projection: ModuleType, event: Recorded) -> Sequence[dict[str, Value]]:
+    model: Projection = projection.PROJECTION
+    statements = list(model.apply(event))
+    assert all(statement.table == model.name for statement in statements)
+    return [dict(statement.row) for statement in statements]
+
+
+def test_an_added_memory_is_one_row_of_its_app_with_its_categories() -> None:
+    assert rows(memories, recorded(5, ADDED)) == [
+        {"uid": UID, "memory_id": "m", "app_id": APP, "at": at(5), "categories": ["preferences"], "sequence": 5}
+    ]
+
+
+def test_only_the_narrow_table_holds_the_text_of_a_memory() -> None:
+    event = recorded(5, MemoryAdded(memory_id="m", text="SECRET", metadata={"note": "SECRET"}))
+    holding = [model.name for model in read_models().read_models for s in model.apply(event) if "SECRET" in repr(s.row)]
+    assert holding == ["memory_texts"]
+
+
+def test_a_revision_carries_version_and_text_and_leaves_metadata_alone() -> None:
+    event = recorded(6, MemoryRevised(memory_id="m", version=2, text="Likes coffee"))
+    assert rows(memory_texts, event) == [{"uid": UID, "memory_id": "m", "version": 2, "text": "Likes coffee"}]
+    assert rows(memories, event) == [{"uid": UID, "memory_id": "m", "version": 2, "at": at(6), "sequence": 6}]
+
+
+def test_a_deletion_changes_the_state_and_no_text() -> None:
+    event = recorded(7, MemoryDeleted(memory_id="m"))
+    assert rows(memories, event) == [{"uid": UID, "memory_id": "m", "at": at(7), "sequence": 7}]
+    assert rows(memory_texts, event) == []
+
+
+@pytest.mark.parametrize(
+    ("payload", "version", "state"),
+    [
+        (ADDED, 1, "active"),
+        (MemoryRevised(memory_id="m", version=4, text="x"), 4, None),
+        (MemoryDeleted(memory_id="m"), None, "deleted"),
+    ],
+)
+def test_history_records_what_an_event_changes_and_leaves_the_rest_open(
+    payload: Event, version: int | None, state: str | None
+) -> None:
+    (row,) = rows(history, recorded(8, payload))
+    assert (row["event"], row["version"], row["state"]) == (payload.type, version, state)
+    assert (row["shard"], row["sequence"], row["event_id"], row["actor"]) == (0, 8, "event-8", "mcp")
+    assert (row["correlation_id"], row["causation_id"]) == ("request-8", "command-8")
+
+
+def test_users_and_apps_are_named_and_apps_paused_and_resumed() -> None:
+    assert rows(users, recorded(1, UserRegistered(name="anna")))[0]["name"] == "anna"
+    assert rows(apps, recorded(2, AppRegistered(app_id="a", name="cursor")))[0]["name"] == "cursor"
+    assert rows(apps, recorded(3, AppPaused(app_id="a")))[0]["is_active"] is False
+    assert rows(apps, recorded(4, AppResumed(app_id="a")))[0]["is_active"] is True
+
+
+@pytest.mark.parametrize(
+    ("payload", "type_", "results"),
+    [
+        (ADDED, "AddMemory", [{"id": "m", "event": "ADD"}]),
+        (MemoryRevised(memory_id="m", version=2, text="x"), "ReviseMemory", [{"id": "m", "event": "UPDATE"}]),
+        (MemoryDeleted(memory_id="m"), "DeleteMemories", [{"id": "m", "event": "DELETE"}]),
+        (UserRegistered(name="anna"), "RegisterUser", []),
+        (AppRegistered(app_id="a", name="cursor"), "RegisterApp", []),
+        (AppPaused(app_id="a"), "PauseApp", []),
+        (AppResumed(app_id="a"), "ResumeApp", []),
+    ],
+)
+def test_a_final_event_settles_its_command(payload: Event, type_: str, results: list[dict[str, str]]) -> None:
+    (row,) = rows(operations, recorded(9, payload))
+    assert (row["command_id"], row["type"], row["status"]) == ("command-9", type_, "done")
+    assert (row["results"], row["position"], row["code"]) == (results, "0-9", None)
+
+
+def test_an_event_that_is_not_final_settles_nothing() -> None:
+    assert rows(operations, recorded(9, ADDED, final=False)) == []
+
+
+def test_a_refusal_keeps_code_and_reason() -> None:
+    settled = CommandSettled(
+        command_type="AddMemory",
+        outcome="refused",
+        code="app_paused",
+        reason="cursor is paused",
+        results=(ItemResult(id="m", event="NONE"),),
+    )
+    (row,) = rows(operations, recorded(9, settled, final=True))
+    assert (row["status"], row["code"], row["reason"]) == ("refused", "app_paused", "cursor is paused")
+    assert (row["type"], row["results"]) == ("AddMemory", [{"id": "m", "event": "NONE"}])
+
+
+def test_a_read_is_one_row_and_its_memories_another_each_without_the_query() -> None:
+    items = (ReadItem(id="m", rank=1, score=0.9), ReadItem(id="n", rank=2))
+    event = recorded(3, MemoriesRead(kind="search", items=items, query="SECRET"))
+    (read,) = rows(reads, event)
+    assert (read["kind"], read["returned"], read["app_id"]) == ("search", 2, APP)
+    (log,) = rows(access_log, event)
+    assert log["items"] == [{"id": "m", "rank": 1, "score": 0.9}, {"id": "n", "rank": 2, "score": None}]
+    assert "SECRET" not in repr((read, log))
+
+
+def test_a_read_that_returned_nothing_is_a_read_all_the_same() -> None:
+    event = recorded(3, MemoriesRead(kind="list"))
+    assert [row["returned"] for row in rows(reads, event)] == [0]
+    assert rows(access_log, event) == []
+
+
+def test_events_of_unknown_type_and_of_the_log_itself_change_nothing() -> None:
+    unknown = replace(recorded(2, ADDED), type="MemoryDreamt", payload=None)
+    started = recorded(1, LogStarted(incarnation="i", shard=0, shards=1), final=False)
+    for generation in (read_models(), access_models()):
+        for model in generation.read_models:
+            assert list(model.apply(unknown)) == [] == list(model.apply(started))
+
+
+def test_a_generation_is_named_after_its_projection_and_version() -> None:
+    assert (read_models(3).schema, access_models(1).schema) == ("read_models_v3", "access_log_v1")
+    assert read_models(3).fingerprint == read_models(4).fingerprint != access_models().fingerprint

@@ -1,0 +1,40 @@
+from fastapi.routing import APIRoute, iter_route_contexts
+from gateway.app import GatewayOptions, create_app
+from gateway.mcp.tools import tools
+from gateway.rest.common import Requires
+from gateway.service import Scope
+from support.fake_service import FakeService
+
+OPEN = {"/livez", "/readyz"}
+"""Probes: who asks has no token, and they say nothing of anybody."""
+
+
+def _scopes() -> dict[tuple[str, str], list[Scope]]:
+    app = create_app(FakeService(), GatewayOptions(version="0"))
+    declared: dict[tuple[str, str], list[Scope]] = {}
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, APIRoute):
+            found = [each.dependency for each in context.dependencies if isinstance(each.dependency, Requires)]
+            for method in context.methods or ():
+                declared[method, context.path or ""] = [each.scope for each in found]
+    return declared
+
+
+def test_every_route_but_the_probes_declares_exactly_one_scope() -> None:
+    declared = _scopes()
+    assert len(declared) >= 12
+    for (method, path), scopes in declared.items():
+        assert len(scopes) == (0 if path in OPEN else 1), (method, path)
+
+
+def test_reading_needs_read_and_changing_needs_more() -> None:
+    for (method, path), scopes in _scopes().items():
+        if path not in OPEN:
+            assert (scopes == [Scope.READ]) == (method == "GET"), (method, path)
+
+
+def test_every_tool_declares_a_scope_that_fits_its_annotations() -> None:
+    for tool in tools():
+        assert tool.listed.annotations is not None
+        assert (tool.scope is Scope.READ) == tool.listed.annotations.read_only_hint, tool.name
+        assert (tool.scope is Scope.DELETE) == tool.name.startswith("delete"), tool.name
