@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 from contracts.positions import Checkpoint, Position
-from indexer.index import Change, MemoryIndex, PutVersion, SearchFilter, Vector
+from indexer.index import Change, MemoryIndex, PutVersion, Revise, SearchFilter, Vector
 from indexer.qdrant_edge import EdgeIndex
 
 Open = Callable[[Path, str, int], MemoryIndex]
@@ -34,11 +34,20 @@ def put(
     created_at: int = 1000,
 ) -> PutVersion:
     """A version whose chunks are `texts`, by default one, with vectors that nothing else resembles."""
-    chunks = texts or (f"text of {memory_id}",)
-    vectors = np.stack([vector(crc32(f"{memory_id} {version} {i}".encode())) for i in range(len(chunks))])
+    chunks, vectors = _embedded(memory_id, version, texts)
     return PutVersion(
         memory_id, uid, app_id, version, state, categories, created_at, created_at, chunks, vectors, sequence
     )
+
+
+def revise(memory_id: str, sequence: int, *texts: str, version: int) -> Revise:
+    """A next version, embedded as by `put`."""
+    return Revise(memory_id, version, 2000, *_embedded(memory_id, version, texts), sequence)
+
+
+def _embedded(memory_id: str, version: int, texts: tuple[str, ...]) -> tuple[tuple[str, ...], Vector]:
+    chunks = texts or (f"text of {memory_id}",)
+    return chunks, np.stack([vector(crc32(f"{memory_id} {version} {i}".encode())) for i in range(len(chunks))])
 
 
 def at(sequence: int, shard: int = 0) -> Checkpoint:

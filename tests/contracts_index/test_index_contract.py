@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from contracts.errors import ConfigurationError
-from contracts_index.adapters import DIMENSION, EMBEDDER, Open, apply, at, found, put, vector
+from contracts_index.adapters import DIMENSION, EMBEDDER, Open, apply, at, found, put, revise, vector
 from indexer.embedding.minilm import MiniLM
 from indexer.index import (
     Change,
@@ -166,6 +166,26 @@ def test_a_revision_replaces_the_old_versions_points(index: MemoryIndex) -> None
     gone = {hit.memory_id: hit.score for hit in index.search(vector(0), "alpha beta gamma", ANN, 10)}
     unmatched = {hit.memory_id: hit.score for hit in index.search(vector(0), "zeta", ANN, 10)}
     assert gone == unmatched
+
+
+def test_a_revision_keeps_app_state_categories_and_time_of_creation(index: MemoryIndex) -> None:
+    where = SearchFilter(
+        "ann", ("paused",), app_ids=("cursor",), categories=("work",), created_from=1000, created_to=1000
+    )
+    apply(index, put("a", 1, "one", "two", app_id="cursor"), put("b", 2))
+    apply(index, SetState("a", "paused", 2000, 3))
+    apply(index, SetCategories("a", ("food", "work"), 2000, 4))
+    apply(index, revise("a", 5, "three", version=2))
+    assert found(index, where) == {"a": 2}
+    assert found(index) == {"b": 1}
+    apply(index, revise("a", 6, version=3), SetState("a", "active", 3000, 7), revise("a", 5, version=9))
+    assert found(index) == {"a": 3, "b": 1}
+
+
+def test_a_revision_of_a_memory_unknown_or_removed_is_dropped(index: MemoryIndex) -> None:
+    apply(index, put("a", 1), Remove("a", 2))
+    apply(index, revise("a", 3, version=2), revise("b", 4, version=2))
+    assert found(index, ALL_STATES) == {}
 
 
 def test_changes_of_one_batch_are_applied_in_order(index: MemoryIndex) -> None:

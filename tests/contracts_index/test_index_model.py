@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contracts_index.adapters import DIMENSION, EMBEDDER, at, found, put
+from contracts_index.adapters import DIMENSION, EMBEDDER, at, found, put, revise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from indexer.index import Change, MemoryIndex, PutVersion, Remove, SearchFilter, SetCategories, SetState
+from indexer.index import (
+    Change,
+    MemoryIndex,
+    PutVersion,
+    Remove,
+    Revise,
+    SearchFilter,
+    SetCategories,
+    SetState,
+)
 from indexer.qdrant_edge import EdgeIndex
 
 STATES = ("active", "paused", "archived")
@@ -43,8 +52,10 @@ class Model:
                 self.memories[memory_id] = Known(change.version, change.state, change.categories)
             case Remove():
                 self.memories.pop(memory_id, None)
-            case SetState() | SetCategories() if memory_id not in self.memories:
+            case Revise() | SetState() | SetCategories() if memory_id not in self.memories:
                 return
+            case Revise():
+                self.memories[memory_id] = replace(self.memories[memory_id], version=change.version)
             case SetState():
                 self.memories[memory_id] = replace(self.memories[memory_id], state=change.state)
             case SetCategories():
@@ -61,7 +72,7 @@ def histories(draw: st.DrawFn) -> list[list[Change]]:
     log: list[Change] = []
     for sequence in range(1, draw(st.integers(1, 25)) + 1):
         memory_id = f"{uid}/{draw(st.sampled_from(MEMORIES))}"
-        match draw(st.sampled_from(("put", "put", "state", "categories", "remove"))):
+        match draw(st.sampled_from(("put", "put", "revise", "state", "categories", "remove"))):
             case "put":
                 texts = [f"w{sequence} piece {i}" for i in range(draw(st.integers(1, 3)))]
                 log.append(
@@ -75,6 +86,8 @@ def histories(draw: st.DrawFn) -> list[list[Change]]:
                         categories=draw(categories),
                     )
                 )
+            case "revise":
+                log.append(revise(memory_id, sequence, f"w{sequence}", version=sequence))
             case "state":
                 log.append(SetState(memory_id, draw(states), sequence, sequence))
             case "categories":
@@ -147,7 +160,7 @@ def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[EdgeIndex
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=histories(), crashes=st.lists(st.tuples(st.integers(1, 25), st.integers(0, 4)), max_size=12))
+@given(batches=histories(), crashes=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 4)), max_size=12))
 def test_a_crash_between_any_two_engine_calls_heals_when_the_changes_come_again(
     crashing: tuple[EdgeIndex, CrashingShard], batches: list[list[Change]], crashes: list[tuple[int, int]]
 ) -> None:

@@ -84,6 +84,12 @@ class FakeService:
         mine = [(key, row) for key, row in self.memories.items() if row.user == caller.user and not row.deleted]
         return mine[::-1]
 
+    def _memory(self, key: str, row: Stored) -> Memory:
+        return Memory(
+            id=key, content=row.texts[-1], created_at=row.created_at, state="active", app_id=_app_id(row.app),
+            app_name=row.app, categories=list(row.categories), metadata_=row.metadata,
+        )  # fmt: skip
+
     def _one(self, caller: Caller, memory_id: str) -> Stored:
         row = self.memories.get(memory_id)
         if row is None or row.user != caller.user or row.deleted:
@@ -108,6 +114,10 @@ class FakeService:
         memory_id = str(uuid.uuid4())
         self.memories[memory_id] = Stored(caller.user, caller.app, [text], categories, metadata or {})
         return self._result(Item(id=memory_id, memory=text, event="ADD"))
+
+    async def added(self, caller: Caller, memory_id: str) -> Memory:
+        await self._called("added", caller)
+        return self._memory(memory_id, self._one(caller, memory_id))
 
     async def revise(
         self,
@@ -195,13 +205,7 @@ class FakeService:
         await self._called("page", caller)
         rows = [(key, row) for key, row in self._of(caller) if (query.search or "").lower() in row.texts[-1].lower()]
         start = (query.page - 1) * query.size
-        items = [
-            Memory(
-                id=key, content=row.texts[-1], created_at=row.created_at, state="active", app_id=_app_id(row.app),
-                app_name=row.app, categories=list(row.categories), metadata_=row.metadata,
-            )
-            for key, row in rows[start : start + query.size]
-        ]  # fmt: skip
+        items = [self._memory(key, row) for key, row in rows[start : start + query.size]]
         return Page(items=items, total=len(rows), page=query.page, size=query.size, pages=-(-len(rows) // query.size))
 
     async def get(self, caller: Caller, memory_id: str) -> MemoryDetail:

@@ -27,7 +27,7 @@ def postgres_for_tests() -> Generator[str]:
     extra: list[int] | None = None if account is None else []
     data, log = folder / "data", folder / "log"
     initdb = ["-D", str(data), "-U", "memlog", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions"]
-    locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    locale = ["--locale=C.UTF-8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     subprocess.run(
         [binaries / "initdb", *initdb, *locale],
         check=True, capture_output=True, cwd=folder, timeout=60, user=user, group=group, extra_groups=extra,

@@ -157,6 +157,8 @@ async def test_a_batch_applied_again_whole_or_in_part_changes_nothing(pool: Pool
     once = await everything(pool, read_models())
     for batch in (HISTORY, HISTORY[-1:], HISTORY[:3], []):
         await store.apply(batch, 1)
+        checkpoint = await store.checkpoint(0)
+        assert checkpoint is not None and checkpoint.position.sequence == 10
     assert await everything(pool, read_models()) == once
     assert len(once["history"]) == 5
 

@@ -139,11 +139,13 @@ class Operation(View):
 
 
 class Deleted(View):
-    """`deleted` counts; `not_accessible` names ids that the app cannot see or that do not exist."""
+    """`deleted` counts; `not_accessible` names ids that the app cannot see or that do not exist. While `state` is
+    `accepted`, nothing is counted yet: the operation tells later."""
 
     deleted: int
     not_accessible: list[str] = []
     operation_id: str | None = None
+    state: Wait = "searchable"
 
 
 # -- apps, stats, health ----------------------------------------------------------------------------------------

@@ -21,7 +21,10 @@ def configure_logging(
 ) -> None:
     """Set structlog up for this process: one JSON object a line on stderr (or `to`), or lines for a person."""
     stream = to or sys.stderr
-    renderer = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
+    if form == "json":
+        renderer = structlog.processors.JSONRenderer()
+    else:  # its default traceback prints local variables, and so memory texts
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65_535)
+    allowed_hosts: tuple[str, ...] = Field(default=(), description="Host names beyond loopback that clients may use")
+    allowed_origins: tuple[str, ...] = Field(default=(), description="Origins beyond its own that may call")
     auth: Literal["off"] = "off"
     default_user: str = "default"
     wait_timeout: float = Field(default=10.0, gt=0, description="How long a write waits to become searchable")

@@ -88,6 +88,8 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
         options = GatewayOptions(
             version=version("memlog-gateway"),
             default_user=settings.default_user,
+            allowed_hosts=settings.allowed_hosts,
+            allowed_origins=settings.allowed_origins,
             max_body_bytes=settings.max_body_bytes,
         )
         server = _Server(

@@ -14,6 +14,7 @@ from contracts.api import (
     Deleted,
     Health,
     History,
+    Memory,
     MemoryDetail,
     MemoryList,
     Operation,
@@ -92,6 +93,10 @@ class MemoryService(Protocol):
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
     ) -> OperationResult: ...
+
+    async def added(self, caller: Caller, memory_id: str) -> Memory:
+        """The memory that this caller has added just now, to be told what it sent: no read, so not audited as one."""
+        ...
 
     async def revise(
         self,

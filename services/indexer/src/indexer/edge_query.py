@@ -15,10 +15,11 @@ BM25 = "bm25"
 class Fusion:
     """Weights of `dense x cosine + bm25 x score / (score + half)`: both terms in 0..1, and so the sum.
 
-    On 1,982 questions over 5,882 conversational memories (recall@10, this embedder): dense alone 0.42, BM25
-    alone 0.65, reciprocal ranks with k = 60 0.56, these weights 0.67; the same over texts that include the
-    one before them 0.73. Dividing by the query's best BM25 score instead gives 0.68 and 0.74, but takes a
-    second pass, and its scores mean nothing from one query to the next.
+    On LoCoMo's 1,982 questions over 5,882 turns (recall@10, MiniLM): dense alone 0.424, BM25 alone 0.650,
+    reciprocal ranks with k = 60 0.560, these weights 0.670; over texts that include the turn before them 0.458,
+    0.720, 0.632 and 0.735. Dividing by the query's best BM25 score instead gives 0.679 and 0.740, but takes a
+    second pass, and its scores mean nothing from one query to the next. (The weights were chosen on the same
+    questions; the result is flat around them.)
     """
 
     dense: float

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from contracts.api import Memory, MemoryDetail, OperationResult, Page, View, Wait
+from contracts.api import Deleted, Memory, MemoryDetail, OperationResult, Page, View, Wait
 from contracts.errors import InvalidInput, NotFound
 from contracts.ids import parse_uuid
 from fastapi import Header, Query, Response
@@ -106,12 +106,19 @@ async def create_memory(
     return await _written(rest, rest.caller(body.user_id), result)
 
 
-@routes.delete("", dependencies=[requires(Scope.DELETE)])
-async def delete_memories(body: DeleteMemories, rest: RestDep) -> Message:
+@routes.delete(
+    "",
+    dependencies=[requires(Scope.DELETE)],
+    response_model=Message,
+    responses={202: {"model": Deleted, "description": "Durable, not done yet; `Location` is its operation"}},
+)
+async def delete_memories(body: DeleteMemories, rest: RestDep) -> Response:
     """Delete these memories, or none of them when one is unknown."""
     ids = tuple(dict.fromkeys(body.memory_ids))
     done = await rest.service.delete(rest.caller(body.user_id), ids, all_or_nothing=True)
-    return Message(message=f"Successfully deleted {done.deleted} memories")
+    if done.state == "accepted" and done.operation_id is not None:
+        return _json(done, 202, _location(done.operation_id))
+    return _json(Message(message=f"Successfully deleted {done.deleted} memories"))
 
 
 @routes.get("/{memory_id}", dependencies=[requires(Scope.READ)])
@@ -135,17 +142,22 @@ async def update_memory(memory_id: MemoryId, body: UpdateMemory, rest: RestDep) 
 async def _written(rest: Rest, owner: Caller, result: OperationResult) -> Response:
     """The answer to a write: 202 while it is not done, the memory when it led to exactly one, else the result."""
     if result.state == "accepted":
-        location = {"Location": f"/api/v1/operations/{result.operation_id}"}
-        return _json(result, 202, location)
+        return _json(result, 202, _location(result.operation_id))
     item = result.results[0] if len(result.results) == 1 else None
     if item is None or item.event == "DELETE" or result.state != "searchable":
         return _json(result)
     try:
+        if item.event == "ADD":
+            return _json(await rest.service.added(owner, item.id))
         detail = await rest.service.get(owner, item.id)
     except NotFound:  # deleted meanwhile: the write happened all the same
         return _json(result)
     fields = detail.model_dump(include={*Memory.model_fields} - {"content"})
     return _json(Memory(content=detail.text, **fields))
+
+
+def _location(operation_id: str) -> dict[str, str]:
+    return {"Location": f"/api/v1/operations/{operation_id}"}
 
 
 def _json(view: View, status: int = 200, headers: dict[str, str] | None = None) -> Response:

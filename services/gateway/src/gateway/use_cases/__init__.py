@@ -10,6 +10,7 @@ class Memlog:
 
     def __init__(self, writing: Writing, reading: Reading, checking: Checking) -> None:
         self.add = writing.add
+        self.added = writing.added
         self.revise = writing.revise
         self.delete = writing.delete
         self.delete_all = writing.delete_all

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from contracts import ids, subjects
@@ -112,8 +112,10 @@ class Commanding:
 
     async def send_internal(self, principal: Principal, command: AnyCommand, key: str) -> Sent:
         """A command that Memlog itself sends once for `key`; waits until the read models show it."""
+        # Whichever app comes first sends it: the same command whoever its sender is.
+        sender = replace(principal, app_id="memlog", actor="service")
         command_id = ids.command_id_for_key(principal.uid, f"memlog:{key}")
-        return await self._send(principal, command, command_id, "searchable", (READ_MODELS,))
+        return await self._send(sender, command, command_id, "searchable", (READ_MODELS,))
 
     async def _send(
         self, principal: Principal, command: AnyCommand, command_id: str, wait: Wait, projections: tuple[str, ...]

@@ -139,7 +139,7 @@ class Reading:
                 rows = await connection.fetch(statement, *where, query.size, (query.page - 1) * query.size)
         await self._trail.record(principal, "list", [(row["memory_id"], None) for row in rows])
         return Page(
-            items=[_memory_view(row) for row in rows],
+            items=[memory_view(row) for row in rows],
             total=total,
             page=query.page,
             size=query.size,
@@ -231,7 +231,8 @@ def found_view(row: Row, score: float | None = None) -> FoundMemory:
     )
 
 
-def _memory_view(row: Row) -> Memory:
+def memory_view(row: Row) -> Memory:
+    """A memory as REST lists it."""
     return Memory(
         id=row["memory_id"],
         content=row["text"],

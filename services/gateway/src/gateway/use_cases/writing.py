@@ -1,6 +1,6 @@
 """Writes: each is one command. What the writer decided is what the caller is told."""
 
-from contracts.api import App, Deleted, OperationResult, Wait
+from contracts.api import App, Deleted, Memory, OperationResult, Wait
 from contracts.commands import AddMemory, AnyCommand, DeleteMemories, PauseApp, ResumeApp, ReviseMemory
 from contracts.errors import AppIsPaused, Conflict, NotFound, Unavailable
 from contracts.streams import READ_MODELS
@@ -11,7 +11,7 @@ from gateway.service import OWNER_APP, Caller
 from gateway.use_cases import sql
 from gateway.use_cases.commanding import Commanding, Sent
 from gateway.use_cases.identity import Identities
-from gateway.use_cases.reading import app_view
+from gateway.use_cases.reading import app_view, memory_view
 
 
 class Writing:
@@ -34,6 +34,14 @@ class Writing:
     ) -> OperationResult:
         command = AddMemory(text=text, metadata=metadata or {}, categories=categories)
         return await self._operation(caller, command, idempotency_key, wait)
+
+    async def added(self, caller: Caller, memory_id: str) -> Memory:
+        principal = await self._identities.resolve(caller)
+        with postgres_errors():
+            row = await self._pool.fetchrow(sql.ONE, principal.uid, memory_id)
+        if row is None:
+            raise NotFound(f"memory {memory_id} was not found")
+        return memory_view(row)
 
     async def revise(
         self,
@@ -109,4 +117,4 @@ class Writing:
 def _deleted(sent: Sent) -> Deleted:
     gone = sum(item.event == "DELETE" for item in sent.items)
     missing = [item.id for item in sent.items if item.event == "NONE"]
-    return Deleted(deleted=gone, not_accessible=missing, operation_id=sent.command_id)
+    return Deleted(deleted=gone, not_accessible=missing, operation_id=sent.command_id, state=sent.state)

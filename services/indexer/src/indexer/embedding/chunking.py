@@ -28,11 +28,13 @@ def split_spans(
         is_sentence[i] = 1
 
     spans: list[tuple[int, int]] = []
-    first = 0
+    first = cut = 0
     while count - first > window:
         limit = first + window
+        # Beyond the last cut, or the span would add nothing.
+        low = cut + 1
         # The last resort, a cut inside a word, happens only if one word fills the whole window.
-        cut = _last(is_sentence, first + window // 2, limit) or _last(is_start, first + 1, limit) or limit
+        cut = _last(is_sentence, max(low, first + window // 2), limit) or _last(is_start, low, limit) or limit
         spans.append((_begin(offsets, first), offsets[cut][0]))
         back = max(first + 1, cut - overlap)
         first = _last(is_sentence, back, cut - 1) or _first(is_start, back, cut - 1) or cut
