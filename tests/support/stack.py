@@ -133,10 +133,10 @@ async def running_stack(home: Path, **settings: str) -> AsyncGenerator[Stack]:
 T = TypeVar("T")
 
 
-async def eventually(probe: Callable[[], Awaitable[T]], timeout: float = 15.0) -> T:
+async def eventually(probe: Callable[[], Awaitable[T | None]], timeout: float = 15.0) -> T:
     """What `probe` says once it says something true; fails after `timeout` seconds."""
     async with asyncio.timeout(timeout):
-        while not (found := await probe()):
+        while not (found := await probe()):  # noqa: ASYNC110 - what is waited for is in another process
             await asyncio.sleep(0.02)
     return found
 

@@ -173,10 +173,14 @@ async def test_nats_can_be_given_a_fixed_port(home_path: Path) -> None:
             assert log.url.endswith(f"@127.0.0.1:{port}")
 
 
-async def test_the_reader_role_reads_what_the_owner_makes_and_writes_nothing(home_path: Path) -> None:
+async def test_the_reader_role_reads_what_it_was_granted_and_writes_nothing(home_path: Path) -> None:
     with Home.open(home_path) as home:
         async with postgres_server(home) as derived:
             await _query(derived.dsn, "CREATE SCHEMA s", "CREATE TABLE s.t AS SELECT 7 AS n", "SELECT 1")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await _query(derived.reader_dsn, "SELECT n FROM s.t")
+            grants = ("GRANT USAGE ON SCHEMA s TO memlog_reader", "GRANT SELECT ON s.t TO memlog_reader", "SELECT 1")
+            await _query(derived.dsn, *grants)
             assert await _query(derived.reader_dsn, "SELECT n FROM s.t") == 7
             with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
                 await _query(derived.reader_dsn, "INSERT INTO s.t VALUES (8)", "SELECT 1")
@@ -199,6 +203,7 @@ async def test_postgres_has_no_tcp_port_is_not_root_and_has_trigrams_and_unicode
             assert [c for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN] == []
             assert await _query(derived.dsn, "SELECT similarity('word', 'wörd') > 0") is True
             assert await _query(derived.dsn, "SELECT upper('ß' || 'é')") == "ßÉ"
+            assert await _query(derived.dsn, "SELECT cardinality(show_trgm('кошка'))") > 0
 
 
 async def test_a_data_folder_of_another_major_version_is_moved_aside(home_path: Path) -> None:

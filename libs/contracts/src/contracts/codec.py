@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.commands import COMMANDS, AnyCommand
-from contracts.errors import MemlogError
+from contracts.errors import ContentDamaged, MemlogError
 from contracts.events import EVENTS
 from contracts.messages import Command, Event, Message
 from contracts.positions import Position
@@ -21,7 +21,7 @@ from contracts.upcasts import UPCASTS, Upcasts, upcast
 
 
 class DataKey(Protocol):
-    """A user's key. `seal`/`open` are authenticated encryption; `open` raises `KeyMissing` on a wrong key."""
+    """A user's key. `seal`/`open` are authenticated encryption; `open` raises `ContentDamaged`."""
 
     def seal(self, plaintext: bytes, associated: bytes) -> bytes: ...
 
@@ -144,7 +144,7 @@ def read_envelope(raw: bytes) -> tuple[Meta, str]:
 def decode_event(
     raw: bytes, key: DataKey | None, types: dict[str, type[Event]] = EVENTS, steps: Upcasts = UPCASTS
 ) -> tuple[Meta, str, Event | None]:
-    """Envelope, type and event; the event is None for an unknown type. Raises `Undecodable`, `KeyMissing`,
+    """Envelope, type and event; the event is None for an unknown type. Raises `Undecodable`, `ContentDamaged`,
     `UnsupportedSchema`."""
     wire = _parse(raw)
     known = types.get(wire.type)
@@ -152,7 +152,8 @@ def decode_event(
 
 
 def decode_command(raw: bytes, key: DataKey | None) -> Decoded[AnyCommand]:
-    """A command with its envelope. Raises `Undecodable` (also for unknown types), `KeyMissing`."""
+    """A command with its envelope. Raises `Undecodable` (also for unknown types), `ContentDamaged`,
+    `UnsupportedSchema`."""
     wire = _parse(raw)
     known: type[Command] | None = COMMANDS.get(wire.type)
     if known is None:
@@ -189,7 +190,10 @@ def _payload(wire: _Wire, known: type[P], key: DataKey | None, steps: Upcasts) -
         try:
             fields |= json.loads(key.open(base64.b64decode(wire.sealed, validate=True), associated))
         except ValueError as error:
-            raise Undecodable(f"{wire.type} {wire.event_id}: sealed part is damaged ({error})") from None
+            raise ContentDamaged(f"{wire.type} {wire.event_id}: sealed part is damaged ({error})") from None
+    elif known.sealed and wire.schema_version == known.schema_version:
+        # Content in the clear, or none where there was some, is not the writer's work.
+        raise ContentDamaged(f"{wire.type} {wire.event_id}: its content is not sealed")
     fields = upcast(fields, wire.type, wire.schema_version, known.schema_version, steps)
     try:
         return known.model_validate(fields)

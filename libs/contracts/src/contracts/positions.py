@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from contracts.errors import InvalidInput
 
-_FORMAT = re.compile(r"^(\d{1,4})-(\d{1,19})$")
+_FORMAT = re.compile(r"(0|[1-9][0-9]{0,3})-(0|[1-9][0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,7 +25,7 @@ class Position:
     @classmethod
     def parse(cls, text: str) -> "Position":
         """Read what `str()` wrote. Raises `InvalidInput` for anything else."""
-        match = _FORMAT.match(text)
+        match = _FORMAT.fullmatch(text)
         if match is None:
             raise InvalidInput(f"'{text[:40]}' is not a position; pass one that Memlog returned, unchanged")
         return cls(int(match[1]), int(match[2]))

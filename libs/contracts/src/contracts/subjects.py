@@ -3,10 +3,14 @@
 User names, app names and texts never stand in a subject: only opaque ids do.
 """
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 
+from contracts.errors import InvalidInput
+
 ROOT = "memlog"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def shard_of(uid: str, shards: int) -> int:
@@ -16,11 +20,19 @@ def shard_of(uid: str, shards: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """The address of one event-sourced thing: whose, of which kind, which one."""
+    """The address of one event-sourced thing: whose, of which kind, which one.
+
+    Raises `InvalidInput` for what is no token of a subject: an id of `*` would name everything of its user.
+    """
 
     uid: str
     kind: str
     id: str
+
+    def __post_init__(self) -> None:
+        for token in (self.uid, self.kind, self.id):
+            if not _TOKEN.fullmatch(token):
+                raise InvalidInput(f"'{token[:80]}' is not a valid id")
 
 
 def memory(uid: str, memory_id: str) -> Aggregate:

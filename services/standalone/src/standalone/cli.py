@@ -26,7 +26,7 @@ from standalone.embedded import Running, embedded
 from standalone.files import write_atomically
 from standalone.home import Home
 
-DEFAULT_URL = "http://127.0.0.1:8765"
+DEFAULT_PORT = 8765
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -196,7 +196,7 @@ def _running_url(home: Path | None) -> str:
     try:
         return json.loads(found.read_text())["url"]
     except (OSError, ValueError, KeyError):
-        return os.environ.get("MEMLOG_URL", DEFAULT_URL)
+        return os.environ.get("MEMLOG_URL") or f"http://127.0.0.1:{os.environ.get('MEMLOG_PORT') or DEFAULT_PORT}"
 
 
 def _show_health(address: str, health: Health) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import audit.container
@@ -122,12 +123,12 @@ class _Parts:
             self.ended.exception()  # retrieved: whoever awaited it has seen it
 
 
-def ensure_master_key(home: Home) -> None:
-    """A new, empty home gets a master key. Where there is a log already, the key must be there: raises
+def ensure_master_key(home: Home, path: Path) -> None:
+    """A new, empty home gets a master key at `path`. Where there is a log already, the key must be there: raises
     `ConfigurationError` saying how to restore it."""
-    if not home.master_key.exists() and not any(home.nats.glob("jetstream/*")):
-        MasterKey.create(home.master_key)
-    MasterKey.load(home.master_key)
+    if not path.exists() and not any(home.nats.glob("jetstream/*")):
+        MasterKey.create(path)
+    MasterKey.load(path)
 
 
 @asynccontextmanager
@@ -139,7 +140,8 @@ async def embedded(home: Home, settings: Settings) -> AsyncGenerator[Running]:
     listener = gateway.container.bind(settings.host, settings.port)
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
-        ensure_master_key(home)
+        master_key = settings.master_key_file or home.master_key
+        ensure_master_key(home, master_key)
         parts = _Parts()
         nats = await stack.enter_async_context(nats_server(home))
         postgres = await stack.enter_async_context(postgres_server(home))
@@ -149,7 +151,7 @@ async def embedded(home: Home, settings: Settings) -> AsyncGenerator[Running]:
                 "nats_monitor_url": nats.monitor_url,
                 "postgres_dsn": SecretStr(postgres.dsn),
                 "postgres_reader_dsn": SecretStr(postgres.reader_dsn),
-                "master_key_file": home.master_key,
+                "master_key_file": master_key,
                 "index_path": home.index,
                 "cache_path": home.cache,
                 # The lock on the home says that nobody else is alive: leases of a dead process need not run out.

@@ -5,7 +5,9 @@ major version is moved aside instead of upgraded.
 """
 
 import asyncio
+import contextlib
 import json
+import locale
 import os
 import secrets
 import shutil
@@ -207,7 +209,7 @@ async def _initialise(home: Home, binaries: Path, account: Account | None) -> No
     give_to(account, password_file)
     initdb = [
         *(str(binaries / "initdb"), "-D", str(new), "-U", _SUPERUSER, "--pwfile", str(password_file)),
-        *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"),
+        *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", f"--lc-ctype={_character_type()}"),
         *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
     ]
     single = [
@@ -231,12 +233,25 @@ async def _initialise(home: Home, binaries: Path, account: Account | None) -> No
     _log.info("postgres_initialised", data=str(home.postgres / "data"))
 
 
+def _character_type() -> str:
+    """A libc locale that knows letters beyond ASCII: pg_trgm asks it what a word is, and under C a Cyrillic or Chinese
+    text has no trigrams, so that its search would find no index."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        for name in ("C.UTF-8", "en_US.UTF-8", "UTF-8"):
+            with contextlib.suppress(locale.Error):
+                locale.setlocale(locale.LC_CTYPE, name)
+                return name
+        return "C"
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+
+
 def _bootstrap(passwords: _Passwords) -> list[str]:
     """Statements for single-user mode in template1, one a line; the new database copies template1."""
     return [
         f"CREATE ROLE {_OWNER} LOGIN PASSWORD '{passwords.owner}'",
         f"CREATE ROLE {_READER} LOGIN PASSWORD '{passwords.reader}'",
-        f"GRANT pg_read_all_data TO {_READER}",
         f"ALTER ROLE {_READER} SET default_transaction_read_only = on",
         "CREATE EXTENSION pg_trgm",
         f"CREATE DATABASE {_DATABASE} OWNER {_OWNER}",

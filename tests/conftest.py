@@ -1,0 +1,54 @@
+"""One real nats-server for the session; tests that stop servers, or need an untouched store, start their own."""
+
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+from runtime.settings import Settings
+from standalone.home import Home
+from standalone.nats_server import NatsServer, nats_server
+from support.servers import Log, Servers, empty, opened, settings_for, temporary_home
+
+
+@pytest.fixture(scope="session")
+async def home() -> AsyncGenerator[Home]:
+    async with temporary_home() as home:
+        yield home
+
+
+@pytest.fixture(scope="session")
+async def session_nats(home: Home) -> AsyncGenerator[NatsServer]:
+    async with nats_server(home) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(home: Home, session_nats: NatsServer) -> Callable[..., Settings]:
+    """Makes settings for the session's server: `settings(shards=3)`."""
+    return lambda **overrides: settings_for(home, session_nats, **overrides)
+
+
+@pytest.fixture(params=[1], ids="{0} shard(s)".format)
+def shards(request: pytest.FixtureRequest) -> int:
+    """How many shards `log` has; parametrize it (indirect) for more than one."""
+    return request.param
+
+
+@pytest.fixture
+async def log(settings: Callable[..., Settings], shards: int) -> AsyncGenerator[Log]:
+    """An empty, opened log on the session's server."""
+    async with opened(settings(shards=shards), start=False) as stale:
+        await empty(stale.js)
+    async with opened(settings(shards=shards)) as log:
+        yield log
+
+
+@pytest.fixture
+async def servers() -> AsyncGenerator[Servers]:
+    """A server of the test's own, running."""
+    async with temporary_home() as home:
+        servers = Servers(home)
+        await servers.start()
+        try:
+            yield servers
+        finally:
+            await servers.stop()

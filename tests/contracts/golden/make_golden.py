@@ -1,0 +1,84 @@
+"""Writes the golden file of each event type and version that has none: `python tests/contracts/golden/make_golden.py`.
+
+A golden file is never edited: it is a message as some Memlog stored it, and must decode for ever.
+"""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contracts.codec import Meta, encode
+from contracts.events import (
+    EVENTS,
+    AppPaused,
+    AppRegistered,
+    AppResumed,
+    CommandSettled,
+    ItemResult,
+    LogStarted,
+    MemoriesRead,
+    MemoryAdded,
+    MemoryDeleted,
+    MemoryRevised,
+    ReadItem,
+    UserRegistered,
+)
+from contracts.messages import Event
+from runtime.keys import SealingKey
+
+FOLDER = Path(__file__).parent
+KEY = SealingKey(bytes.fromhex("6d656d6c6f672d676f6c64656e2d6b6579212121212121212121212121212121"))
+APP = "5f0c5a52-43a9-8d4e-9a63-1c7b1b6f0d10"
+MEMORY = "0c9fb1c4-70d5-8f0a-b1b6-f7f3a1a6a001"
+META = Meta(
+    id="9b2f2a3e-5d0c-5f3e-8a44-0d5f6b7c8d9e",
+    uid="0123456789abcdef0123456789abcdef",
+    app=APP,
+    actor="mcp",
+    occurred_at=datetime(2026, 11, 22, 9, 15, 0, 250000, tzinfo=UTC),
+    correlation_id="018f3a5c-1111-7000-8000-000000000001",
+    causation_id="018f3a5c-2222-7000-8000-000000000002",
+    final=True,
+)
+EXAMPLES: tuple[Event, ...] = (
+    LogStarted(incarnation="00112233445566778899aabbccddeeff", shard=2, shards=8),
+    UserRegistered(name="Ada Lovelace"),
+    AppRegistered(app_id=APP, name="claude-desktop"),
+    AppPaused(app_id=APP),
+    AppResumed(app_id=APP),
+    MemoryAdded(
+        memory_id=MEMORY,
+        text="Flight to Zürich leaves at 9:15 ✈",
+        metadata={"source": "chat", "n": [1, 2.5, None, {"deep": True}]},
+        categories=("travel",),
+    ),
+    MemoryRevised(memory_id=MEMORY, version=2, text="Flight to Zürich leaves at 9:45"),
+    MemoryDeleted(memory_id=MEMORY),
+    CommandSettled(
+        command_type="DeleteMemories",
+        outcome="refused",
+        code="not_found",
+        reason="nothing was deleted",
+        results=(ItemResult(id=MEMORY, event="NONE"),),
+    ),
+    MemoriesRead(kind="search", items=(ReadItem(id=MEMORY, rank=1, score=0.75), ReadItem(id=APP, rank=2)), query="zug"),
+)
+
+
+def golden_file(kind: type[Event]) -> Path:
+    return FOLDER / f"{kind.type}.v{kind.schema_version}.json"
+
+
+def main() -> None:
+    for example in EXAMPLES:
+        file = golden_file(EVENTS[example.type])
+        if not file.exists():
+            message = json.loads(encode(META, example, KEY))
+            golden = {"message": message, "expected": example.model_dump(mode="json")}
+            file.write_text(json.dumps(golden, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(f"{file.name}\n")
+
+
+if __name__ == "__main__":
+    main()
