@@ -8,7 +8,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,6 +57,13 @@ def measure(embedder: Embedder, queries: int = 300, batches: int = 20) -> Embedd
         query_p95_ms=round(percentiles[-1] * 1000, 2),
         texts_per_second=round(batches * len(batch) / spent, 1),
     )
+
+
+def texts_per_second(embedder: Embedder, texts: Sequence[str], batch: int = 32) -> float:
+    """How many of these texts the embedder does a second when it has nothing else to do. Blocks for some seconds."""
+    embedder.embed(texts[:batch])
+    batches = [texts[at : at + batch] for at in range(0, len(texts), batch)]
+    return len(texts) / _seconds(lambda: [embedder.embed(each) for each in batches])
 
 
 def _seconds(work: Callable[[], object]) -> float:

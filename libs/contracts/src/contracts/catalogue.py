@@ -22,21 +22,22 @@ from contracts.messages import Message
 
 DEFAULT_PATH = Path("docs/events.md")
 
-_MEMORY = subjects.event_subject(0, subjects.memory("<uid>", "<memory_id>"))
-_APP = subjects.event_subject(0, subjects.app("<uid>", "<app_id>"))
+_MEMORY = subjects.event_subject(0, subjects.memory("UID", "MEMORY_ID"))
+_APP = subjects.event_subject(0, subjects.app("UID", "APP_ID"))
 _WHERE: Mapping[str, tuple[str, str]] = {
     "LogStarted": ("log", subjects.log_start_subject(0)),
-    "UserRegistered": ("user", subjects.event_subject(0, subjects.user("<uid>"))),
+    "UserRegistered": ("user", subjects.event_subject(0, subjects.user("UID"))),
     "AppRegistered": ("app", _APP),
     "AppPaused": ("app", _APP),
     "AppResumed": ("app", _APP),
     "MemoryAdded": ("memory", _MEMORY),
     "MemoryRevised": ("memory", _MEMORY),
     "MemoryDeleted": ("memory", _MEMORY),
-    "CommandSettled": ("operation", subjects.event_subject(0, subjects.operation("<uid>", "<command_id>"))),
-    "MemoriesRead": ("access", subjects.access_subject(0, "<uid>", "<app_id>")),
+    "CommandSettled": ("operation", subjects.event_subject(0, subjects.operation("UID", "COMMAND_ID"))),
+    "MemoriesRead": ("access", subjects.access_subject(0, "UID", "APP_ID")),
 }
-"""Aggregate and subject of each event type. A new event is missing here until it is added: `render` says so."""
+"""Aggregate and subject of each event type, on shard 0, ids in capitals (a subject holds no angle brackets). A new
+event is missing here until it is added: `render` says so."""
 
 _INTRO = f"""\
 # Events and commands
@@ -60,12 +61,12 @@ def render() -> str:
     missing = EVENTS.keys() - _WHERE.keys()
     if missing:
         raise LookupError(f"contracts.catalogue does not say where these events stand: {', '.join(sorted(missing))}")
-    command_subject = _any_shard(subjects.command_subject(0, "<uid>", "<command_id>"))
+    command_subject = _readable(subjects.command_subject(0, "UID", "COMMAND_ID"))
     lines = [_INTRO, "## Events", "", "| event | version | aggregate | sealed fields |", "|---|---|---|---|"]
     lines += [f"| {_link(e)} | {e.schema_version} | {_WHERE[e.type][0]} | {_sealed(e)} |" for e in EVENTS.values()]
     for event in EVENTS.values():
         aggregate, subject = _WHERE[event.type]
-        lines += _section(event, f"Aggregate: {aggregate}. Subject: `{_any_shard(subject)}`.")
+        lines += _section(event, f"Aggregate: {aggregate}. Subject: `{_readable(subject)}`.")
     lines += ["", "## Parts of events", "", "Objects within the fields above. They are never stored by themselves."]
     for part in _parts():
         lines += _section(part, None)
@@ -161,8 +162,10 @@ def _sealed(message: type[Message]) -> str:
     return ", ".join(f"`{name}`" for name in message.model_fields if name in message.sealed)
 
 
-def _any_shard(subject: str) -> str:
-    return subject.replace(".0.", ".<k>.", 1)
+def _readable(subject: str) -> str:
+    """`memlog.evt.0.UID.app.APP_ID` as `memlog.evt.<k>.<uid>.app.<app_id>`."""
+    parts = subject.replace(".0.", ".<k>.", 1).split(".")
+    return ".".join(f"<{part.lower()}>" if part.isupper() else part for part in parts)
 
 
 def main() -> None:

@@ -6,9 +6,10 @@ Source of the pattern: NATS ADR-31 (direct get, batched) and `Nats-Expected-Last
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from contracts.codec import DataKey, Meta, Recorded, decode_event, encode
 from contracts.errors import ConcurrencyConflict, Unavailable
@@ -20,8 +21,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
-from nats.js.api import Header, PubAck
-from nats.js.errors import APIError, NotFoundError
+from nats.js.api import Header
+from nats.js.errors import NotFoundError
 
 from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
 from runtime.nats import REQUEST_TIMEOUT, subscribe
@@ -69,7 +70,7 @@ class EventStore:
         self._js = js
         self._inbox = client.new_inbox()
         self._subscription: Subscription | None = None
-        self._replies: dict[str, asyncio.Queue[Msg]] = {}
+        self._replies: dict[str, Callable[[Msg], None]] = {}
         self._next = 0
 
     async def open(self) -> None:
@@ -81,9 +82,16 @@ class EventStore:
                 await self._subscription.unsubscribe()
 
     async def _on_reply(self, message: Msg) -> None:
-        queue = self._replies.get(message.subject.rsplit(".", 1)[-1])
-        if queue is not None:
-            queue.put_nowait(message)
+        handle = self._replies.get(message.subject.rsplit(".", 1)[-1])
+        if handle is not None:
+            handle(message)
+
+    def _expect(self, handle: Callable[[Msg], None]) -> str:
+        """The token, as the last part of the inbox's subject, whose replies go to `handle`."""
+        self._next += 1
+        token = str(self._next)
+        self._replies[token] = handle
+        return token
 
     async def load(self, aggregate: Aggregate, key: DataKey) -> list[Recorded]:
         """The aggregate's events in order, empty when there are none. Raises `Unavailable`, `Undecodable`."""
@@ -104,10 +112,8 @@ class EventStore:
                 start = page[-1].sequence + 1
 
     async def _direct_get(self, stream: str, subject: str, start: int) -> tuple[list[StoredMessage], int]:
-        self._next += 1
-        token = str(self._next)
         queue: asyncio.Queue[Msg] = asyncio.Queue()
-        self._replies[token] = queue
+        token = self._expect(queue.put_nowait)
         request = json.dumps({"batch": _PAGE, "seq": start, "next_by_subj": subject}).encode()
         page: list[StoredMessage] = []
         try:
@@ -141,45 +147,60 @@ class EventStore:
         return results
 
     async def _pipeline(self, events: Sequence[NewEvent]) -> list[Position | Exception]:
-        futures: list[asyncio.Future[PubAck] | Exception] = []
-        for new in events:
-            shard = shard_of(new.aggregate.uid, self.shards)
-            try:
-                future = await self._js.publish_async(  # pyright: ignore[reportUnknownMemberType]
-                    event_subject(shard, new.aggregate),
-                    encode(new.meta, new.event, new.key),
-                    wait_stall=REQUEST_TIMEOUT,
-                    headers={**new.trace, Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(new.expected)},
-                )
-                futures.append(future)
-            except NATS_FAILURES as error:
-                futures.append(error)
-        pending = [f for f in futures if isinstance(f, asyncio.Future)]
-        if pending:
-            await asyncio.wait(pending, timeout=REQUEST_TIMEOUT)
-        return [await self._settle(new, future) for new, future in zip(events, futures, strict=True)]
+        acks: list[asyncio.Future[Msg]] = []
+        tokens: list[str] = []
+        try:
+            for new in events:
+                ack: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+                acks.append(ack)
+                tokens.append(self._expect(lambda message, ack=ack: None if ack.done() else ack.set_result(message)))
+                await self._publish(new, ack, tokens[-1])
+            await asyncio.wait(acks, timeout=REQUEST_TIMEOUT)
+            return [await self._settle(new, ack) for new, ack in zip(events, acks, strict=True)]
+        finally:
+            for token in tokens:
+                del self._replies[token]
 
-    async def _settle(self, new: NewEvent, future: asyncio.Future[PubAck] | Exception) -> Position | Exception:
+    async def _publish(self, new: NewEvent, ack: asyncio.Future[Msg], token: str) -> None:
+        # Not nats-py's `publish_async`: it never completes the future of a publish that the server refuses.
+        try:
+            await self._client.publish(
+                event_subject(shard_of(new.aggregate.uid, self.shards), new.aggregate),
+                encode(new.meta, new.event, new.key),
+                reply=f"{self._inbox}.{token}",
+                headers={**new.trace, Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(new.expected)},
+            )
+        except NATS_FAILURES as error:
+            ack.set_exception(error)
+
+    async def _settle(self, new: NewEvent, ack: asyncio.Future[Msg]) -> Position | Exception:
         shard = shard_of(new.aggregate.uid, self.shards)
-        if isinstance(future, Exception):
-            return Unavailable(f"NATS did not take an event: {future or type(future).__name__}")
-        if not future.done():
-            future.cancel()
+        if not ack.done():
             return Unavailable("NATS did not acknowledge an event in time")
-        error = future.exception()
+        failure = ack.exception()
+        if failure is not None:
+            return Unavailable(f"NATS did not take an event: {failure or type(failure).__name__}")
+        message = ack.result()
+        if Header.STATUS.value in (message.headers or {}):
+            return Unavailable(f"{events_stream(shard).name} does not answer")
+        answer: dict[str, Any] = json.loads(message.data)
+        error = answer.get("error")
         if error is None:
-            return Position(shard, future.result().seq)
-        if isinstance(error, APIError) and error.err_code == WRONG_LAST_SEQUENCE:
+            return Position(shard, answer["seq"])
+        if error.get("err_code") == WRONG_LAST_SEQUENCE:
             return await self._explain_conflict(shard, new)
-        return Unavailable(f"NATS did not take an event: {error or type(error).__name__}")
+        return Unavailable(f"NATS did not take an event: {error.get('description')} ({error.get('err_code')})")
 
     async def _explain_conflict(self, shard: int, new: NewEvent) -> Position | Exception:
         """A retried publish whose ack was lost looks like a conflict: the subject's last event tells them apart."""
         try:
             with nats_errors("explain a conflict"):
-                last = await self._js.get_msg(
-                    events_stream(shard).name, subject=event_subject(shard, new.aggregate), direct=True
-                )
+                try:
+                    last = await self._js.get_msg(
+                        events_stream(shard).name, subject=event_subject(shard, new.aggregate), direct=True
+                    )
+                except NotFoundError:
+                    return ConcurrencyConflict(f"{new.aggregate.kind} {new.aggregate.id} has no event")
         except Unavailable as error:
             return error
         if json.loads(last.data or b"{}").get("event_id") == new.meta.id:

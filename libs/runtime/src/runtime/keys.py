@@ -45,7 +45,7 @@ class SealingKey:
     def open(self, ciphertext: bytes, associated: bytes) -> bytes:
         try:
             return self._aead.decrypt(ciphertext[:_NONCE], ciphertext[_NONCE:], associated)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # the latter for what is too short
             raise ContentDamaged(
                 "sealed content does not open with its user's key: it is damaged or was moved"
             ) from None
@@ -70,17 +70,21 @@ class MasterKey:
 
     def unwrap(self, uid: str, stored: bytes) -> bytes:
         """Raises `ConfigurationError` when another master key wrapped it, `ContentDamaged`."""
-        fields = json.loads(stored)
-        if fields["master"] != self.fingerprint:
+        damaged = ContentDamaged("a stored data key is damaged: restore MEMLOG_KEYS from a key backup")
+        try:
+            fields = json.loads(stored)
+            wrapped_by, raw = fields["master"], bytes.fromhex(fields["key"])
+        except (ValueError, KeyError, TypeError):
+            raise damaged from None
+        if wrapped_by != self.fingerprint:
             raise ConfigurationError(
-                f"data keys were wrapped by master key {fields['master']}, this is {self.fingerprint}: "
+                f"data keys were wrapped by master key {wrapped_by}, this is {self.fingerprint}: "
                 "restore the master key file that belongs to this log"
             )
-        raw = bytes.fromhex(fields["key"])
         try:
             return self._aead.decrypt(raw[:_NONCE], raw[_NONCE:], uid.encode())
-        except InvalidTag:
-            raise ContentDamaged("a stored data key is damaged: restore MEMLOG_KEYS from a key backup") from None
+        except (InvalidTag, ValueError):
+            raise damaged from None
 
     @classmethod
     def load(cls, path: Path) -> "MasterKey":
@@ -103,9 +107,13 @@ class MasterKey:
 
     @staticmethod
     def create(path: Path) -> None:
-        """Write a new key, whole or not at all, mode 0600. For a new, empty log only."""
+        """Write a new key, whole or not at all, mode 0600. For a new, empty log only: raises `ConfigurationError` where
+        there is one already."""
+        if path.exists():
+            raise ConfigurationError(f"the master key {path} exists already; it is never overwritten")
         temporary = path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(os.urandom(32).hex() + "\n")
             file.flush()
@@ -170,14 +178,14 @@ class KeyStore:
                 return
 
     async def check_master(self) -> bool:
-        """Whether any data key is stored; raises `ConfigurationError` when another master key wrapped the last one."""
+        """Whether a data key was ever stored; raises `ConfigurationError` when another master key wrapped the newest
+        that is left."""
         with nats_errors("check the master key"):
-            last = (await self._js.stream_info(KEYS.name)).state.last_seq
-            if last == 0:
+            if (await self._js.stream_info(KEYS.name)).state.last_seq == 0:
                 return False
             try:
-                found = await self._js.get_msg(KEYS.name, seq=last, direct=True)
-            except NotFoundError:
+                found = await self._js.get_msg(KEYS.name, subject=key_subject("*"), direct=True)
+            except NotFoundError:  # all were destroyed
                 return True
         self.master.unwrap((found.subject or "").rsplit(".", 1)[-1], found.data or b"")
         return True

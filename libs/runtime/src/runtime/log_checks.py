@@ -58,7 +58,7 @@ async def _open_shard(js: JetStreamContext, events: EventStore, shard: int, shar
         raise LogNotTrusted(f"the first event of {stream} is not LogStarted. {_ADVICE}")
     if started.shards != shards:
         raise ConfigurationError(
-            f"this log was made with MEMLOG_SHARDS={started.shards} and is fixed to that; now it is {shards}: set it back"
+            f"this log was made with MEMLOG_SHARDS={started.shards} and is fixed to that; {shards} is set now"
         )
     return LogIdentity(shard, started.incarnation)
 

@@ -72,9 +72,7 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
 
 def jetstream(client: Client) -> JetStreamContext:
     """A JetStream context; its requests time out after `REQUEST_TIMEOUT`."""
-    return client.jetstream(  # pyright: ignore[reportUnknownMemberType]
-        timeout=REQUEST_TIMEOUT, publish_async_max_pending=4096
-    )
+    return client.jetstream(timeout=REQUEST_TIMEOUT)  # pyright: ignore[reportUnknownMemberType]
 
 
 async def subscribe(

@@ -20,6 +20,9 @@ from runtime.nats import subscribe
 
 _EXPIRES_S = 30.0
 _HEARTBEAT_S = 2.0
+_SILENCE_S = 2.5 * _HEARTBEAT_S
+_LOOK_S = 0.5
+"""How often a wait looks whether the connection was lost: the server then knows nothing of this request any more."""
 
 
 class ConsumerGone(Unavailable):
@@ -35,6 +38,7 @@ class Pull:
         self._what = f"consumer {consumer} of {stream}"
         self._demand = demand
         self._outstanding = 0
+        self._reconnects = 0
         self._inbox = client.new_inbox()
         self._queue: asyncio.Queue[Msg] = asyncio.Queue()
         self._subscription: Subscription | None = None
@@ -60,20 +64,26 @@ class Pull:
         """
         loop = asyncio.get_running_loop()
         deadline = None if idle is None else loop.time() + idle
+        silent_at = loop.time() + _SILENCE_S
         found: list[Msg] = []
         while not found:
             if self._outstanding <= 0:
                 await self._ask()
-            wait = _HEARTBEAT_S * 2.5
-            if deadline is not None:
-                wait = min(wait, max(deadline - loop.time(), 0.0))
+            now = loop.time()
+            wait = _LOOK_S if deadline is None else min(_LOOK_S, max(deadline - now, 0.0))
             try:
                 async with asyncio.timeout(wait):
-                    self._take(await self._queue.get(), found)
+                    message = await self._queue.get()
             except TimeoutError:
                 if deadline is not None and loop.time() >= deadline:
                     return []
-                raise Unavailable(f"{self._what}: the server is silent") from None
+                if self._client.stats["reconnects"] != self._reconnects:
+                    raise Unavailable(f"{self._what}: the connection was lost meanwhile") from None
+                if loop.time() >= silent_at:
+                    raise Unavailable(f"{self._what}: the server is silent") from None
+                continue
+            silent_at = loop.time() + _SILENCE_S
+            self._take(message, found)
         while len(found) < limit and not self._queue.empty():
             self._take(self._queue.get_nowait(), found)
         return found
@@ -85,6 +95,7 @@ class Pull:
             "idle_heartbeat": int(_HEARTBEAT_S * 1e9),
         }
         self._outstanding = self._demand
+        self._reconnects = self._client.stats["reconnects"]
         await self._client.publish(self._next_subject, json.dumps(request).encode(), reply=self._inbox)
 
     def _take(self, message: Msg, found: list[Msg]) -> None:

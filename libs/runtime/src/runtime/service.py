@@ -16,7 +16,7 @@ except ModuleNotFoundError:  # not made for Windows
     uvloop = None
 
 import structlog
-from contracts.errors import ConfigurationError, MemlogError
+from contracts.errors import ConfigurationError, LogNotTrusted, MemlogError
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
@@ -31,6 +31,8 @@ from runtime.settings import Settings, load_settings
 from runtime.telemetry import configure_tracing
 
 log = structlog.get_logger()
+REFUSED = 78
+"""Exit status (EX_CONFIG of sysexits.h): settings or log are not to be trusted; a person has to look."""
 STOP_TIMEOUT = 4.0
 """Seconds that a service may take to stop; what runs longer is cut off (nothing acknowledged depends on it)."""
 
@@ -121,7 +123,8 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def run_service(name: str, serve: Serve) -> None:
-    """Entry point of `python -m <service>`. Exit status: 0 stopped on request, 1 failed (the reason is logged)."""
+    """Entry point of `python -m <service>`. Exit status: 0 stopped on request, 1 failed (starting again may help),
+    `REFUSED` when it will not serve like this (the reason is on stderr): starting again cannot help."""
     try:
         settings = load_settings()
         configure_logging(name, settings.log_level, settings.log_format)
@@ -129,4 +132,4 @@ def run_service(name: str, serve: Serve) -> None:
         run(_main(name, serve, settings))
     except MemlogError as error:
         sys.stderr.write(f"{name}: {error.message}\n")
-        sys.exit(1)
+        sys.exit(REFUSED if isinstance(error, ConfigurationError | LogNotTrusted) else 1)

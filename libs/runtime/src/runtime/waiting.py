@@ -29,6 +29,7 @@ class Positions:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._at: dict[tuple[str, int], int] = {}
+        self._highest: dict[tuple[str, int], int] = {}
         self._waiting: dict[tuple[str, int], _Waiting] = {}
         self._order = itertools.count()
         self._subscription: Subscription | None = None
@@ -47,6 +48,11 @@ class Positions:
     def known(self, projection: str, shard: int) -> int:
         """The last sequence that the projection is known to have passed (0: none heard of)."""
         return self._at.get((projection, shard), 0)
+
+    def highest(self, projection: str, shard: int) -> int:
+        """The highest sequence that the projection was ever heard at. Above `known`, it has gone back: its store came
+        back from a crash without its last commits and is catching up."""
+        return self._highest.get((projection, shard), 0)
 
     async def wait(self, projections: Iterable[str], position: Position, timeout: float) -> bool:
         """Whether all of the projections passed the position within `timeout` seconds."""
@@ -83,6 +89,7 @@ class Positions:
         key = (heard.projection, heard.shard)
         # A rebuilt or restored projection may go back; followers must not believe the old number.
         self._at[key] = heard.sequence
+        self._highest[key] = max(heard.sequence, self._highest.get(key, 0))
         waiting = self._waiting.get(key, [])
         while waiting and waiting[0][0] <= heard.sequence:
             _, _, future = heapq.heappop(waiting)

@@ -17,6 +17,7 @@ from gateway.edge import check_bind
 from gateway.use_cases import Memlog
 from gateway.use_cases.audit_trail import AuditTrail
 from gateway.use_cases.commanding import Commanding
+from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.health import Checking
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.operations import Operations
@@ -57,15 +58,22 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
     commanding = Commanding(context.client, context.js, positions, operations, context.shards, settings.wait_timeout)
     identities = Identities(context.js, context.keys, commanding)
     trail = AuditTrail(context.js, context.shards)
+    freshness = Freshness(positions, context.events, context.shards)
+    following: asyncio.Task[None] | None = None
     try:
         await positions.open()
         await commanding.open()
+        await freshness.open()
+        following = asyncio.create_task(freshness.follow())
         yield Memlog(
-            Writing(identities, commanding, pool),
-            Reading(context.client, pool, identities, commanding, operations, trail),
-            Checking(context.client, pool, positions, context.shards),
+            Writing(identities, commanding, pool, freshness),
+            Reading(context.client, pool, identities, commanding, operations, trail, freshness),
+            Checking(context.client, pool, positions, freshness, context.shards),
         )
     finally:
+        if following is not None:
+            following.cancel()
+            await asyncio.wait((following,))
         await commanding.close()
         await positions.close()
         pool.terminate()

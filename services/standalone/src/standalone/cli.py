@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from runtime.logging import configure_logging
 from runtime.service import run
-from runtime.settings import load_settings
+from runtime.settings import Settings, load_settings
 from runtime.telemetry import configure_tracing
 
 from standalone.embedded import Running, embedded
@@ -27,6 +27,7 @@ from standalone.files import write_atomically
 from standalone.home import Home
 
 DEFAULT_PORT = 8765
+_READY_TIMEOUT = 120.0
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -68,6 +69,7 @@ def up(
         str | None, typer.Option(help="Address to listen on (MEMLOG_HOST).", show_default="127.0.0.1")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (MEMLOG_PORT).", show_default="8765")] = None,
+    processes: Annotated[bool, typer.Option("--processes", help="Run each service as a process of its own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one line of JSON.")] = False,
 ) -> None:
     """Start all of Memlog here, until Ctrl-C. No Docker, no root, no key.
@@ -88,17 +90,17 @@ def up(
             configure_tracing("memlog")
             if not as_json:
                 _say(f"Starting Memlog (data in {opened.root}) …")
-            run(_up(opened, settings, started, as_json))
+            run(_up(opened, settings, started, processes, as_json))
     if not as_json:
         _say("Memlog stopped. Nothing is lost: start it again with the same command.")
 
 
-async def _up(home: Home, settings: Any, started: float, as_json: bool) -> None:
+async def _up(home: Home, settings: Settings, started: float, processes: bool, as_json: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     stopping = asyncio.ensure_future(stop.wait())
-    starting = asyncio.ensure_future(_serve(home, settings, started, as_json, stopping))
+    starting = asyncio.ensure_future(_serve(home, settings, started, processes, as_json, stopping))
     try:
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not starting.done() and stopping.done():
@@ -109,9 +111,16 @@ async def _up(home: Home, settings: Any, started: float, as_json: bool) -> None:
         stopping.cancel()
 
 
-async def _serve(home: Home, settings: Any, started: float, as_json: bool, stopping: "asyncio.Future[Any]") -> None:
+async def _serve(
+    home: Home,
+    settings: Settings,
+    started: float,
+    processes: bool,
+    as_json: bool,
+    stopping: "asyncio.Future[Any]",
+) -> None:
     address = home.run / "memlog.address"
-    async with embedded(home, settings) as running:
+    async with embedded(home, settings, processes=processes) as running:
         health = await _ready(running.url)
         write_atomically(address, json.dumps({"url": running.url, "pid": os.getpid()}))
         try:
@@ -129,13 +138,15 @@ async def _serve(home: Home, settings: Any, started: float, as_json: bool, stopp
 async def _ready(url: str) -> Health:
     """Ready means that the gateway itself answers, over HTTP, that every part is well."""
     async with httpx.AsyncClient(base_url=url, timeout=5.0) as http:
-        deadline = time.monotonic() + 30.0
+        deadline = time.monotonic() + _READY_TIMEOUT
         while True:
-            health = Health.model_validate_json((await http.get("/api/v1/health")).content)
-            if health.status == "ok":
-                return health
-            if time.monotonic() > deadline:
+            down = "the gateway does not answer"
+            with contextlib.suppress(httpx.TransportError):
+                health = Health.model_validate_json((await http.get("/api/v1/health")).content)
+                if health.status == "ok":
+                    return health
                 down = "; ".join(f"{s.service}: {s.detail}" for s in health.services if not s.ok)
+            if time.monotonic() > deadline:
                 raise MemlogError(f"not every part became ready: {down}")
             await asyncio.sleep(0.05)
 

@@ -33,6 +33,16 @@ _READY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class NatsAddress:
+    """Where a nats-server listens (on loopback) and what it asks for: kept over restarts, so that its clients come
+    back by themselves."""
+
+    port: int
+    monitor_port: int
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
 class NatsServer:
     """A running server. `url` carries the user and password of this start; `monitor_url` needs none."""
 
@@ -40,21 +50,32 @@ class NatsServer:
     monitor_url: str
     child: Child
 
+    @property
+    def address(self) -> NatsAddress:
+        """For the next start on the same home."""
+        url, monitor = urlsplit(self.url), urlsplit(self.monitor_url)
+        assert url.port is not None and monitor.port is not None and url.password is not None
+        return NatsAddress(url.port, monitor.port, url.password)
+
 
 @asynccontextmanager
-async def nats_server(home: Home, *, port: int | None = None) -> AsyncGenerator[NatsServer]:
+async def nats_server(
+    home: Home, *, port: int | None = None, again: NatsAddress | None = None
+) -> AsyncGenerator[NatsServer]:
     """Run nats-server on the home's store until left; yields once JetStream has recovered and answers.
 
-    `port` None lets the server choose a free one. Raises PortTaken, BinaryMissing or ServerDidNotStart.
+    `port` None lets the server choose a free one; `again` is the address of an earlier start to serve at. Raises
+    PortTaken, BinaryMissing or ServerDidNotStart.
     """
     binary = nats_binary()
-    if port is not None:
-        _require_free(port)
+    at = again or NatsAddress(-1 if port is None else port, -1, secrets.token_urlsafe(24))
+    for wanted in (at.port, at.monitor_port):
+        if wanted > 0:
+            _require_free(wanted)
     for stale in home.run.glob("*.ports"):
         stale.unlink(missing_ok=True)
-    password = secrets.token_urlsafe(24)
     config = home.run / "nats.conf"
-    write_atomically(config, json.dumps(_config(home, port, password), indent=1) + "\n")
+    write_atomically(config, json.dumps(_config(home, at), indent=1) + "\n")
     spec = ChildSpec(
         name="nats-server",
         command=[str(binary), "-c", str(config)],
@@ -62,7 +83,7 @@ async def nats_server(home: Home, *, port: int | None = None) -> AsyncGenerator[
         keeps_home_lock=True,
     )
     async with running(home, spec) as child:
-        url, monitor_url = await _ready(home, child, password)
+        url, monitor_url = await _ready(home, child, at.password)
         _log.info("nats_ready", pid=child.pid, address=urlsplit(url).netloc.rpartition("@")[2])
         yield NatsServer(url, monitor_url, child)
 
@@ -84,17 +105,17 @@ def nats_binary() -> Path:
     )
 
 
-def _config(home: Home, port: int | None, password: str) -> dict[str, Any]:
+def _config(home: Home, at: NatsAddress) -> dict[str, Any]:
     # NATS reads JSON as a subset of its own format. It sends no telemetry, so there is none to turn off.
     return {
         "server_name": "memlog",
-        "listen": f"{_LOOPBACK}:{-1 if port is None else port}",
-        "http": f"{_LOOPBACK}:-1",
+        "listen": f"{_LOOPBACK}:{at.port}",
+        "http": f"{_LOOPBACK}:{at.monitor_port}",
         "ports_file_dir": str(home.run),
         "max_payload": 8 * 2**20,
         "max_pending": 64 * 2**20,
         # Other users of this machine can reach loopback, so the port alone must not be enough.
-        "authorization": {"user": _USER, "password": password},
+        "authorization": {"user": _USER, "password": at.password},
         "jetstream": {
             "store_dir": str(home.nats),
             "sync_interval": "always",

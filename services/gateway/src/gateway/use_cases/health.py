@@ -11,6 +11,8 @@ from runtime.health import ask_health
 from runtime.postgres import Pool, postgres_errors
 from runtime.waiting import Positions
 
+from gateway.use_cases.freshness import Freshness
+
 _PARTS = ("memory-writer", "indexer", "audit")
 _POSTGRES_TIMEOUT = 1.0
 
@@ -18,16 +20,20 @@ _POSTGRES_TIMEOUT = 1.0
 class Checking:
     """Asks all parts, bounded in time."""
 
-    def __init__(self, client: Client, pool: Pool, positions: Positions, shards: int) -> None:
+    def __init__(self, client: Client, pool: Pool, positions: Positions, freshness: Freshness, shards: int) -> None:
         self._client = client
         self._pool = pool
         self._positions = positions
+        self._freshness = freshness
         self._shards = shards
 
     async def health(self) -> Health:
         """Never raises for a part that is down: names it instead."""
-        services = await asyncio.gather(self._postgres(), *(ask_health(self._client, part) for part in _PARTS))
-        indexer = services[1 + _PARTS.index("indexer")]
+        lag = self._freshness.lag()
+        reads = ServiceHealth(service="gateway", ok=not lag, detail="reads wait: " + "; ".join(lag) if lag else None)
+        asked = await asyncio.gather(self._postgres(), *(ask_health(self._client, part) for part in _PARTS))
+        services = [reads, *asked]
+        indexer = services[2 + _PARTS.index("indexer")]
         down = [service for service in services if not service.ok]
         return Health(
             status="ok" if not down else "degraded" if len(down) < len(services) else "unavailable",
@@ -40,7 +46,7 @@ class Checking:
                 for name in SERVING_PROJECTIONS
                 for shard in range(self._shards)
             },
-            services=list(services),
+            services=services,
         )
 
     async def _postgres(self) -> ServiceHealth:

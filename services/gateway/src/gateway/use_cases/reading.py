@@ -26,13 +26,15 @@ from contracts.api import (
 from contracts.codec import timestamp
 from contracts.errors import InvalidInput, NotFound
 from contracts.positions import Position
+from contracts.streams import READ_MODELS, SERVING_PROJECTIONS
 from nats.aio.client import Client
 from runtime.postgres import Pool, Row, postgres_errors
 
 from gateway.service import OWNER_APP, AppQuery, Caller, ListQuery
 from gateway.use_cases import sql
 from gateway.use_cases.audit_trail import AuditTrail
-from gateway.use_cases.commanding import Commanding
+from gateway.use_cases.commanding import Commanding, Principal
+from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.operations import Operations
 from gateway.use_cases.searching import ask_indexer
@@ -52,6 +54,7 @@ class Reading:
         commanding: Commanding,
         operations: Operations,
         trail: AuditTrail,
+        freshness: Freshness,
     ) -> None:
         self._client = client
         self._pool = pool
@@ -59,6 +62,12 @@ class Reading:
         self._commanding = commanding
         self._operations = operations
         self._trail = trail
+        self._freshness = freshness
+
+    async def _reader(self, caller: Caller, projections: tuple[str, ...] = (READ_MODELS,)) -> Principal:
+        principal = await self._identities.resolve(caller)
+        self._freshness.require(principal.uid, projections)
+        return principal
 
     # -- reads of an app ----------------------------------------------------------------------------------------
 
@@ -72,7 +81,7 @@ class Reading:
         apps: tuple[str, ...] | None = None,
         min_score: float | None = None,
     ) -> SearchResults:
-        principal = await self._identities.resolve(caller)
+        principal = await self._reader(caller, SERVING_PROJECTIONS)
         with postgres_errors():
             me = await self._pool.fetchrow(sql.PRINCIPAL, principal.uid, principal.app_id)
         found: list[FoundMemory] = []
@@ -95,7 +104,7 @@ class Reading:
         return SearchResults(results=found)
 
     async def list_for_app(self, caller: Caller, *, limit: int = 100, cursor: str | None = None) -> MemoryList:
-        principal = await self._identities.resolve(caller)
+        principal = await self._reader(caller)
         before, before_id = (None, None) if cursor is None else _read_cursor(cursor)
         with postgres_errors():
             rows = await self._pool.fetch(
@@ -109,7 +118,7 @@ class Reading:
         )
 
     async def history(self, caller: Caller, memory_id: str) -> History:
-        principal = await self._identities.resolve(caller)
+        principal = await self._reader(caller)
         with postgres_errors():
             rows = await self._pool.fetch(sql.HISTORY, principal.uid, principal.app_id, memory_id)
         if not rows:
@@ -120,7 +129,7 @@ class Reading:
     # -- reads of the owner -------------------------------------------------------------------------------------
 
     async def page(self, caller: Caller, query: ListQuery) -> Page:
-        principal = await self._identities.resolve(caller)
+        principal = await self._reader(caller)
         where = (
             principal.uid,
             None if query.states is None else list(query.states),
@@ -147,7 +156,7 @@ class Reading:
         )
 
     async def get(self, caller: Caller, memory_id: str) -> MemoryDetail:
-        principal = await self._identities.resolve(caller)
+        principal = await self._reader(caller)
         with postgres_errors():
             row = await self._pool.fetchrow(sql.ONE, principal.uid, memory_id)
         if row is None:
@@ -167,7 +176,7 @@ class Reading:
         )
 
     async def apps(self, caller: Caller, query: AppQuery) -> AppPage:
-        principal = await self._identities.resolve(caller)
+        principal = await self._reader(caller)
         name = None if query.name is None else sql.substring(query.name)
         where = (principal.uid, OWNER_APP, name, query.is_active)
         statement = sql.apps(query.sort_by, query.sort_direction)
@@ -177,7 +186,7 @@ class Reading:
         return AppPage(total=total, page=query.page, page_size=query.page_size, apps=[app_view(row) for row in rows])
 
     async def stats(self, caller: Caller) -> Stats:
-        principal = await self._identities.resolve(caller)
+        principal = await self._reader(caller)
         with postgres_errors():
             totals = await self._pool.fetchrow(sql.STATS, principal.uid, OWNER_APP)
             rows = await self._pool.fetch(sql.apps("memories", "desc"), principal.uid, OWNER_APP, None, None, 1000, 0)
@@ -185,7 +194,7 @@ class Reading:
         return Stats(total_memories=totals["memories"], total_apps=totals["apps"], apps=[app_view(row) for row in rows])
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
-        principal = await self._identities.resolve(caller)
+        principal = await self._reader(caller)
         row = await self._operations.find(principal.uid, operation_id)
         if row is None:
             accepted = await self._commanding.was_accepted(principal, operation_id)

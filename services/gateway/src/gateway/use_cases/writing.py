@@ -10,6 +10,7 @@ from runtime.postgres import Pool, postgres_errors
 from gateway.service import OWNER_APP, Caller
 from gateway.use_cases import sql
 from gateway.use_cases.commanding import Commanding, Sent
+from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.reading import app_view, memory_view
 
@@ -17,10 +18,11 @@ from gateway.use_cases.reading import app_view, memory_view
 class Writing:
     """The writing half of `gateway.service.MemoryService`."""
 
-    def __init__(self, identities: Identities, commanding: Commanding, pool: Pool) -> None:
+    def __init__(self, identities: Identities, commanding: Commanding, pool: Pool, freshness: Freshness) -> None:
         self._identities = identities
         self._commanding = commanding
         self._pool = pool
+        self._freshness = freshness
 
     async def add(
         self,
@@ -81,6 +83,7 @@ class Writing:
 
     async def delete_all(self, caller: Caller, *, wait: Wait = "searchable") -> Deleted:
         principal = await self._identities.resolve(caller)
+        self._freshness.require(principal.uid, (READ_MODELS,))
         with postgres_errors():
             me = await self._pool.fetchrow(sql.PRINCIPAL, principal.uid, principal.app_id)
             rows = await self._pool.fetch(sql.ACTIVE_IDS, principal.uid, principal.app_id)

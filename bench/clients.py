@@ -1,0 +1,144 @@
+"""The same three calls over REST, over MCP as bare JSON-RPC, and with the MCP SDK's client."""
+
+from contextlib import AsyncExitStack
+from typing import Any, Literal, Protocol
+from urllib.parse import quote, urlencode
+
+from mcp import Client
+from mcp_types import Implementation
+
+from bench.wire import Connection, RequestFailed
+
+Wait = Literal["accepted", "stored", "searchable"]
+_REVISION = "2026-07-28"
+_APP = "bench"
+
+
+class MemoryClient(Protocol):
+    """One client of Memlog, one call at a time. Raises `RequestFailed` for what is not the success asked for."""
+
+    async def add(self, text: str, wait: Wait) -> dict[str, Any]: ...
+
+    async def search(self, query: str) -> list[dict[str, Any]]: ...
+
+    async def list(self) -> list[dict[str, Any]]:
+        """The newest 50 memories."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Rest:
+    def __init__(self, connection: Connection, user: str) -> None:
+        self._connection = connection
+        self._user = user
+
+    async def add(self, text: str, wait: Wait) -> dict[str, Any]:
+        body = {"text": text, "user_id": self._user, "app": _APP, "wait": wait}
+        answer = await self._connection.post("/api/v1/memories", body)
+        result = answer.json()
+        # A searchable write is answered with the memory itself.
+        if wait == "searchable" and "content" in result:
+            return result
+        return _reached(result, wait)
+
+    async def search(self, query: str) -> list[dict[str, Any]]:
+        asked = urlencode({"user_id": self._user, "query": query, "app": _APP})
+        return (await self._connection.get(f"/api/v1/search?{asked}")).json()["results"]
+
+    async def list(self) -> list[dict[str, Any]]:
+        return (await self._connection.get(f"/api/v1/memories?user_id={quote(self._user)}&size=50")).json()["items"]
+
+    async def close(self) -> None:
+        self._connection.close()
+
+
+class McpWire:
+    """MCP's 2026-07-28 wire by hand: what the SDK's client sends, without the SDK's cost in the load generator."""
+
+    def __init__(self, connection: Connection, user: str) -> None:
+        self._connection = connection
+        self._path = f"/mcp/{_APP}/http/{quote(user)}"
+        self._next = 0
+
+    async def add(self, text: str, wait: Wait) -> dict[str, Any]:
+        return _reached(await self._call("add_memories", {"text": text, "wait": wait}), wait)
+
+    async def search(self, query: str) -> list[dict[str, Any]]:
+        return (await self._call("search_memory", {"query": query}))["results"]
+
+    async def list(self) -> list[dict[str, Any]]:
+        return (await self._call("list_memories", {"limit": 50}))["results"]
+
+    async def close(self) -> None:
+        self._connection.close()
+
+    async def _call(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        self._next += 1
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": _REVISION,
+            "io.modelcontextprotocol/clientInfo": {"name": _APP, "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        params = {"name": tool, "arguments": arguments, "_meta": meta}
+        headers = (
+            "accept: application/json, text/event-stream\r\n"
+            f"mcp-protocol-version: {_REVISION}\r\nmcp-method: tools/call\r\nmcp-name: {tool}\r\n"
+        )
+        message = {"jsonrpc": "2.0", "id": self._next, "method": "tools/call", "params": params}
+        result = (await self._connection.post(self._path, message, headers)).json().get("result")
+        if result is None or result["isError"]:
+            raise RequestFailed(f"{tool}: {result}")
+        return result["structuredContent"]
+
+
+class McpSdk:
+    """The MCP SDK's client, as agents use it."""
+
+    def __init__(self, client: Client, owned: AsyncExitStack) -> None:
+        self._client = client
+        self._owned = owned
+
+    async def add(self, text: str, wait: Wait) -> dict[str, Any]:
+        return _reached(await self._call("add_memories", {"text": text, "wait": wait}), wait)
+
+    async def search(self, query: str) -> list[dict[str, Any]]:
+        return (await self._call("search_memory", {"query": query}))["results"]
+
+    async def list(self) -> list[dict[str, Any]]:
+        return (await self._call("list_memories", {"limit": 50}))["results"]
+
+    async def close(self) -> None:
+        await self._owned.aclose()
+
+    async def _call(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        result = await self._client.call_tool(tool, arguments)
+        if result.is_error or result.structured_content is None:
+            raise RequestFailed(f"{tool}: {result.content}")
+        return result.structured_content
+
+
+Transport = Literal["rest", "mcp", "mcp-sdk"]
+
+
+async def connect(transport: Transport, port: int, user: str) -> MemoryClient:
+    """A client on a connection of its own, as the app `bench` of this user. The owner of the SDK's client must close
+    it in the task that opened it."""
+    match transport:
+        case "rest":
+            return Rest(await Connection.open("127.0.0.1", port), user)
+        case "mcp":
+            return McpWire(await Connection.open("127.0.0.1", port), user)
+        case "mcp-sdk":
+            owned = AsyncExitStack()
+            url = f"http://127.0.0.1:{port}/mcp/{_APP}/http/{quote(user)}"
+            info = Implementation(name=_APP, version="1")
+            client = Client(url, mode=_REVISION, client_info=info, read_timeout_seconds=60)
+            return McpSdk(await owned.enter_async_context(client), owned)
+
+
+def _reached(result: dict[str, Any], wait: Wait) -> dict[str, Any]:
+    order = ("accepted", "stored", "searchable")
+    if order.index(result["state"]) < order.index(wait):
+        raise RequestFailed(f"asked for {wait}, reached {result['state']} only")
+    return result

@@ -1,0 +1,137 @@
+"""Where the time of one request goes: what passes between the services, seen on NATS from outside.
+
+The log's messages, the announcements and the answers are all messages, so a subscription to everything tells when
+each hop ended, on the clock that also times the request. The tap is one more receiver: some tens of microseconds.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nats
+from nats.aio.msg import Msg
+
+from bench.clients import MemoryClient, Transport, connect
+from bench.filling import fill
+from bench.plan import Plan
+from bench.result import Section
+from bench.server import running
+
+_USER = "owner"
+_WARM_UP = 30
+_Seen = list[tuple[float, str]]
+_Hops = dict[str, float]
+
+
+async def run(plan: Plan) -> Section:
+    """Medians over single requests, one at a time, to a Memlog that holds `small` memories."""
+    section = Section("hops")
+    count = 100 if plan.sizes.starts == 1 else 300
+    transports: tuple[Transport, ...] = ("rest", "mcp")
+    async with running(plan.home("hops")) as server, _tap(server.home) as seen:
+        await fill(plan, server, _USER, plan.sizes.small)
+        for transport in transports:
+            client = await connect(transport, server.port, _USER)
+
+            async def add(client: MemoryClient = client) -> None:
+                await client.add(plan.texts.memory(), "searchable")
+
+            async def search(client: MemoryClient = client) -> None:
+                await client.search(plan.texts.question())
+
+            adds = await _medians(seen, add, _add_hops, count)
+            searches = await _medians(seen, search, _search_hops, count)
+            section.numbers |= {f"add {transport}: {hop} (ms)": value for hop, value in adds.items()}
+            section.numbers |= {f"search {transport}: {hop} (ms)": value for hop, value in searches.items()}
+            await client.close()
+    return section
+
+
+async def _medians(
+    seen: _Seen, call: Callable[[], Awaitable[None]], hops: Callable[[float, _Seen, float], _Hops], count: int
+) -> _Hops:
+    found: dict[str, list[float]] = {}
+    for number in range(_WARM_UP + count):
+        seen.clear()
+        started = time.perf_counter()
+        await call()
+        ended = time.perf_counter()
+        if number >= _WARM_UP:
+            for hop, seconds in hops(started, seen, ended).items():
+                found.setdefault(hop, []).append(seconds)
+    return {hop: round(1000 * statistics.median(seconds), 2) for hop, seconds in found.items()}
+
+
+def _add_hops(started: float, seen: _Seen, ended: float) -> _Hops:
+    """The hops of an add in order, but for the two projections: they run beside each other."""
+    command = _first(seen, "memlog.cmd.")
+    event = _first(seen, "memlog.evt.")
+    stored = _first(seen, "ack of memlog.evt.")
+    index, models = _first(seen, "memlog.position.index."), _first(seen, "memlog.position.read-models.")
+    return {
+        "1 request to command published": command - started,
+        "2 command acknowledged (fsync)": _first(seen, "ack of memlog.cmd.") - command,
+        "3 command published to event published": event - command,
+        "4 event acknowledged (fsync)": stored - event,
+        "5 event acknowledged to index announced": index - stored,
+        "5 event acknowledged to read models announced": models - stored,
+        "6 both announced to answer": ended - max(index, models),
+        "all": ended - started,
+    }
+
+
+def _search_hops(started: float, seen: _Seen, ended: float) -> _Hops:
+    asked = _first(seen, "memlog.ask.search")
+    answered = _first(seen, "ack of memlog.ask.search")
+    access = _first(seen, "memlog.access.")
+    durable = _first(seen, "ack of memlog.access.")
+    return {
+        "1 request to indexer asked (principal query)": asked - started,
+        "2 indexer (embed, hybrid query)": answered - asked,
+        "3 indexer's answer to access event (texts query)": access - answered,
+        "4 access event acknowledged (fsync)": durable - access,
+        "5 access event acknowledged to answer": ended - durable,
+        "all": ended - started,
+    }
+
+
+def _first(seen: _Seen, start: str) -> float:
+    return next(at for at, what in seen if what.startswith(start))
+
+
+@asynccontextmanager
+async def _tap(home: Path) -> AsyncGenerator[_Seen]:
+    """Everything that passes: (when, subject), and for what answers a request, `ack of` that request's subject."""
+    seen: _Seen = []
+    asked: dict[str, str] = {}
+
+    async def note(message: Msg) -> None:
+        at = time.perf_counter()
+        if message.subject.startswith("_INBOX."):
+            of = asked.pop(message.subject, None)
+            if of is not None:
+                seen.append((at, f"ack of {of}"))
+            return
+        if message.reply:
+            asked[message.reply] = message.subject
+        seen.append((at, message.subject))
+
+    client = await nats.connect(_url(home))  # pyright: ignore[reportUnknownMemberType]
+    try:
+        for subject in ("memlog.>", "_INBOX.>"):
+            await client.subscribe(subject, cb=note)  # pyright: ignore[reportUnknownMemberType]
+        yield seen
+    finally:
+        await client.close()
+
+
+def _url(home: Path) -> str:
+    """The address of the server that the benchmark itself has started on this home."""
+    login = json.loads((home / "run" / "nats.conf").read_text())["authorization"]
+    ports = json.loads(next((home / "run").glob("nats-server_*.ports")).read_text())
+    address = urlsplit(str(ports["nats"][0]))
+    return f"nats://{login['user']}:{login['password']}@{address.hostname}:{address.port}"

@@ -1,0 +1,102 @@
+"""Closed-loop load: each client sends its next request when the last one is answered. What it measured, as a value."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from bench.clients import MemoryClient
+from bench.server import Server
+
+Call = Callable[[MemoryClient], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """One row of the table: milliseconds, requests a second, and where the CPU time went.
+
+    `server_cpu_ms` is CPU milliseconds a request by role, `generator_cpu` the share of one core that the load
+    generator took, `other_cpu` the cores that neither it nor Memlog used: contention, when it is not near 0.
+    """
+
+    name: str
+    clients: int
+    requests: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    rate: float
+    server_cpu_ms: dict[str, float]
+    generator_cpu: float
+    other_cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Cpu:
+    at: float
+    server: dict[str, float]
+    generator: float
+    machine: float
+
+    @classmethod
+    def now(cls, server: Server) -> "_Cpu":
+        times = psutil.cpu_times()
+        busy = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
+        return cls(time.perf_counter(), server.cpu_seconds(), time.process_time(), busy)
+
+
+async def closed_loop(
+    name: str, server: Server, clients: Sequence[MemoryClient], call: Call, seconds: float, warm_up: int = 10
+) -> Latency:
+    """Measure `call` for about `seconds` with all clients at once, after `warm_up` calls of each that count nothing.
+    The first call that fails ends the run with its error."""
+    await _run(clients, call, float("inf"), warm_up)
+    before = _Cpu.now(server)
+    taken = await _run(clients, call, before.at + seconds, None)
+    after = _Cpu.now(server)
+    return _latency(name, len(clients), taken, before, after)
+
+
+async def _run(clients: Sequence[MemoryClient], call: Call, until: float, most: int | None) -> list[float]:
+    taken: list[float] = []
+
+    async def one(client: MemoryClient) -> None:
+        for number in itertools.count():
+            started = time.perf_counter()
+            if number == most or started >= until:
+                return
+            await call(client)
+            taken.append(time.perf_counter() - started)
+
+    async with asyncio.TaskGroup() as group:
+        for client in clients:
+            group.create_task(one(client))
+    return taken
+
+
+def _latency(name: str, clients: int, taken: list[float], before: _Cpu, after: _Cpu) -> Latency:
+    ordered = sorted(taken)
+    wall, count = after.at - before.at, len(ordered)
+    server = {role: after.server[role] - before.server[role] for role in after.server}
+    generator = after.generator - before.generator
+    other = (after.machine - before.machine - generator - sum(server.values())) / wall
+    return Latency(
+        name=name,
+        clients=clients,
+        requests=count,
+        p50_ms=percentile_ms(ordered, 0.50),
+        p95_ms=percentile_ms(ordered, 0.95),
+        p99_ms=percentile_ms(ordered, 0.99),
+        rate=round(count / wall, 1),
+        server_cpu_ms={role: round(1000 * seconds / count, 2) for role, seconds in server.items()},
+        generator_cpu=round(generator / wall, 2),
+        other_cpu=round(max(other, 0.0), 2),
+    )
+
+
+def percentile_ms(ordered: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile of ascending seconds, in milliseconds."""
+    return round(1000 * ordered[min(int(share * len(ordered)), len(ordered) - 1)], 2)

@@ -1,0 +1,52 @@
+"""The results as a table for people."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.result import BARS, Section
+
+
+def show(machine: dict[str, str | int | float], sections: Sequence[Section], console: Console) -> None:
+    """Machine, one table a benchmark, and the bars."""
+    console.print("  ".join(f"{name} {value}" for name, value in machine.items()))
+    for section in sections:
+        _show_latencies(section, console)
+        _show_numbers(section, console)
+    _show_bars(numbers_of(sections), console)
+
+
+def numbers_of(sections: Iterable[Section]) -> dict[str, float]:
+    return {name: value for section in sections for name, value in section.numbers.items()}
+
+
+def _show_latencies(section: Section, console: Console) -> None:
+    if not section.latencies:
+        return
+    columns = ("", "clients", "n", "p50 ms", "p95 ms", "p99 ms", "per s", "server CPU ms a request", "load", "other")
+    table = Table(*columns, title=section.name, caption=" ".join(section.notes) or None)
+    for row in section.latencies:
+        cpu = "  ".join(f"{role} {value:.1f}" for role, value in row.server_cpu_ms.items())
+        times = (f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}", f"{row.p99_ms:.1f}", f"{row.rate:.0f}")
+        cores = (f"{row.generator_cpu:.2f}", f"{row.other_cpu:.2f}")
+        table.add_row(row.name, str(row.clients), str(row.requests), *times, cpu, *cores)
+    console.print(table)
+
+
+def _show_numbers(section: Section, console: Console) -> None:
+    table = Table("", "", title=f"{section.name}: numbers")
+    for name, value in section.numbers.items():
+        table.add_row(name, f"{value:g}")
+    if section.numbers:
+        console.print(table)
+
+
+def _show_bars(numbers: dict[str, float], console: Console) -> None:
+    table = Table("bar", "limit", "measured", "", title="bars")
+    words = {True: "met", False: "NOT MET", None: "not measured"}
+    for bar in BARS:
+        measured = numbers.get(bar.number)
+        limit = f"{'<=' if bar.at_most else '>='} {bar.limit:g}"
+        table.add_row(bar.says, limit, "-" if measured is None else f"{measured:g}", words[bar.met(numbers)])
+    console.print(table)

@@ -1,0 +1,65 @@
+"""Reads see every write that was called searchable, also after a crash of a derived store (G4).
+
+PostgreSQL commits without waiting for its disk, so it can come back from a crash a moment behind; and after a restart
+of everything the projections may still be catching up. Until they have passed what they, or the log, were known to
+hold, a read is refused instead of answered from the past.
+"""
+
+import asyncio
+
+from contracts.errors import Unavailable
+from contracts.streams import SERVING_PROJECTIONS, events
+from contracts.subjects import shard_of
+from runtime.event_store import EventStore
+from runtime.waiting import Positions
+
+_LOOK_EVERY = 0.1
+_LOOK_AGAIN = 1.0
+
+
+class Freshness:
+    """Knows how far each projection must be. `open()` before use; `follow()` runs beside."""
+
+    def __init__(self, positions: Positions, log: EventStore, shards: int) -> None:
+        self._positions = positions
+        self._log = log
+        self._shards = shards
+        self._floor: list[int] = []
+
+    async def open(self) -> None:
+        """Everything that is in the log now has to be seen by the first read. Raises `Unavailable`."""
+        self._floor = [await self._log.last_sequence(events(shard).name) for shard in range(self._shards)]
+
+    async def follow(self) -> None:
+        """Ask the projections that are behind where they are: a push may have come before this process was there."""
+        while True:
+            behind = [key for shard in range(self._shards) for key in self._behind(shard, SERVING_PROJECTIONS)]
+            for projection, shard in behind:
+                await self._positions.ask(projection, shard)
+            await asyncio.sleep(_LOOK_EVERY if behind else _LOOK_AGAIN)
+
+    def require(self, uid: str, projections: tuple[str, ...]) -> None:
+        """Raises `Unavailable` while one of the projections is behind for this user."""
+        for projection, shard in self._behind(shard_of(uid, self._shards), projections):
+            at, needed = self._positions.known(projection, shard), self._needed(projection, shard)
+            raise Unavailable(
+                f"{projection} is catching up with the log ({at} of {needed} events); try again in a moment"
+            )
+
+    def lag(self) -> list[str]:
+        """What is behind, in words; empty when all reads are served."""
+        return [
+            f"{name}.{shard} is at {self._positions.known(name, shard)} of {self._needed(name, shard)}"
+            for shard in range(self._shards)
+            for name, _ in self._behind(shard, SERVING_PROJECTIONS)
+        ]
+
+    def _behind(self, shard: int, projections: tuple[str, ...]) -> list[tuple[str, int]]:
+        return [
+            (projection, shard)
+            for projection in projections
+            if self._positions.known(projection, shard) < self._needed(projection, shard)
+        ]
+
+    def _needed(self, projection: str, shard: int) -> int:
+        return max(self._floor[shard], self._positions.highest(projection, shard))
