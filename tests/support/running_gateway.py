@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import uvicorn
 from gateway.app import GatewayOptions, create_app
+from gateway.mcp.sse import SseEndpoint
+from gateway.mcp.sse_session import SseOptions
 from mcp import Client
+from mcp.client.sse import sse_client
 from mcp_types import Implementation
 from support.fake_service import FakeService
 
@@ -21,6 +24,7 @@ class RunningGateway:
     url: str
     service: FakeService
     server: uvicorn.Server
+    sse: SseEndpoint
 
     @property
     def authority(self) -> str:
@@ -30,6 +34,12 @@ class RunningGateway:
         """A client of the SDK on this revision's wire."""
         info = Implementation(name=name, version="1")
         return Client(f"{self.url}{path}", mode=WIRES[revision], client_info=info, read_timeout_seconds=10)
+
+    def over_sse(self, revision: str, path: str, *, name: str = "test client") -> Client:
+        """A client of the SDK that is connected by HTTP+SSE."""
+        info = Implementation(name=name, version="1")
+        transport = sse_client(f"{self.url}{path}")
+        return Client(transport, mode=WIRES[revision], client_info=info, read_timeout_seconds=10)
 
 
 class _Server(uvicorn.Server):
@@ -43,10 +53,10 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_gateway() -> AsyncGenerator[RunningGateway]:
+async def serve_gateway(sse: SseOptions | None = None) -> AsyncGenerator[RunningGateway]:
     """Runs until the block ends; the stop is bounded as the gateway's own is."""
     service = FakeService()
-    app = create_app(service, GatewayOptions(version="1.2.3"))
+    app = create_app(service, GatewayOptions(version="1.2.3", sse=sse or SseOptions()))
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="on")
     server = _Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
@@ -54,8 +64,9 @@ async def serve_gateway() -> AsyncGenerator[RunningGateway]:
     try:
         async with asyncio.timeout(10):
             await server.ready.wait()
-        yield RunningGateway(f"http://127.0.0.1:{listening.getsockname()[1]}", service, server)
+        yield RunningGateway(f"http://127.0.0.1:{listening.getsockname()[1]}", service, server, app.state.sse)
     finally:
+        app.state.stopping.set()
         server.should_exit = True
         async with asyncio.timeout(10):
             await running

@@ -216,6 +216,18 @@ class Announcement(View):
     sha256: str | None = None
 
 
+class RedriveRequest(View):
+    """Fold anew what stands on `subject` of MEMLOG_DEAD."""
+
+    subject: str
+
+
+class RedriveReply(View):
+    """`error` says why it failed again; the dead letters then stay."""
+
+    error: str | None = None
+
+
 class SearchRequest(View):
     """A query to the indexer. `None` in a filter means no restriction, an empty list matches nothing.
     `min_sequence`: answer only once the index has passed it (bounded by `timeout_s`)."""

@@ -86,6 +86,17 @@ def position_request_subject(projection: str, shard: int) -> str:
     return f"{ROOT}.ask.position.{projection}.{shard}"
 
 
+def dead_subject(consumer: str, subject: str) -> str:
+    """Where copies of messages that `consumer` gave up on stand: all of one aggregate (or command) on one subject."""
+    _, _, shard, rest = subject.split(".", 3)
+    return f"{ROOT}.dead.{consumer}.{shard}.{rest}"
+
+
+def redrive_subject(consumer: str, shard: int) -> str:
+    """Core NATS request/reply: asks a projection's owner to fold an aggregate anew."""
+    return f"{ROOT}.ask.redrive.{consumer}.{shard}"
+
+
 def health_request_subject(service: str) -> str:
     """Core NATS request/reply: asks a service for its health."""
     return f"{ROOT}.ask.health.{service}"

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from contracts.codec import Recorded
 from contracts.positions import Checkpoint
+from contracts.subjects import Aggregate
 
 
 class ProjectionStore(Protocol):
@@ -24,4 +25,9 @@ class ProjectionStore(Protocol):
         Raises `contracts.errors.ConcurrencyConflict` when a newer epoch has claimed the shard (the caller must
         stop writing). Events at or below the stored position change nothing.
         """
+        ...
+
+    async def refold(self, aggregate: Aggregate, history: Sequence[Recorded], epoch: int) -> None:
+        """Replace all that the aggregate has led to by what `history` (its events up to the position, in order) leads
+        to; the position stays. All or nothing. Raises as `apply`."""
         ...

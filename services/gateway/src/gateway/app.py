@@ -1,8 +1,9 @@
 """The gateway's ASGI application: REST and MCP over one `MemoryService`."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -11,6 +12,8 @@ from gateway.edge import EdgeMiddleware
 from gateway.errors import PROBLEM_JSON, install
 from gateway.mcp.endpoint import McpEndpoint
 from gateway.mcp.server import create_server
+from gateway.mcp.sse import SseEndpoint
+from gateway.mcp.sse_session import SseOptions
 from gateway.rest import ROUTERS
 from gateway.rest.common import Rest
 from gateway.service import MemoryService
@@ -26,13 +29,16 @@ class GatewayOptions:
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_body_bytes: int = 1024 * 1024
+    sse: SseOptions = field(default_factory=SseOptions)
 
 
 def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
-    """The application. Serve it with its lifespan on; it holds no stream open, so a bounded stop is the server's
-    graceful timeout alone."""
+    """The application. Serve it with its lifespan on. Set `app.state.stopping` (an `asyncio.Event`) when a stop begins:
+    open streams then finish their calls and end, which an HTTP server only waits for."""
     server = create_server(service, default_user=options.default_user, version=options.version)
     endpoint = McpEndpoint(server, max_body_bytes=options.max_body_bytes)
+    stopping = asyncio.Event()
+    sse = SseEndpoint(server, stopping, options.sse)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -43,11 +49,13 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
         title="Memlog", version=options.version, lifespan=lifespan, redirect_slashes=False,
         summary="A private, local-first memory layer. Errors are RFC 9457 problems with a stable code.",
     )  # fmt: skip
+    app.state.stopping = stopping
+    app.state.sse = sse
     app.state.rest = Rest(service, options.default_user)
     install(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.router.routes.extend(endpoint.routes())
+    app.router.routes.extend([*sse.routes(), *endpoint.routes()])
     app.add_middleware(
         EdgeMiddleware,
         allowed_hosts=options.allowed_hosts,

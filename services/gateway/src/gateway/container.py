@@ -100,9 +100,10 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
             allowed_origins=settings.allowed_origins,
             max_body_bytes=settings.max_body_bytes,
         )
+        app = create_app(service, options)
         server = _Server(
             uvicorn.Config(
-                create_app(service, options),
+                app,
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=_STOP_STREAMS_S,
@@ -116,6 +117,7 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
         try:
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            app.state.stopping.set()
             server.should_exit = True
             stopping.cancel()
             await serving

@@ -1,52 +1,20 @@
 """The filter and the hybrid query in Qdrant Edge's terms."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import qdrant_edge as engine
 
 from indexer.index import SearchFilter
-
-DENSE = "dense"
-BM25 = "bm25"
-
-
-@dataclass(frozen=True, slots=True)
-class Fusion:
-    """Weights of `dense x cosine + bm25 x score / (score + half)`: both terms in 0..1, and so the sum.
-
-    On LoCoMo's 1,982 questions over 5,882 turns (recall@10, MiniLM): dense alone 0.424, BM25 alone 0.650,
-    reciprocal ranks with k = 60 0.560, these weights 0.670; over texts that include the turn before them 0.458,
-    0.720, 0.632 and 0.735. Dividing by the query's best BM25 score instead gives 0.679 and 0.740, but takes a
-    second pass, and its scores mean nothing from one query to the next. (The weights were chosen on the same
-    questions; the result is flat around them.)
-    """
-
-    dense: float
-    bm25: float
-    # The BM25 score that counts half.
-    half: float
-    # The cosine of a chunk that only BM25 found: it is below those of the best `depth`.
-    missing_cosine: float
-    # Chunks that each side puts forward, at least.
-    depth: int
-
-
-FUSION = Fusion(dense=0.35, bm25=0.65, half=8.0, missing_cosine=0.2, depth=100)
+from indexer.points import scope
+from indexer.scoring import BM25, DENSE, FUSION, WEIGHTS, Fusion
 
 
 def bm25_model() -> engine.Bm25:
-    """Okapi BM25's term weights, with English stems and stop words.
-
-    The mean length is a constant, so that a document's weights never change; a high one is a weak length
-    normalization, which did best on memories (0.64 at 24 tokens, 0.65 at 64).
-    """
-    return engine.Bm25(engine.Bm25Config(k=1.2, b=0.75, avg_len=64, language="english"))
-
-
-def scope(uid: str, state: str) -> str:
-    """The payload value for user and state together: one look-up instead of two conditions a point."""
-    return f"{uid}|{state}"
+    """BM25's term weights, computed in this process."""
+    weights = WEIGHTS
+    return engine.Bm25(
+        engine.Bm25Config(k=weights.k, b=weights.b, avg_len=weights.mean_length, language=weights.language)
+    )
 
 
 def any_of(key: str, values: Sequence[str]) -> engine.FieldCondition:

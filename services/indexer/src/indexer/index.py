@@ -110,26 +110,41 @@ class Hit:
 
 
 class MemoryIndex(Protocol):
-    """A vector store for one generation of the index. All methods block: call them off the event loop's
-    critical path or accept the pause; one owner at a time calls the writing ones."""
+    """A vector store for one generation of the index. One owner at a time calls `claim`, then `checkpoint`, then
+    `apply` from there on; after any error again from `checkpoint`. Anyone may search and count meanwhile.
 
-    def apply(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
-        """Apply changes in order, then move the shard's checkpoint. A change whose sequence is not above
-        the memory's last applied one is dropped, so that applying a batch again changes nothing.
-        Raises nothing for stale changes; store errors propagate and leave the checkpoint unmoved."""
+    An adapter that has to wait for a network does so without holding up the event loop, and raises `Unavailable`
+    when the store does not answer.
+    """
+
+    kind: str
+    """Which store this is, for health."""
+    failure: str | None
+    """Why the store cannot be used now, for health; None as far as is known."""
+
+    async def claim(self, shard: int, epoch: int) -> None:
+        """A new owner of the shard announces its lease's epoch: from here on, what other instances write with an
+        older one is refused. Raises `ConcurrencyConflict` when a newer epoch has claimed the shard already."""
         ...
 
-    def checkpoint(self, shard: int) -> Checkpoint | None:
+    async def apply(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
+        """Apply changes in order, then move the shard's checkpoint. A change whose sequence is not above
+        the memory's last applied one is dropped, so that applying a batch again changes nothing.
+        Raises nothing for stale changes, `ConcurrencyConflict` when a newer owner has claimed the shard; store
+        errors propagate and leave the checkpoint unmoved."""
+        ...
+
+    async def checkpoint(self, shard: int) -> Checkpoint | None:
         """The last checkpoint that `apply` made durable for the shard, or None."""
         ...
 
-    def search(self, vector: Vector, text: str, where: SearchFilter, limit: int) -> list[Hit]:
+    async def search(self, vector: Vector, text: str, where: SearchFilter, limit: int) -> list[Hit]:
         """Hybrid search: dense (cosine) and BM25 in one query, the filter part of it, fused by normalized,
         weighted scores; best chunk per memory; at most `limit` memories, best first."""
         ...
 
-    def count(self, where: SearchFilter) -> int:
+    async def count(self, where: SearchFilter) -> int:
         """How many memories (not points) match."""
         ...
 
-    def close(self) -> None: ...
+    async def close(self) -> None: ...

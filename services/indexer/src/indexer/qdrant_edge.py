@@ -3,11 +3,7 @@
 Every call of the engine holds the interpreter lock, so calls are few and small, and `optimize` (which takes
 seconds) is never called: search is exact.
 
-Points of a shard:
-- a *chunk* for each piece of a memory's current text: vectors, and the payload that filters read;
-- a *head* for each memory ever seen, without vectors: the sequence of its last applied change, which drops
-  stale ones, and what a later change needs to know. It outlives the memory, as its tombstone;
-- a *checkpoint* for each shard of the log, written together with the heads.
+Points are those of `indexer.points`; heads and checkpoint are written together.
 
 The write-ahead log makes each engine call atomic under kill -9, and heads and checkpoint go last: a crash
 between two calls leaves the old heads, so the batch is not taken for stale and is done again, over what it
@@ -18,22 +14,31 @@ import fcntl
 import json
 import os
 import shutil
-import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import qdrant_edge as engine
 from contracts.errors import ConfigurationError
-from contracts.positions import Checkpoint, Position
+from contracts.positions import Checkpoint
 
-from indexer.edge_query import BM25, DENSE, any_of, bm25_model, chunk_filter, hybrid_query, scope
+from indexer.edge_query import any_of, bm25_model, chunk_filter, hybrid_query
 from indexer.folding import Head, Plan, fold
 from indexer.index import Change, Hit, MemoryIndex, PutVersion, SearchFilter, Vector
+from indexer.points import (
+    best_of_each_memory,
+    checkpoint_id,
+    checkpoint_of,
+    checkpoint_payload,
+    chunk_id,
+    chunk_payload,
+    head_id,
+    head_payload,
+    heads_of,
+    updates_by_payload,
+)
+from indexer.scoring import BM25, DENSE
 
-_IDS = uuid.UUID("6f2c8f0e-5d0b-4c43-9c53-0b7a5a3f6f1d")
 # Written last when a folder is made: a folder without it is one whose making was interrupted.
 _META = "index.json"
 _LOCK = "lock"
@@ -44,7 +49,11 @@ _FLUSH_AFTER_POINTS = 5000
 
 
 class EdgeIndex(MemoryIndex):
-    """`MemoryIndex` on one Qdrant Edge folder. `search` and `count` may run in other threads than `apply`."""
+    """`MemoryIndex` on one Qdrant Edge folder. No method ever waits: the engine's calls are short, and a thread would
+    gain nothing, as they hold the interpreter lock. One process holds the folder, so no claim has to be kept."""
+
+    kind = "qdrant-edge"
+    failure = None
 
     def __init__(self, shard: engine.EdgeShard, lock: int) -> None:
         self._shard = shard
@@ -67,18 +76,24 @@ class EdgeIndex(MemoryIndex):
             os.close(lock)
             raise
 
-    def apply(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
+    async def claim(self, shard: int, epoch: int) -> None:
+        """See `MemoryIndex.claim`."""
+
+    async def apply(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
         """See `MemoryIndex.apply`."""
         plan = fold(changes, self._heads({change.memory_id for change in changes}))
         chunks = [point for put in plan.puts.values() for point in self._chunks(put)]
         if chunks:
             self._shard.update(engine.UpdateOperation.upsert_points(chunks))
         self._drop_leftovers(plan, {point.id for point in chunks})
-        for payload, memory_ids in _updates_by_payload(plan):
+        for payload, memory_ids in updates_by_payload(plan):
             where = engine.Filter(must=[any_of("memory_id", memory_ids)])
             self._shard.update(engine.UpdateOperation.set_payload_by_filter(where, payload))
-        last = [_head_point(memory_id, head) for memory_id, head in plan.heads.items()]
-        last.append(_checkpoint_point(checkpoint))
+        last = [
+            engine.Point(head_id(memory_id), {}, head_payload(memory_id, head))
+            for memory_id, head in plan.heads.items()
+        ]
+        last.append(engine.Point(checkpoint_id(checkpoint.position.shard), {}, checkpoint_payload(checkpoint)))
         self._shard.update(engine.UpdateOperation.upsert_points(last))
 
         self._unflushed += len(chunks) + len(last)
@@ -86,14 +101,12 @@ class EdgeIndex(MemoryIndex):
             self._shard.flush()
             self._unflushed = 0
 
-    def checkpoint(self, shard: int) -> Checkpoint | None:
+    async def checkpoint(self, shard: int) -> Checkpoint | None:
         """See `MemoryIndex.checkpoint`."""
-        for stored in self._payloads([_checkpoint_id(shard)]):
-            position = Position(shard, stored["sequence"])
-            return Checkpoint(position, stored["event_id"], stored["sha256"])
-        return None
+        stored = self._payloads([checkpoint_id(shard)])
+        return checkpoint_of(shard, stored[0]) if stored else None
 
-    def search(self, vector: Vector, text: str, where: SearchFilter, limit: int) -> list[Hit]:
+    async def search(self, vector: Vector, text: str, where: SearchFilter, limit: int) -> list[Hit]:
         """See `MemoryIndex.search`. BM25's document frequencies are those of what `where` lets be seen."""
         allowed = chunk_filter(where)
         if allowed is None or limit < 1:
@@ -102,18 +115,18 @@ class EdgeIndex(MemoryIndex):
         points = 2 * limit
         while True:
             found = self._shard.query(hybrid_query(dense, words, allowed, points))
-            hits = _best_of_each_memory(found)
+            hits = best_of_each_memory((point.payload or {}, point.score) for point in found)
             # Chunks of few memories can fill the list: look deeper until there are enough, or no more.
             if len(hits) >= limit or len(found) < points:
                 return hits[:limit]
             points *= 4
 
-    def count(self, where: SearchFilter) -> int:
+    async def count(self, where: SearchFilter) -> int:
         """See `MemoryIndex.count`."""
         allowed = chunk_filter(where, first_chunks=True)
         return 0 if allowed is None else self._shard.count(engine.CountRequest(filter=allowed, exact=True))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Flush, and let go of the folder."""
         self._shard.flush()
         self._shard.close()
@@ -123,22 +136,13 @@ class EdgeIndex(MemoryIndex):
         return [record.payload or {} for record in self._shard.retrieve(ids, True, False)]
 
     def _heads(self, memory_ids: Iterable[str]) -> dict[str, Head]:
-        stored = self._payloads([_head_id(memory_id) for memory_id in memory_ids])
-        return {payload["head_of"]: Head(**payload["head"]) for payload in stored}
+        return heads_of(self._payloads([head_id(memory_id) for memory_id in memory_ids]))
 
     def _chunks(self, put: PutVersion) -> list[engine.Point]:
-        payload = {
-            "memory_id": put.memory_id,
-            "version": put.version,
-            "sequence": put.sequence,
-            "created_at": put.created_at,
-            "app_id": put.app_id,
-            "scope": scope(put.uid, put.state),
-            "categories": list(put.categories),
-        }
+        payload = chunk_payload(put)
         return [
             engine.Point(
-                _id("chunk", put.memory_id, put.version, ordinal),
+                chunk_id(put, ordinal),
                 {DENSE: vector.tolist(), BM25: self._bm25.embed_document(text)},
                 payload | {"ordinal": ordinal},
             )
@@ -198,53 +202,3 @@ def _config(dimension: int) -> engine.EdgeConfig:
         # One segment and the interpreter lock held: more threads only cost a hand-over.
         max_search_threads=1,
     )
-
-
-def _updates_by_payload(plan: Plan) -> list[tuple[dict[str, Any], list[str]]]:
-    """Memories that get the same new payload are written in one call."""
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for memory_id, update in plan.updates.items():
-        payload: dict[str, Any] = {}
-        if update.state is not None:
-            payload["scope"] = scope(plan.heads[memory_id].uid, update.state)
-        if update.categories is not None:
-            payload["categories"] = list(update.categories)
-        groups[json.dumps(payload)].append(memory_id)
-    return [(json.loads(payload), memory_ids) for payload, memory_ids in groups.items()]
-
-
-def _best_of_each_memory(points: Sequence[engine.ScoredPoint]) -> list[Hit]:
-    """`points` come best first, so a memory's first one is its best."""
-    hits: dict[str, Hit] = {}
-    for point in points:
-        payload: Mapping[str, Any] = point.payload or {}
-        memory_id = payload["memory_id"]
-        if memory_id not in hits:
-            hits[memory_id] = Hit(memory_id, payload["version"], point.score)
-    return list(hits.values())
-
-
-def _id(*parts: str | int) -> uuid.UUID:
-    return uuid.uuid5(_IDS, json.dumps(parts))
-
-
-def _head_id(memory_id: str) -> uuid.UUID:
-    return _id("head", memory_id)
-
-
-def _checkpoint_id(shard: int) -> uuid.UUID:
-    return _id("checkpoint", shard)
-
-
-def _head_point(memory_id: str, head: Head) -> engine.Point:
-    # Not under the names of a chunk's payload: no filter of chunks may ever meet a head.
-    return engine.Point(_head_id(memory_id), {}, {"head_of": memory_id, "head": asdict(head)})
-
-
-def _checkpoint_point(checkpoint: Checkpoint) -> engine.Point:
-    payload = {
-        "sequence": checkpoint.position.sequence,
-        "event_id": checkpoint.event_id,
-        "sha256": checkpoint.sha256,
-    }
-    return engine.Point(_checkpoint_id(checkpoint.position.shard), {}, payload)

@@ -75,5 +75,5 @@ class SearchResponder:
             categories=None if request.categories is None else tuple(request.categories),
             exclude_app_ids=tuple(request.exclude_app_ids),
         )
-        hits = self._index.search(vectors[0], request.query, where, request.limit)
+        hits = await self._index.search(vectors[0], request.query, where, request.limit)
         return [SearchHit(memory_id=hit.memory_id, version=hit.version, score=hit.score) for hit in hits]

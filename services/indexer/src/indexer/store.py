@@ -14,7 +14,8 @@ from indexer.projection import AddedText, Draft, needing_vectors, project
 
 
 class IndexStore:
-    """`runtime.store.ProjectionStore` over a `MemoryIndex`. One process owns the index, so the fence is in memory."""
+    """`runtime.store.ProjectionStore` over a `MemoryIndex`, which fences other instances. The fence here is between
+    two owners in this process."""
 
     def __init__(self, index: MemoryIndex, embedder: MicroBatcher) -> None:
         self._index = index
@@ -22,11 +23,12 @@ class IndexStore:
         self._epochs: dict[int, int] = {}
 
     async def checkpoint(self, shard: int) -> Checkpoint | None:
-        return self._index.checkpoint(shard)
+        return await self._index.checkpoint(shard)
 
     async def claim(self, shard: int, epoch: int) -> None:
         self._fence(shard, epoch)
         self._epochs[shard] = epoch
+        await self._index.claim(shard, epoch)
 
     async def apply(self, batch: Sequence[Recorded], epoch: int) -> None:
         shard = batch[-1].position.shard
@@ -34,7 +36,7 @@ class IndexStore:
         changes = await self._embed(drafts)
         self._fence(shard, epoch)
         last = batch[-1]
-        self._index.apply(changes, Checkpoint(last.position, last.meta.id, last.sha256))
+        await self._index.apply(changes, Checkpoint(last.position, last.meta.id, last.sha256))
 
     def _fence(self, shard: int, epoch: int) -> None:
         current = self._epochs.get(shard, 0)

@@ -1,1 +1,1 @@
-"""MCP: the tools, and Streamable HTTP for both revisions."""
+"""MCP: the tools, over Streamable HTTP and HTTP+SSE, for both revisions."""

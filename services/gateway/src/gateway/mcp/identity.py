@@ -1,6 +1,7 @@
 """Who speaks over MCP: from the path of each message, or from what the client says of itself.
 
 Identity belongs to a message, never to a session: a session opened under one user's path can be used on another's.
+(Over SSE every message comes with the request that opened the stream, and so with that one's names.)
 With authentication off a client's name is a claim, not a boundary (architecture §5).
 """
 

@@ -1,0 +1,55 @@
+"""Dead letters: a copy of each message that a consumer gave up on, with the reason (architecture §6).
+
+MEMLOG_DEAD is also the memory of what is quarantined: an aggregate is, for a projection, as long as a dead letter of
+it stands there. Later events of it follow, so that nothing is applied over a gap; everyone else goes on.
+"""
+
+from contracts.streams import DEAD
+from contracts.subjects import dead_subject
+from nats.js import JetStreamContext
+
+from runtime.errors import nats_errors
+from runtime.event_store import EventStore, StoredMessage
+
+SUBJECT, STREAM, SEQUENCE, REASON = "Memlog-Subject", "Memlog-Stream", "Memlog-Sequence", "Memlog-Reason"
+_REASON_LENGTH = 500
+
+
+class DeadLetters:
+    """The dead letters of one consumer (a projection, or the writer)."""
+
+    def __init__(self, js: JetStreamContext, events: EventStore, consumer: str) -> None:
+        self._js = js
+        self._events = events
+        self._consumer = consumer
+
+    async def quarantined(self, shard: int) -> set[str]:
+        """The subjects of MEMLOG_DEAD that hold letters of this consumer and shard. Raises `Unavailable`."""
+        with nats_errors("list dead letters"):
+            info = await self._js.stream_info(DEAD.name, subjects_filter=f"memlog.dead.{self._consumer}.{shard}.>")
+        return set(info.state.subjects or {})
+
+    async def bury(self, stream: str, message: StoredMessage, reason: str) -> str:
+        """Keep a copy; returns the subject it stands on. Burying a message again keeps one copy. Raises `Unavailable`."""
+        subject = dead_subject(self._consumer, message.subject)
+        kept = await self._events.read_subject(DEAD.name, subject)
+        if any(int(letter.headers.get(SEQUENCE, "0")) >= message.sequence for letter in kept):
+            return subject
+        headers = {
+            SUBJECT: message.subject,
+            STREAM: stream,
+            SEQUENCE: str(message.sequence),
+            REASON: " ".join(reason.split())[:_REASON_LENGTH].encode("ascii", "replace").decode(),
+        }
+        with nats_errors("keep a dead letter"):
+            await self._js.publish(subject, message.data, headers=headers)
+        return subject
+
+    async def letters(self, subject: str) -> list[StoredMessage]:
+        """The letters on a subject of MEMLOG_DEAD, oldest first. Raises `Unavailable`."""
+        return await self._events.read_subject(DEAD.name, subject)
+
+    async def drop(self, subject: str) -> None:
+        """Remove the letters of a subject. Raises `Unavailable`."""
+        with nats_errors("remove dead letters"):
+            await self._js.purge_stream(DEAD.name, subject=subject)

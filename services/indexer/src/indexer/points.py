@@ -1,0 +1,102 @@
+"""What the points of an index are, whichever Qdrant holds them.
+
+- A *chunk* for each piece of a memory's current text: vectors, and the payload that filters read.
+- A *head* for each memory ever seen, without vectors: the sequence of its last applied change, which drops stale
+  ones, and what a later change needs to know. It outlives the memory, as its tombstone.
+- A *checkpoint* for each shard of the log.
+"""
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from contracts.positions import Checkpoint, Position
+
+from indexer.folding import Head, Plan
+from indexer.index import Hit, PutVersion
+
+_IDS = uuid.UUID("6f2c8f0e-5d0b-4c43-9c53-0b7a5a3f6f1d")
+
+Payload = dict[str, Any]
+
+
+def scope(uid: str, state: str) -> str:
+    """The payload value for user and state together: one look-up instead of two conditions a point."""
+    return f"{uid}|{state}"
+
+
+def chunk_id(put: PutVersion, ordinal: int) -> uuid.UUID:
+    return _id("chunk", put.memory_id, put.version, ordinal)
+
+
+def head_id(memory_id: str) -> uuid.UUID:
+    return _id("head", memory_id)
+
+
+def checkpoint_id(shard: int) -> uuid.UUID:
+    return _id("checkpoint", shard)
+
+
+def _id(*parts: str | int) -> uuid.UUID:
+    return uuid.uuid5(_IDS, json.dumps(parts))
+
+
+def chunk_payload(put: PutVersion) -> Payload:
+    """What all chunks of a version share; each has its `ordinal` besides."""
+    return {
+        "memory_id": put.memory_id,
+        "version": put.version,
+        "sequence": put.sequence,
+        "created_at": put.created_at,
+        "app_id": put.app_id,
+        "scope": scope(put.uid, put.state),
+        "categories": list(put.categories),
+    }
+
+
+def head_payload(memory_id: str, head: Head) -> Payload:
+    # Not under the names of a chunk's payload: no filter of chunks may ever meet a head.
+    return {"head_of": memory_id, "head": asdict(head)}
+
+
+def heads_of(payloads: Iterable[Payload]) -> dict[str, Head]:
+    """Stored heads by memory id."""
+    return {payload["head_of"]: Head(**payload["head"]) for payload in payloads}
+
+
+def checkpoint_payload(checkpoint: Checkpoint) -> Payload:
+    return {
+        "sequence": checkpoint.position.sequence,
+        "event_id": checkpoint.event_id,
+        "sha256": checkpoint.sha256,
+    }
+
+
+def checkpoint_of(shard: int, stored: Payload) -> Checkpoint:
+    return Checkpoint(Position(shard, stored["sequence"]), stored["event_id"], stored["sha256"])
+
+
+def updates_by_payload(plan: Plan) -> list[tuple[Payload, list[str]]]:
+    """The chunks' new payload, and the memories that get it: those with the same one are written in one call."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for memory_id, update in plan.updates.items():
+        payload: Payload = {}
+        if update.state is not None:
+            payload["scope"] = scope(plan.heads[memory_id].uid, update.state)
+        if update.categories is not None:
+            payload["categories"] = list(update.categories)
+        groups[json.dumps(payload)].append(memory_id)
+    return [(json.loads(payload), memory_ids) for payload, memory_ids in groups.items()]
+
+
+def best_of_each_memory(chunks: Iterable[tuple[Mapping[str, Any], float]]) -> list[Hit]:
+    """Payload and score of chunks, best first: so a memory's first one is its best."""
+    hits: dict[str, Hit] = {}
+    for payload, score in chunks:
+        memory_id = payload["memory_id"]
+        if memory_id not in hits:
+            hits[memory_id] = Hit(memory_id, payload["version"], score)
+    return list(hits.values())
