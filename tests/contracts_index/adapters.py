@@ -1,17 +1,58 @@
 """The adapters that must pass the index contract suite, and a writer process for its kill test."""
 
+import asyncio
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 from contracts.positions import Checkpoint, Position
+from contracts_index.local_server import LocalServer, LocalWords
 from indexer.index import Change, MemoryIndex, PutVersion, Revise, SearchFilter, Vector
 from indexer.qdrant_edge import EdgeIndex
+from indexer.qdrant_server import ServerIndex
+from indexer.qdrant_server_connection import connect_qdrant
 
-Open = Callable[[Path, str, int], MemoryIndex]
-ADAPTERS: dict[str, Open] = {"edge": EdgeIndex.open}
+Open = Callable[[Path, str, int], Awaitable[MemoryIndex]]
+
+
+async def open_edge(folder: Path, embedder_id: str, dimension: int) -> MemoryIndex:
+    return EdgeIndex.open(folder, embedder_id, dimension)
+
+
+async def open_local_server(folder: Path, embedder_id: str, dimension: int) -> ServerIndex:
+    """The server's adapter on the client's local mode, whose files are in `folder`."""
+    return await ServerIndex.open(LocalServer(folder), "memlog", embedder_id, dimension, LocalWords())
+
+
+async def open_server(folder: Path, embedder_id: str, dimension: int) -> ServerIndex:
+    """On the server that MEMLOG_QDRANT_URL names, behind an alias of this folder's own."""
+    client = connect_qdrant(SERVER_URL, os.environ.get("MEMLOG_QDRANT_API_KEY"))
+    return await ServerIndex.open(client, server_alias(folder), embedder_id, dimension)
+
+
+def server_alias(folder: Path) -> str:
+    return f"{SERVER_ALIASES}{sha256(str(folder).encode()).hexdigest()[:16]}"
+
+
+async def drop_server_collections() -> None:
+    if not SERVER_URL:
+        return
+    client = connect_qdrant(SERVER_URL, os.environ.get("MEMLOG_QDRANT_API_KEY"))
+    for collection in (await client.get_collections()).collections:
+        if collection.name.startswith(SERVER_ALIASES):
+            await client.delete_collection(collection.name)
+    await client.close()
+
+
+SERVER_URL = os.environ.get("MEMLOG_QDRANT_URL", "")
+SERVER_ALIASES = "memlog_test_"
+ADAPTERS: dict[str, Open] = {"edge": open_edge, "local-server": open_local_server}
+if SERVER_URL:
+    ADAPTERS["server"] = open_server
 EMBEDDER = "test/1"
 DIMENSION = 8
 
@@ -54,28 +95,28 @@ def at(sequence: int, shard: int = 0) -> Checkpoint:
     return Checkpoint(Position(shard, sequence), f"event-{sequence}", f"{sequence:064x}")
 
 
-def apply(index: MemoryIndex, *changes: Change) -> None:
-    index.apply(changes, at(max(change.sequence for change in changes)))
+async def apply(index: MemoryIndex, *changes: Change) -> None:
+    await index.apply(changes, at(max(change.sequence for change in changes)))
 
 
-def found(index: MemoryIndex, where: SearchFilter | None = None, text: str = "") -> dict[str, int]:
+async def found(index: MemoryIndex, where: SearchFilter | None = None, text: str = "") -> dict[str, int]:
     """Version by memory id of all that the filter lets be seen."""
     where = where or SearchFilter("ann")
-    hits = index.search(vector(0), text, where, limit=1000)
-    assert index.count(where) == len(hits)
+    hits = await index.search(vector(0), text, where, limit=1000)
+    assert await index.count(where) == len(hits)
     assert len({hit.memory_id for hit in hits}) == len(hits)
     assert all(0 <= hit.score <= 1 for hit in hits)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     return {hit.memory_id: hit.version for hit in hits}
 
 
-def write_until_killed(adapter: str, folder: str) -> None:
+async def write_until_killed(adapter: str, folder: str) -> None:
     """Apply a batch for each line read, and say so; never close."""
-    index = ADAPTERS[adapter](Path(folder), EMBEDDER, DIMENSION)
+    index = await ADAPTERS[adapter](Path(folder), EMBEDDER, DIMENSION)
     for sequence, _ in enumerate(sys.stdin, start=1):
-        apply(index, put(f"m{sequence}", sequence))
+        await apply(index, put(f"m{sequence}", sequence))
         print(sequence, flush=True)
 
 
 if __name__ == "__main__":
-    write_until_killed(*sys.argv[1:])
+    asyncio.run(write_until_killed(*sys.argv[1:]))

@@ -1,8 +1,8 @@
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from contracts_index.adapters import ADAPTERS, DIMENSION, EMBEDDER, Open
+from contracts_index.adapters import ADAPTERS, DIMENSION, EMBEDDER, Open, drop_server_collections
 from indexer.embedding.minilm import MiniLM
 from indexer.index import MemoryIndex
 
@@ -23,7 +23,14 @@ def open_index(adapter: str) -> Open:
 
 
 @pytest.fixture
-def index(open_index: Open, tmp_path: Path) -> Iterator[MemoryIndex]:
-    opened = open_index(tmp_path, EMBEDDER, DIMENSION)
+async def index(open_index: Open, tmp_path: Path) -> AsyncGenerator[MemoryIndex]:
+    opened = await open_index(tmp_path, EMBEDDER, DIMENSION)
     yield opened
-    opened.close()
+    await opened.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def clean_server() -> AsyncGenerator[None]:
+    """Leaves nothing on a real server."""
+    yield
+    await drop_server_collections()

@@ -1,9 +1,10 @@
 """What every index must do (`indexer.index.MemoryIndex`), whichever store is behind it."""
 
+import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,11 +28,11 @@ ALL_STATES = SearchFilter("ann", states=("active", "paused", "archived"))
 
 
 @pytest.fixture
-def meaning(open_index: Open, tmp_path: Path, minilm: MiniLM) -> Iterator[MemoryIndex]:
+async def meaning(open_index: Open, tmp_path: Path, minilm: MiniLM) -> AsyncGenerator[MemoryIndex]:
     """An index for the real embedder's vectors."""
-    opened = open_index(tmp_path / "meaning", minilm.id, minilm.dimension)
+    opened = await open_index(tmp_path / "meaning", minilm.id, minilm.dimension)
     yield opened
-    opened.close()
+    await opened.close()
 
 
 def remembered(minilm: MiniLM, memory_id: str, sequence: int, text: str) -> PutVersion:
@@ -39,11 +40,11 @@ def remembered(minilm: MiniLM, memory_id: str, sequence: int, text: str) -> PutV
     return PutVersion(memory_id, "ann", "claude", 1, "active", (), 1000, 1000, chunks, minilm.embed(chunks), sequence)
 
 
-def ask(index: MemoryIndex, minilm: MiniLM, query: str, limit: int = 3) -> list[str]:
-    return [hit.memory_id for hit in index.search(minilm.embed([query])[0], query, ANN, limit)]
+async def ask(index: MemoryIndex, minilm: MiniLM, query: str, limit: int = 3) -> list[str]:
+    return [hit.memory_id for hit in await index.search(minilm.embed([query])[0], query, ANN, limit)]
 
 
-def test_a_memory_is_found_by_a_paraphrase_and_by_a_rare_word(meaning: MemoryIndex, minilm: MiniLM) -> None:
+async def test_a_memory_is_found_by_a_paraphrase_and_by_a_rare_word(meaning: MemoryIndex, minilm: MiniLM) -> None:
     texts = {
         "coffee": "I prefer dark roast coffee in the morning.",
         "dog": "My dog Biscuit is afraid of thunder.",
@@ -51,36 +52,38 @@ def test_a_memory_is_found_by_a_paraphrase_and_by_a_rare_word(meaning: MemoryInd
         "allergy": "I am allergic to peanuts.",
         "work": "The staging server is rebooted every Friday.",
     }
-    apply(meaning, *(remembered(minilm, name, i, text) for i, (name, text) in enumerate(texts.items(), 1)))
-    assert ask(meaning, minilm, "Which hot drink do I like after waking up?")[0] == "coffee"
-    assert ask(meaning, minilm, "What frightens my puppy?")[0] == "dog"
-    assert ask(meaning, minilm, "TP1337")[0] == "flight"
-    assert ask(meaning, minilm, "rebooting servers")[0] == "work"
-    assert len(ask(meaning, minilm, "the of and", limit=10)) == 5, "stop words alone still search by meaning"
-    assert len(ask(meaning, minilm, "", limit=10)) == 5
+    await apply(meaning, *(remembered(minilm, name, i, text) for i, (name, text) in enumerate(texts.items(), 1)))
+    assert (await ask(meaning, minilm, "Which hot drink do I like after waking up?"))[0] == "coffee"
+    assert (await ask(meaning, minilm, "What frightens my puppy?"))[0] == "dog"
+    assert (await ask(meaning, minilm, "TP1337"))[0] == "flight"
+    assert (await ask(meaning, minilm, "rebooting servers"))[0] == "work"
+    assert len(await ask(meaning, minilm, "the of and", limit=10)) == 5, "stop words alone still search by meaning"
+    assert len(await ask(meaning, minilm, "", limit=10)) == 5
 
 
-def test_a_long_text_is_found_by_its_tail_and_does_not_crowd_out_others(meaning: MemoryIndex, minilm: MiniLM) -> None:
+async def test_a_long_text_is_found_by_its_tail_and_does_not_crowd_out_others(
+    meaning: MemoryIndex, minilm: MiniLM
+) -> None:
     filler = "The quarterly budget meeting went through the planning of budgets again. "
-    apply(
+    await apply(
         meaning,
         remembered(minilm, "long", 1, filler * 250 + "The wifi password of the cabin is periwinkle-42."),
         *(remembered(minilm, f"short{i}", 2 + i, f"Budget note number {i}.") for i in range(3)),
     )
-    assert ask(meaning, minilm, "How do I get online in the cabin?")[0] == "long"
-    assert set(ask(meaning, minilm, "quarterly budget meeting", limit=4)) == {
+    assert (await ask(meaning, minilm, "How do I get online in the cabin?"))[0] == "long"
+    assert set(await ask(meaning, minilm, "quarterly budget meeting", limit=4)) == {
         "long",
         "short0",
         "short1",
         "short2",
     }
-    assert meaning.count(ANN) == 4
+    assert await meaning.count(ANN) == 4
 
 
-def test_scores_are_between_0_and_1_and_higher_for_the_better_match(meaning: MemoryIndex, minilm: MiniLM) -> None:
+async def test_scores_are_between_0_and_1_and_higher_for_the_better_match(meaning: MemoryIndex, minilm: MiniLM) -> None:
     text = "I prefer dark roast coffee in the morning."
-    apply(meaning, remembered(minilm, "same", 1, text), remembered(minilm, "other", 2, "Trains are late."))
-    same, other = meaning.search(minilm.embed([text])[0], text, ANN, 10)
+    await apply(meaning, remembered(minilm, "same", 1, text), remembered(minilm, "other", 2, "Trains are late."))
+    same, other = await meaning.search(minilm.embed([text])[0], text, ANN, 10)
     assert (same.memory_id, same.version) == ("same", 1)
     assert 0 <= other.score < 0.2 < 0.5 < same.score <= 1
 
@@ -114,8 +117,8 @@ def test_scores_are_between_0_and_1_and_higher_for_the_better_match(meaning: Mem
         (SearchFilter("an"), ""),
     ],
 )
-def test_only_what_the_filter_allows_is_found(index: MemoryIndex, where: SearchFilter, expected: str) -> None:
-    apply(
+async def test_only_what_the_filter_allows_is_found(index: MemoryIndex, where: SearchFilter, expected: str) -> None:
+    await apply(
         index,
         put("a", 1, categories=("food", "home"), created_at=1000),
         put("b", 2, app_id="cursor", categories=("work",), created_at=2000),
@@ -123,73 +126,73 @@ def test_only_what_the_filter_allows_is_found(index: MemoryIndex, where: SearchF
         put("p", 4, state="paused"),
         put("x", 5, uid="bob", categories=("food",)),
     )
-    assert set(found(index, where)) == set(expected)
-    assert set(found(index, where, text="text of a b c p x")) == set(expected)
+    assert set(await found(index, where)) == set(expected)
+    assert set(await found(index, where, text="text of a b c p x")) == set(expected)
 
 
-def test_the_limit_bounds_the_memories_found(index: MemoryIndex) -> None:
-    apply(index, *(put(f"m{i}", i, "one", "two", "three") for i in range(1, 51)))
+async def test_the_limit_bounds_the_memories_found(index: MemoryIndex) -> None:
+    await apply(index, *(put(f"m{i}", i, "one", "two", "three") for i in range(1, 51)))
     for limit in (0, 1, 7, 50, 99):
-        assert len(index.search(vector(0), "one", ANN, limit)) == min(limit, 50)
+        assert len(await index.search(vector(0), "one", ANN, limit)) == min(limit, 50)
 
 
-def test_scores_tell_nothing_of_another_users_words(index: MemoryIndex) -> None:
-    apply(index, put("a", 1, "marzipan is sweet"), put("b", 2, "trains are late"))
-    before = index.search(vector(0), "marzipan", ANN, 10)
-    apply(index, *(put(f"x{i}", 2 + i, "marzipan", uid="bob") for i in range(1, 30)))
-    assert index.search(vector(0), "marzipan", ANN, 10) == before
+async def test_scores_tell_nothing_of_another_users_words(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1, "marzipan is sweet"), put("b", 2, "trains are late"))
+    before = await index.search(vector(0), "marzipan", ANN, 10)
+    await apply(index, *(put(f"x{i}", 2 + i, "marzipan", uid="bob") for i in range(1, 30)))
+    assert await index.search(vector(0), "marzipan", ANN, 10) == before
 
 
-def test_a_change_of_state_hides_and_shows_again(index: MemoryIndex) -> None:
-    apply(index, put("a", 1, "one", "two"), put("b", 2))
-    apply(index, SetState("a", "paused", 2000, 3))
-    assert set(found(index)) == {"b"}
-    assert set(found(index, SearchFilter("ann", states=("paused",)))) == {"a"}
-    apply(index, SetState("a", "active", 3000, 4))
-    assert set(found(index)) == {"a", "b"}
+async def test_a_change_of_state_hides_and_shows_again(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1, "one", "two"), put("b", 2))
+    await apply(index, SetState("a", "paused", 2000, 3))
+    assert set(await found(index)) == {"b"}
+    assert set(await found(index, SearchFilter("ann", states=("paused",)))) == {"a"}
+    await apply(index, SetState("a", "active", 3000, 4))
+    assert set(await found(index)) == {"a", "b"}
 
 
-def test_a_change_of_categories_replaces_them(index: MemoryIndex) -> None:
-    apply(index, put("a", 1, "one", "two", categories=("food",)), put("b", 2, categories=("food",)))
-    apply(index, SetCategories("a", ("work", "home"), 2000, 3), SetCategories("b", (), 2000, 4))
-    assert set(found(index, SearchFilter("ann", categories=("food",)))) == set()
-    assert set(found(index, SearchFilter("ann", categories=("home",)))) == {"a"}
-    assert set(found(index)) == {"a", "b"}
+async def test_a_change_of_categories_replaces_them(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1, "one", "two", categories=("food",)), put("b", 2, categories=("food",)))
+    await apply(index, SetCategories("a", ("work", "home"), 2000, 3), SetCategories("b", (), 2000, 4))
+    assert set(await found(index, SearchFilter("ann", categories=("food",)))) == set()
+    assert set(await found(index, SearchFilter("ann", categories=("home",)))) == {"a"}
+    assert set(await found(index)) == {"a", "b"}
 
 
-def test_a_revision_replaces_the_old_versions_points(index: MemoryIndex) -> None:
-    apply(index, put("a", 1, "alpha", "beta", "gamma"), put("b", 2, "delta"))
-    apply(index, put("a", 3, "epsilon", version=2))
-    assert found(index) == {"a": 2, "b": 1}
-    [first, *_] = index.search(vector(0), "epsilon", ANN, 10)
+async def test_a_revision_replaces_the_old_versions_points(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1, "alpha", "beta", "gamma"), put("b", 2, "delta"))
+    await apply(index, put("a", 3, "epsilon", version=2))
+    assert await found(index) == {"a": 2, "b": 1}
+    [first, *_] = await index.search(vector(0), "epsilon", ANN, 10)
     assert (first.memory_id, first.version) == ("a", 2)
-    gone = {hit.memory_id: hit.score for hit in index.search(vector(0), "alpha beta gamma", ANN, 10)}
-    unmatched = {hit.memory_id: hit.score for hit in index.search(vector(0), "zeta", ANN, 10)}
+    gone = {hit.memory_id: hit.score for hit in await index.search(vector(0), "alpha beta gamma", ANN, 10)}
+    unmatched = {hit.memory_id: hit.score for hit in await index.search(vector(0), "zeta", ANN, 10)}
     assert gone == unmatched
 
 
-def test_a_revision_keeps_app_state_categories_and_time_of_creation(index: MemoryIndex) -> None:
+async def test_a_revision_keeps_app_state_categories_and_time_of_creation(index: MemoryIndex) -> None:
     where = SearchFilter(
         "ann", ("paused",), app_ids=("cursor",), categories=("work",), created_from=1000, created_to=1000
     )
-    apply(index, put("a", 1, "one", "two", app_id="cursor"), put("b", 2))
-    apply(index, SetState("a", "paused", 2000, 3))
-    apply(index, SetCategories("a", ("food", "work"), 2000, 4))
-    apply(index, revise("a", 5, "three", version=2))
-    assert found(index, where) == {"a": 2}
-    assert found(index) == {"b": 1}
-    apply(index, revise("a", 6, version=3), SetState("a", "active", 3000, 7), revise("a", 5, version=9))
-    assert found(index) == {"a": 3, "b": 1}
+    await apply(index, put("a", 1, "one", "two", app_id="cursor"), put("b", 2))
+    await apply(index, SetState("a", "paused", 2000, 3))
+    await apply(index, SetCategories("a", ("food", "work"), 2000, 4))
+    await apply(index, revise("a", 5, "three", version=2))
+    assert await found(index, where) == {"a": 2}
+    assert await found(index) == {"b": 1}
+    await apply(index, revise("a", 6, version=3), SetState("a", "active", 3000, 7), revise("a", 5, version=9))
+    assert await found(index) == {"a": 3, "b": 1}
 
 
-def test_a_revision_of_a_memory_unknown_or_removed_is_dropped(index: MemoryIndex) -> None:
-    apply(index, put("a", 1), Remove("a", 2))
-    apply(index, revise("a", 3, version=2), revise("b", 4, version=2))
-    assert found(index, ALL_STATES) == {}
+async def test_a_revision_of_a_memory_unknown_or_removed_is_dropped(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1), Remove("a", 2))
+    await apply(index, revise("a", 3, version=2), revise("b", 4, version=2))
+    assert await found(index, ALL_STATES) == {}
 
 
-def test_changes_of_one_batch_are_applied_in_order(index: MemoryIndex) -> None:
-    apply(
+async def test_changes_of_one_batch_are_applied_in_order(index: MemoryIndex) -> None:
+    await apply(
         index,
         put("a", 1, "one", "two"),
         SetState("a", "paused", 2000, 2),
@@ -202,37 +205,37 @@ def test_changes_of_one_batch_are_applied_in_order(index: MemoryIndex) -> None:
         Remove("c", 9),
         put("c", 10, version=2),
     )
-    assert found(index, SearchFilter("ann", categories=("work",))) == {"a": 2}
-    assert found(index, ALL_STATES) == {"a": 2, "c": 2}
+    assert await found(index, SearchFilter("ann", categories=("work",))) == {"a": 2}
+    assert await found(index, ALL_STATES) == {"a": 2, "c": 2}
 
 
-def test_a_stale_write_after_a_removal_does_not_bring_the_memory_back(index: MemoryIndex) -> None:
-    apply(index, put("a", 1, "one", "two"), put("b", 2))
-    apply(index, Remove("a", 5))
-    apply(index, put("a", 3, version=2))
-    apply(index, put("a", 5), SetState("a", "active", 2000, 6), SetCategories("a", ("work",), 2000, 7))
-    assert set(found(index, ALL_STATES)) == {"b"}
+async def test_a_stale_write_after_a_removal_does_not_bring_the_memory_back(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1, "one", "two"), put("b", 2))
+    await apply(index, Remove("a", 5))
+    await apply(index, put("a", 3, version=2))
+    await apply(index, put("a", 5), SetState("a", "active", 2000, 6), SetCategories("a", ("work",), 2000, 7))
+    assert set(await found(index, ALL_STATES)) == {"b"}
 
 
-def test_a_memory_removed_before_it_was_seen_stays_removed(index: MemoryIndex) -> None:
-    apply(index, Remove("a", 5))
-    apply(index, put("a", 4))
-    assert found(index) == {}
+async def test_a_memory_removed_before_it_was_seen_stays_removed(index: MemoryIndex) -> None:
+    await apply(index, Remove("a", 5))
+    await apply(index, put("a", 4))
+    assert await found(index) == {}
 
 
-def test_a_removed_memory_can_be_restored_by_a_later_version(index: MemoryIndex) -> None:
-    apply(index, put("a", 1))
-    apply(index, Remove("a", 2))
-    apply(index, put("a", 3, version=1))
-    assert found(index) == {"a": 1}
+async def test_a_removed_memory_can_be_restored_by_a_later_version(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1))
+    await apply(index, Remove("a", 2))
+    await apply(index, put("a", 3, version=1))
+    assert await found(index) == {"a": 1}
 
 
-def test_changes_of_a_memory_never_seen_are_dropped(index: MemoryIndex) -> None:
-    apply(index, SetState("a", "active", 2000, 1), SetCategories("a", ("work",), 2000, 2))
-    assert found(index, ALL_STATES) == {}
+async def test_changes_of_a_memory_never_seen_are_dropped(index: MemoryIndex) -> None:
+    await apply(index, SetState("a", "active", 2000, 1), SetCategories("a", ("work",), 2000, 2))
+    assert await found(index, ALL_STATES) == {}
 
 
-def test_a_batch_applied_twice_changes_nothing(index: MemoryIndex) -> None:
+async def test_a_batch_applied_twice_changes_nothing(index: MemoryIndex) -> None:
     batch: list[Change] = [
         put("a", 1, "one", "two", categories=("food",)),
         put("b", 2),
@@ -240,47 +243,51 @@ def test_a_batch_applied_twice_changes_nothing(index: MemoryIndex) -> None:
         put("c", 4),
         Remove("c", 5),
     ]
-    apply(index, *batch)
-    before = (found(index), found(index, ALL_STATES), index.search(vector(1), "one", ANN, 10))
-    apply(index, *batch)
-    assert (found(index), found(index, ALL_STATES), index.search(vector(1), "one", ANN, 10)) == before
-    assert index.checkpoint(0) == at(5)
+    await apply(index, *batch)
+    before = (await found(index), await found(index, ALL_STATES), await index.search(vector(1), "one", ANN, 10))
+    await apply(index, *batch)
+    assert (await found(index), await found(index, ALL_STATES), await index.search(vector(1), "one", ANN, 10)) == before
+    assert await index.checkpoint(0) == at(5)
 
 
-def test_a_batch_without_changes_moves_the_checkpoint_of_its_shard_only(index: MemoryIndex) -> None:
-    assert index.checkpoint(0) is None
-    index.apply([], at(7))
-    index.apply([], at(3, shard=2))
-    assert (index.checkpoint(0), index.checkpoint(1), index.checkpoint(2)) == (at(7), None, at(3, shard=2))
-    assert found(index, ALL_STATES) == {}
+async def test_a_batch_without_changes_moves_the_checkpoint_of_its_shard_only(index: MemoryIndex) -> None:
+    assert await index.checkpoint(0) is None
+    await index.apply([], at(7))
+    await index.apply([], at(3, shard=2))
+    assert (await index.checkpoint(0), await index.checkpoint(1), await index.checkpoint(2)) == (
+        at(7),
+        None,
+        at(3, shard=2),
+    )
+    assert await found(index, ALL_STATES) == {}
 
 
-def test_a_store_error_leaves_the_checkpoint_where_it_was(index: MemoryIndex) -> None:
-    apply(index, put("a", 1))
+async def test_a_store_error_leaves_the_checkpoint_where_it_was(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1))
     wrong = replace(put("b", 2), vectors=np.ones((1, DIMENSION + 1), np.float32))
     with pytest.raises(Exception, match="dimension"):
-        apply(index, wrong)
-    assert index.checkpoint(0) == at(1)
-    apply(index, put("b", 2))
-    assert found(index) == {"a": 1, "b": 1}
+        await apply(index, wrong)
+    assert await index.checkpoint(0) == at(1)
+    await apply(index, put("b", 2))
+    assert await found(index) == {"a": 1, "b": 1}
 
 
-def test_everything_survives_closing_and_opening_again(open_index: Open, tmp_path: Path) -> None:
-    first = open_index(tmp_path, EMBEDDER, DIMENSION)
-    apply(first, put("a", 1, "one", "two"), put("b", 2), Remove("b", 3), SetState("a", "paused", 2000, 4))
-    answer = first.search(vector(1), "one", ALL_STATES, 10)
-    first.close()
-    again = open_index(tmp_path, EMBEDDER, DIMENSION)
-    assert again.checkpoint(0) == at(4)
-    assert again.search(vector(1), "one", ALL_STATES, 10) == answer
-    apply(again, put("b", 2))
-    assert found(again, ALL_STATES) == {"a": 1}
-    again.close()
+async def test_everything_survives_closing_and_opening_again(open_index: Open, tmp_path: Path) -> None:
+    first = await open_index(tmp_path, EMBEDDER, DIMENSION)
+    await apply(first, put("a", 1, "one", "two"), put("b", 2), Remove("b", 3), SetState("a", "paused", 2000, 4))
+    answer = await first.search(vector(1), "one", ALL_STATES, 10)
+    await first.close()
+    again = await open_index(tmp_path, EMBEDDER, DIMENSION)
+    assert await again.checkpoint(0) == at(4)
+    assert await again.search(vector(1), "one", ALL_STATES, 10) == answer
+    await apply(again, put("b", 2))
+    assert await found(again, ALL_STATES) == {"a": 1}
+    await again.close()
 
 
-def test_everything_applied_survives_kill_9(open_index: Open, adapter: str, tmp_path: Path) -> None:
+def write_20_batches_and_be_killed(adapter: str, folder: Path) -> None:
     tests = Path(__file__).parents[1]
-    command = [sys.executable, "-m", "contracts_index.adapters", adapter, str(tmp_path)]
+    command = [sys.executable, "-m", "contracts_index.adapters", adapter, str(folder)]
     with subprocess.Popen(
         command, cwd=tests, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ}
     ) as writer:
@@ -290,21 +297,25 @@ def test_everything_applied_survives_kill_9(open_index: Open, adapter: str, tmp_
             writer.stdin.flush()
             assert int(writer.stdout.readline()) == sequence
         writer.kill()
-    again = open_index(tmp_path, EMBEDDER, DIMENSION)
-    assert again.checkpoint(0) == at(20)
-    assert found(again) == {f"m{i}": 1 for i in range(1, 21)}
-    again.close()
+
+
+async def test_everything_applied_survives_kill_9_of_the_writer(open_index: Open, adapter: str, tmp_path: Path) -> None:
+    await asyncio.to_thread(write_20_batches_and_be_killed, adapter, tmp_path)
+    again = await open_index(tmp_path, EMBEDDER, DIMENSION)
+    assert await again.checkpoint(0) == at(20)
+    assert await found(again) == {f"m{i}": 1 for i in range(1, 21)}
+    await again.close()
 
 
 @pytest.mark.parametrize(("embedder", "dimension"), [("other/1", DIMENSION), (EMBEDDER, DIMENSION * 2)])
-def test_an_index_of_another_embedder_is_refused(
+async def test_an_index_of_another_embedder_is_refused(
     open_index: Open, tmp_path: Path, embedder: str, dimension: int
 ) -> None:
-    first = open_index(tmp_path, EMBEDDER, DIMENSION)
-    apply(first, put("a", 1))
-    first.close()
+    first = await open_index(tmp_path, EMBEDDER, DIMENSION)
+    await apply(first, put("a", 1))
+    await first.close()
     with pytest.raises(ConfigurationError, match="rebuild"):
-        open_index(tmp_path, embedder, dimension)
-    again = open_index(tmp_path, EMBEDDER, DIMENSION)
-    assert found(again) == {"a": 1}
-    again.close()
+        await open_index(tmp_path, embedder, dimension)
+    again = await open_index(tmp_path, EMBEDDER, DIMENSION)
+    assert await found(again) == {"a": 1}
+    await again.close()

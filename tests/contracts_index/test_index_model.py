@@ -1,13 +1,14 @@
-"""Random changes against a dict, for every adapter; and for Edge, with a crash between any two engine calls."""
+"""Random changes against a dict, for every adapter; and with a crash between any two calls of the store."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from contracts_index.adapters import DIMENSION, EMBEDDER, at, found, put, revise
+from contracts_index.adapters import DIMENSION, EMBEDDER, Open, at, found, put, revise
+from contracts_index.local_server import Interrupted, LocalServer, LocalWords
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from indexer.index import (
@@ -21,6 +22,7 @@ from indexer.index import (
     SetState,
 )
 from indexer.qdrant_edge import EdgeIndex
+from indexer.qdrant_server import ServerIndex
 
 STATES = ("active", "paused", "archived")
 CATEGORIES = ("food", "work")
@@ -108,25 +110,38 @@ def owner(batches: Sequence[Sequence[Change]]) -> str:
     return batches[0][0].memory_id.partition("/")[0]
 
 
-def assert_same(index: MemoryIndex, model: Model, uid: str) -> None:
+async def assert_same(index: MemoryIndex, model: Model, uid: str) -> None:
     for state in STATES:
         expected = {m: k.version for m, k in model.memories.items() if k.state == state}
-        assert found(index, SearchFilter(uid, states=(state,))) == expected
+        assert await found(index, SearchFilter(uid, states=(state,))) == expected
     for category in CATEGORIES:
         expected = {m: k.version for m, k in model.memories.items() if category in k.categories}
-        assert found(index, SearchFilter(uid, states=STATES, categories=(category,))) == expected
+        assert await found(index, SearchFilter(uid, states=STATES, categories=(category,))) == expected
+
+
+@pytest.fixture
+async def index(adapter: str, open_index: Open, tmp_path: Path) -> AsyncGenerator[MemoryIndex]:
+    """As elsewhere, but local mode's in memory: it syncs each point."""
+    if adapter == "local-server":
+        opened = await ServerIndex.open(LocalServer(), "memlog", EMBEDDER, DIMENSION, LocalWords())
+    else:
+        opened = await open_index(tmp_path, EMBEDDER, DIMENSION)
+    yield opened
+    await opened.close()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=histories())
-def test_any_history_in_any_batches_gives_what_the_model_gives(index: MemoryIndex, batches: list[list[Change]]) -> None:
+async def test_any_history_in_any_batches_gives_what_the_model_gives(
+    index: MemoryIndex, batches: list[list[Change]]
+) -> None:
     model = Model()
     for batch in batches:
-        index.apply(batch, at(batch[-1].sequence))
+        await index.apply(batch, at(batch[-1].sequence))
         for change in batch:
             model.apply(change)
-        assert_same(index, model, owner(batches))
-        assert index.checkpoint(0) == at(batch[-1].sequence)
+        await assert_same(index, model, owner(batches))
+        assert await index.checkpoint(0) == at(batch[-1].sequence)
 
 
 class Crash(Exception):
@@ -134,53 +149,71 @@ class Crash(Exception):
 
 
 class CrashingShard:
-    """The engine's shard, until `calls` updates are done: the next one dies before it is written."""
+    """The engine's shard, until `allowed` updates are done: the next one dies before it is written."""
 
     def __init__(self, shard: Any) -> None:
         self._shard = shard
-        self.calls: int | None = None
+        self.allowed: int | None = None
 
     def update(self, operation: Any) -> None:
-        if self.calls is not None:
-            if self.calls == 0:
+        if self.allowed is not None:
+            if self.allowed == 0:
                 raise Crash
-            self.calls -= 1
+            self.allowed -= 1
         self._shard.update(operation)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shard, name)
 
 
-@pytest.fixture
-def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[EdgeIndex, CrashingShard]:
-    index = EdgeIndex.open(tmp_path, EMBEDDER, DIMENSION)
-    shard = CrashingShard(vars(index)["_shard"])
-    monkeypatch.setattr(index, "_shard", shard)
-    return index, shard
+async def crash() -> None:
+    raise Crash
+
+
+Crashing = tuple[MemoryIndex, CrashingShard | Interrupted]
+
+
+@pytest.fixture(params=["edge", "local-server"])
+async def crashing(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[Crashing]:
+    if request.param == "edge":
+        edge = EdgeIndex.open(tmp_path, EMBEDDER, DIMENSION)
+        shard = CrashingShard(vars(edge)["_shard"])
+        monkeypatch.setattr(edge, "_shard", shard)
+        yield edge, shard
+        await edge.close()
+    else:
+        client = Interrupted(crash)
+        index = await ServerIndex.open(client, "memlog", EMBEDDER, DIMENSION, LocalWords())
+        yield index, client
+        await index.close()
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=histories(), crashes=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 4)), max_size=12))
-def test_a_crash_between_any_two_engine_calls_heals_when_the_changes_come_again(
-    crashing: tuple[EdgeIndex, CrashingShard], batches: list[list[Change]], crashes: list[tuple[int, int]]
+@given(batches=histories(), crashes=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5)), max_size=12))
+async def test_a_crash_between_any_two_calls_heals_when_the_changes_come_again(
+    crashing: Crashing, batches: list[list[Change]], crashes: list[tuple[int, int]]
 ) -> None:
     """The changes come again in batches that may be shorter or longer. Until they have, some of the batch that
     crashed may show already; nothing of it may be left wrong in the end."""
-    index, shard = crashing
+    index, store = crashing
     log = {change.sequence: change for batch in batches for change in batch}
     model = Model()
     done = 0
+    await index.checkpoint(0)
     while done < len(log):
         size, calls = crashes.pop() if crashes else (len(log), None)
         batch = [log[sequence] for sequence in range(done + 1, min(done + size, len(log)) + 1)]
-        shard.calls = calls
+        store.allowed = calls
         try:
-            index.apply(batch, at(batch[-1].sequence))
+            await index.apply(batch, at(batch[-1].sequence))
         except Crash:
+            await index.checkpoint(0)
             continue
         finally:
-            shard.calls = None
+            store.allowed = None
         for change in batch:
             model.apply(change)
         done += len(batch)
-    assert_same(index, model, owner(batches))
+    await assert_same(index, model, owner(batches))

@@ -115,7 +115,9 @@ class FakeService:
         self.memories[memory_id] = Stored(caller.user, caller.app, [text], categories, metadata or {})
         return self._result(Item(id=memory_id, memory=text, event="ADD"))
 
-    async def added(self, caller: Caller, memory_id: str) -> Memory:
+    async def added(
+        self, caller: Caller, memory_id: str, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
+    ) -> Memory:
         await self._called("added", caller)
         return self._memory(memory_id, self._one(caller, memory_id))
 

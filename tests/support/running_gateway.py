@@ -25,10 +25,16 @@ class RunningGateway:
     service: FakeService
     server: uvicorn.Server
     sse: SseEndpoint
+    stopping: asyncio.Event
 
     @property
     def authority(self) -> str:
         return self.url.removeprefix("http://")
+
+    def stop(self) -> None:
+        """Begin the stop, as the gateway does; the end of `serve_gateway` waits for it."""
+        self.stopping.set()
+        self.server.should_exit = True
 
     def mcp(self, revision: str, path: str = "/mcp", *, name: str = "test client") -> Client:
         """A client of the SDK on this revision's wire."""
@@ -64,7 +70,8 @@ async def serve_gateway(sse: SseOptions | None = None) -> AsyncGenerator[Running
     try:
         async with asyncio.timeout(10):
             await server.ready.wait()
-        yield RunningGateway(f"http://127.0.0.1:{listening.getsockname()[1]}", service, server, app.state.sse)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield RunningGateway(url, service, server, app.state.sse, app.state.stopping)
     finally:
         app.state.stopping.set()
         server.should_exit = True

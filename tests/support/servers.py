@@ -22,6 +22,7 @@ from runtime.leases import Leases
 from runtime.log_checks import open_log
 from runtime.nats import connect, declare_all, jetstream
 from runtime.settings import Settings
+from runtime.tasks import end
 from standalone.home import Home
 from standalone.nats_server import NatsServer, nats_server
 
@@ -149,8 +150,6 @@ async def running(work: Awaitable[Any]) -> AsyncGenerator[asyncio.Future[Any]]:
     try:
         yield task
     finally:
-        task.cancel()
-        _, late = await asyncio.wait((task,), timeout=10)
-        assert not late, "the work did not stop within 10 s of its cancellation"
+        assert await end(task, within=10), "the work did not stop within 10 s of its cancellation"
     if not task.cancelled() and task.exception() is not None:
         raise task.exception() or AssertionError

@@ -59,7 +59,11 @@ async def test_a_client_adds_finds_by_paraphrase_lists_updates_and_deletes_and_r
         assert memory_id not in {item["id"] for item in found["results"]}
         assert len(await rest_texts(sharded, who)) == 2
 
-        history = await call(client, "get_memory_history", memory_id=memory_id)
+        gone = await client.call_tool("get_memory_history", {"memory_id": memory_id})
+        assert gone.is_error, "what is deleted is its owner's to see, not an app's"
+        async with sharded.http() as http:
+            path = f"/api/v1/memories/{memory_id}/history"
+            history = (await http.get(path, params={"user_id": who})).raise_for_status().json()
         assert [entry["event"] for entry in history["entries"]] == ["MemoryAdded", "MemoryRevised", "MemoryDeleted"]
 
         assert (await call(client, "delete_all_memories"))["deleted"] == 2

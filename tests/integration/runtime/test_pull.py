@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 from contracts.errors import Unavailable
@@ -103,14 +103,17 @@ async def test_a_consumer_that_never_was_is_gone(log: Log, pull: Pull) -> None:
             await asyncio.wait_for(other.batch(10), 10)
 
 
-async def test_after_a_server_restart_the_messages_go_on(servers: Servers) -> None:
+@pytest.mark.parametrize("end", [Servers.stop, Servers.kill], ids=["stop", "kill"])
+async def test_after_a_server_restart_the_messages_go_on(
+    servers: Servers, end: Callable[[Servers], Awaitable[None]]
+) -> None:
     async with opened(servers.settings()) as log:
         await _prepare(log.js)
         async with Pull(log.client, STREAM, CONSUMER, demand=10) as pull:
             await _publish(log.js, range(3))
             assert await _take(pull, 3) == [0, 1, 2]
             await log.client.flush()
-            await servers.stop()
+            await end(servers)
             await servers.start()
             await eventually(lambda: log.client.is_connected)
             began = time.monotonic()

@@ -130,6 +130,7 @@ class Operation(View):
     operation_id: str
     status: Literal["accepted", "done", "nothing", "refused"]
     type: str
+    counts: dict[ChangeKind, int] = Field(default={}, description="How many memories were changed, by kind")
     accepted_at: str = Field(description="ISO 8601, UTC")
     settled_at: str | None = None
     results: list[Item] = []
@@ -195,13 +196,15 @@ class Health(View):
 
 
 class Outcome(View):
-    """The writer's word to the gateway that waits: how a command ended."""
+    """The writer's word to the gateway that waits: how a command ended. `counts` covers all that it did; `results` is
+    empty when that was more than `MAX_RESULTS`."""
 
     command_id: str
     status: Literal["done", "nothing", "refused"]
     code: str | None = None
     reason: str | None = None
     results: list[Item] = []
+    counts: dict[ChangeKind, int] = {}
     position: str
 
 
@@ -212,6 +215,7 @@ class Announcement(View):
     projection: str
     shard: int
     sequence: int
+    run: int = Field(default=0, description="Grows each time the projection starts from its checkpoint")
     event_id: str | None = None
     sha256: str | None = None
 

@@ -9,6 +9,10 @@ from contracts.messages import Command, registry
 MAX_TEXT_BYTES = 256 * 1024
 MAX_IDS_PER_REQUEST = 500
 MAX_NAME = 256
+MAX_IDS_PER_COMMAND = 20_000
+"""A larger operation is several commands: messages stay far below what NATS carries."""
+MAX_RESULTS = 500
+"""An operation that did more than this names no memories, only how many."""
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 

@@ -88,7 +88,8 @@ class ItemResult(Event):
 
 class CommandSettled(Event):
     """A command ended without an event of its own (nothing to do, duplicate, refused), or closes one that led
-    to several. `code` is an error's stable code when it was refused, `reason` says it in words."""
+    to several. `code` is an error's stable code when it was refused, `reason` says it in words. `counts` (by kind of
+    change) covers all that it did; `results` is empty when that was very much."""
 
     type = "CommandSettled"
     sealed: ClassVar = frozenset({"reason"})
@@ -97,6 +98,7 @@ class CommandSettled(Event):
     code: str | None = None
     reason: str | None = None
     results: tuple[ItemResult, ...] = ()
+    counts: dict[str, int] = {}
 
 
 class ReadItem(Event):

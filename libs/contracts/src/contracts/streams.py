@@ -33,6 +33,11 @@ def events(shard: int) -> StreamSpec:
     )
 
 
+def is_truth(stream: str) -> bool:
+    """Whether it is an events stream, of which nothing may ever be missing."""
+    return stream.startswith("MEMLOG_EVENTS_")
+
+
 def access(shard: int, max_age: float = 0.0) -> StreamSpec:
     return StreamSpec(
         f"MEMLOG_ACCESS_{shard}",

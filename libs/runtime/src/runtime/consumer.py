@@ -29,6 +29,10 @@ Handler = Callable[[Sequence[Msg], int], Awaitable[Sequence[Outcome]]]
 a lost ack); returns an outcome for each, or fewer when the last one is a `Retry`."""
 
 
+class _WentElsewhere(Exception):
+    """A former owner's open request at the server got a message that is ours."""
+
+
 class CommandConsumer:
     """Consumes one commands stream through its durable consumer, whose ack floor is the position."""
 
@@ -39,6 +43,8 @@ class CommandConsumer:
         self._name = name
         self._handle = handle
         self.counts: Counter[str] = Counter()
+        self.failure: str | None = None
+        """Why it does not get on at the moment, for health; None while it works."""
 
     async def run(self) -> None:
         """Consume until cancelled. NATS failures are waited out; errors of the handler propagate."""
@@ -48,15 +54,21 @@ class CommandConsumer:
                 async with Pull(self._client, self._stream, self._name, demand=_MAX_BATCH * 4) as pull:
                     await self._consume(pull, seen)
             except (Unavailable, *NATS_FAILURES) as error:
-                log.warning("consumer_interrupted", stream=self._stream, error=str(error) or type(error).__name__)
+                self.failure = str(error) or type(error).__name__
+                log.warning("consumer_interrupted", stream=self._stream, error=self.failure)
                 await asyncio.sleep(0.3)
 
     async def _prepare(self) -> int:
         """Make the consumer, or take it over from its ack floor on, so that order holds and nothing is missed.
-        Returns the last stream sequence that was ever delivered."""
+
+        Returns the stream's last sequence: nothing tells how far a former owner came (a reset clears what was
+        delivered, and the consumer itself may have been lost), so what is there now may all have been handled.
+        """
         with nats_errors(f"prepare consumer {self._name}"):
+            seen = (await self._js.stream_info(self._stream)).state.last_seq
             try:
-                info = await self._js.consumer_info(self._stream, self._name)
+                await self._js.consumer_info(self._stream, self._name)
+                await self._js.reset_consumer(self._stream, self._name)
             except NotFoundError:
                 await self._js.add_consumer(  # pyright: ignore[reportUnknownMemberType]
                     self._stream,
@@ -69,15 +81,19 @@ class CommandConsumer:
                         max_waiting=8,
                     ),
                 )
-                return 0
-            await self._js.reset_consumer(self._stream, self._name)
-        return 0 if info.delivered is None else info.delivered.stream_seq
+            return seen
 
     async def _consume(self, pull: Pull, seen: int) -> None:
         waiting: list[Msg] = []
+        expected = 1
         while True:
             if not waiting:
                 waiting = await pull.batch(_MAX_BATCH)
+                for message in waiting:
+                    if message.metadata.sequence.consumer != expected:
+                        raise _WentElsewhere
+                    expected += 1
+            self.failure = None
             outcomes = await self._handle(waiting, seen)
             delay: float | None = None
             for message, outcome in zip(waiting, outcomes, strict=False):
@@ -89,6 +105,7 @@ class CommandConsumer:
                         await self._bury(message, reason)
                         await message.ack()
                     case Retry(seconds, reason):
+                        self.failure = reason
                         log.warning("command_retry", stream=self._stream, reason=reason)
                         delay = seconds
                         break
@@ -105,10 +122,12 @@ class CommandConsumer:
             waiting = waiting[done:]
 
     async def _bury(self, message: Msg, reason: str) -> None:
+        # A header is ASCII: anything else comes back garbled.
+        reason = " ".join(reason.encode("ascii", "backslashreplace").decode().split())
         log.error("command_rejected", stream=self._stream, subject=message.subject, reason=reason)
         with nats_errors("keep a dead letter"):
             await self._js.publish(
                 f"{ROOT}.dead.{self._name}",
                 message.data,
-                headers={"Memlog-Subject": message.subject, "Memlog-Reason": " ".join(reason.split())},
+                headers={"Memlog-Subject": message.subject, "Memlog-Reason": reason},
             )

@@ -30,7 +30,7 @@ class DeadLetters:
         return set(info.state.subjects or {})
 
     async def bury(self, stream: str, message: StoredMessage, reason: str) -> str:
-        """Keep a copy; returns the subject it stands on. Burying a message again keeps one copy. Raises `Unavailable`."""
+        """Keep a copy, once however often it is buried; returns the subject it stands on. Raises `Unavailable`."""
         subject = dead_subject(self._consumer, message.subject)
         kept = await self._events.read_subject(DEAD.name, subject)
         if any(int(letter.headers.get(SEQUENCE, "0")) >= message.sequence for letter in kept):

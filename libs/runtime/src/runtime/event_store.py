@@ -219,6 +219,11 @@ class EventStore:
         headers = found.headers or {}
         return None if Header.STATUS.value in headers else _stored(found.data, headers)
 
+    async def first_sequence(self, stream: str) -> int:
+        """The sequence of the oldest message that the stream still has. Raises `Unavailable`."""
+        with nats_errors(f"describe {stream}"):
+            return (await self._js.stream_info(stream)).state.first_seq
+
     async def last_sequence(self, stream: str) -> int:
         """The stream's last sequence. Raises `Unavailable`."""
         with nats_errors(f"describe {stream}"):

@@ -6,10 +6,12 @@ Expiry needs no common clock: a standby takes over when it has seen no change fo
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Awaitable, Callable
 
 import structlog
+from contracts.errors import ConcurrencyConflict
 from contracts.streams import LEASE_BUCKET
 from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig, StorageType
@@ -17,6 +19,7 @@ from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError
 from nats.js.kv import KeyValue
 
 from runtime.errors import NATS_FAILURES
+from runtime.tasks import end
 
 log = structlog.get_logger()
 _RELEASED = b""
@@ -28,7 +31,8 @@ class Leases:
 
     def __init__(self, bucket: KeyValue, owner: str, ttl: float, sole: bool) -> None:
         self._bucket = bucket
-        self._owner = owner
+        # Hosts may share a name and a process number may be used again: an owner is never mistaken for another.
+        self._owner = f"{owner}#{os.urandom(6).hex()}".encode()
         self._ttl = ttl
         self._sole = sole
 
@@ -53,14 +57,18 @@ class Leases:
             try:
                 await asyncio.wait((work, renewal), return_when=asyncio.FIRST_COMPLETED)
                 if work.done():
-                    return work.result()
-                log.warning("lease_lost", lease=name, epoch=epoch)
+                    try:
+                        return work.result()
+                    except ConcurrencyConflict as error:  # a newer owner was noticed by what it wrote
+                        log.warning("lease_overtaken", lease=name, epoch=epoch, reason=error.message)
+                else:
+                    log.warning("lease_lost", lease=name, epoch=epoch)
             finally:
+                await end(work, renewal)
                 for task in (work, renewal):
-                    task.cancel()
-                results = await asyncio.gather(work, renewal, return_exceptions=True)
-                revision = results[1] if isinstance(results[1], int) else None
-                await self._release(name, revision)
+                    if not task.cancelled():
+                        task.exception()  # retrieved: it is propagated, or of no interest any more
+                await self._release(name)
 
     async def _acquire(self, name: str) -> int:
         seen: int | None = None
@@ -74,42 +82,43 @@ class Leases:
                     revision, value = 0, _RELEASED
                 if revision != seen:
                     seen, since = revision, time.monotonic()
-                free = not value or self._sole or time.monotonic() - since > self._ttl
+                # After an outage the lease may still be our own, from before.
+                free = value in (None, _RELEASED, self._owner) or self._sole or time.monotonic() - since > self._ttl
                 if free:
                     with contextlib.suppress(APIError):  # somebody was quicker
-                        return await self._bucket.update(name, self._owner.encode(), last=revision)
+                        return await self._bucket.update(name, self._owner, last=revision)
             await asyncio.sleep(min(0.5, self._ttl / 8))
 
-    async def _renew(self, name: str, revision: int) -> int:
-        """Renew until it fails for good; returns the last revision held (for the release)."""
+    async def _renew(self, name: str, revision: int) -> None:
+        """Renew until it fails for good."""
         renewed = time.monotonic()
-        try:
-            while time.monotonic() - renewed < self._ttl * 0.7:
-                await asyncio.sleep(self._ttl / 4)
-                try:
-                    revision = await asyncio.wait_for(
-                        self._bucket.update(name, self._owner.encode(), last=revision), timeout=self._ttl / 4
-                    )
-                    renewed = time.monotonic()
-                except APIError:
-                    if not await self._still_mine(name):
-                        return revision
-                    revision = (await self._bucket.get(name)).revision or 0
-                except NATS_FAILURES as error:
-                    log.warning("lease_renewal_failed", lease=name, error=str(error) or type(error).__name__)
-        except asyncio.CancelledError:
-            pass
-        return revision
+        while time.monotonic() - renewed < self._ttl * 0.7:
+            await asyncio.sleep(self._ttl / 4)
+            try:
+                revision = await asyncio.wait_for(
+                    self._bucket.update(name, self._owner, last=revision), timeout=self._ttl / 4
+                )
+                renewed = time.monotonic()
+            except APIError:
+                # A renewal whose ack was lost has moved the revision itself.
+                mine = await self._mine(name)
+                if mine is None:
+                    return
+                revision = mine
+            except NATS_FAILURES as error:
+                log.warning("lease_renewal_failed", lease=name, error=str(error) or type(error).__name__)
 
-    async def _still_mine(self, name: str) -> bool:
-        # A renewal whose ack was lost has moved the revision itself.
-        try:
-            return (await self._bucket.get(name)).value == self._owner.encode()
-        except NATS_FAILURES:
-            return False
-
-    async def _release(self, name: str, revision: int | None) -> None:
-        if revision is None:
-            return
+    async def _mine(self, name: str) -> int | None:
+        """The lease's revision while it is this owner's; None when it is not, or cannot be asked."""
         with contextlib.suppress(*NATS_FAILURES):
-            await asyncio.wait_for(self._bucket.update(name, _RELEASED, last=revision), timeout=1.0)
+            entry = await self._bucket.get(name)
+            if entry.value == self._owner:
+                return entry.revision
+        return None
+
+    async def _release(self, name: str) -> None:
+        with contextlib.suppress(*NATS_FAILURES):
+            async with asyncio.timeout(1.0):
+                revision = await self._mine(name)
+                if revision is not None:
+                    await self._bucket.update(name, _RELEASED, last=revision)

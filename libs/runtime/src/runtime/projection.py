@@ -6,32 +6,36 @@ A projection starts from the position in its own store, never from what the serv
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
-from contracts.api import Announcement
-from contracts.codec import Recorded, read_envelope
-from contracts.errors import ConcurrencyConflict, KeyMissing, LogNotTrusted, MemlogError, Unavailable
-from contracts.positions import Checkpoint, Position, message_hash
-from contracts.subjects import announcement_subject, position_request_subject
+from contracts.api import Announcement, RedriveReply, RedriveRequest
+from contracts.codec import Recorded, Undecodable
+from contracts.errors import ConcurrencyConflict, ContentDamaged, KeyMissing, LogNotTrusted, MemlogError, Unavailable
+from contracts.positions import Checkpoint
+from contracts.streams import is_truth
+from contracts.subjects import Aggregate, announcement_subject, position_request_subject, redrive_subject
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from runtime.dead_letters import SEQUENCE, SUBJECT, DeadLetters
 from runtime.errors import NATS_FAILURES, nats_errors
 from runtime.event_store import EventStore, StoredMessage, recorded
 from runtime.keys import KeyStore
 from runtime.log_checks import check_checkpoint
 from runtime.nats import subscribe
 from runtime.pull import Pull
+from runtime.quarantine import WILL_HEAL, Quarantine, without_payload
 from runtime.store import ProjectionStore
 from runtime.telemetry import span
 
 log = structlog.get_logger()
 _RETRY_FIRST, _RETRY_MOST = 0.2, 5.0
+_POISON_PAUSES = (0.05, 0.2, 0.5)
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class ProjectionStatus:
     name: str
     shard: int
     owner: bool = False
+    run: int = 0
     checkpoint: Checkpoint | None = None
     failure: str | None = None
 
@@ -48,11 +53,12 @@ class ProjectionStatus:
         """What it tells others about where it is."""
         at = self.checkpoint
         if at is None:
-            return Announcement(projection=self.name, shard=self.shard, sequence=0)
+            return Announcement(projection=self.name, shard=self.shard, sequence=0, run=self.run)
         return Announcement(
             projection=self.name,
             shard=self.shard,
             sequence=at.position.sequence,
+            run=self.run,
             event_id=at.event_id,
             sha256=at.sha256,
         )
@@ -81,13 +87,15 @@ class ProjectionRunner:
         self._events = events
         self._keys = keys
         self._batch = batch
+        self._quarantine = Quarantine(DeadLetters(js, events, name), name, shard, stream)
+        self._writing = asyncio.Lock()
 
     async def run(self, epoch: int) -> None:
         """Project until cancelled, as the owner with this lease epoch. What can heal is retried with growing delays
         and shown in health; `ConcurrencyConflict` (a newer owner) and an untrusted log propagate."""
         status = self.status
         status.owner = True
-        answers: Subscription | None = None
+        answers: list[Subscription] = []
         delay = _RETRY_FIRST
         try:
             await self._until_it_works(epoch)
@@ -98,7 +106,7 @@ class ProjectionRunner:
                         status.checkpoint = checkpoint
                         delay = _RETRY_FIRST
                         # Not before the checkpoint is known and checked: the writer's own check relies on the answer.
-                        answers = answers or await self._open_answers()
+                        answers = answers or [await self._open_answers(), await self._open_redrive(epoch)]
                         await self._client.publish(
                             announcement_subject(status.name, status.shard),
                             status.announcement().model_dump_json(exclude_none=True).encode(),
@@ -114,9 +122,9 @@ class ProjectionRunner:
                     delay = min(delay * 2, _RETRY_MOST)
         finally:
             status.owner = False
-            if answers is not None and not self._client.is_closed:
+            for subscription in [] if self._client.is_closed else answers:
                 with contextlib.suppress(*NATS_FAILURES):
-                    await answers.unsubscribe()
+                    await subscription.unsubscribe()
 
     async def _until_it_works(self, epoch: int) -> None:
         delay = _RETRY_FIRST
@@ -132,6 +140,9 @@ class ProjectionRunner:
     async def _project(self, epoch: int) -> AsyncGenerator[Checkpoint | None]:
         """Yields what was committed, from the checkpoint found at the start on."""
         shard = self.status.shard
+        # Above that of every earlier owner, and of every earlier start of this one.
+        self.status.run = max(self.status.run, epoch << 20) + 1
+        await self._quarantine.load()
         checkpoint = await self._store.checkpoint(shard)
         await check_checkpoint(self._events, self._stream, checkpoint, self.status.name)
         at = 0 if checkpoint is None else checkpoint.position.sequence
@@ -146,10 +157,9 @@ class ProjectionRunner:
                     if message.metadata.sequence.consumer != expected:
                         raise Unavailable("messages were lost between server and projection")
                     expected += 1
-                batch = [await self._decode(message) for message in messages]
                 with span(f"project {self.status.name}", messages[0].headers or {}):
-                    await self._store.apply(batch, epoch)
-                last = batch[-1]
+                    async with self._writing:
+                        last = await self._apply([_stored(message) for message in messages], epoch)
                 yield Checkpoint(last.position, last.meta.id, last.sha256)
 
     async def _consumer(self, start: int) -> str:
@@ -168,23 +178,98 @@ class ProjectionRunner:
             )
         return info.name
 
-    async def _decode(self, message: Msg) -> Recorded:
-        metadata = message.metadata
-        stored = StoredMessage(
-            subject=message.subject,
-            sequence=metadata.sequence.stream,
-            data=message.data,
-            recorded_at=metadata.timestamp,
-            headers=message.headers or {},
-        )
-        return await decode(self._keys, self.status.shard, stored)
+    async def _apply(self, messages: Sequence[StoredMessage], epoch: int) -> Recorded:
+        """Apply a batch; an event that cannot be applied whatever the moment is buried, and only that one. Returns the
+        last event."""
+        batch = [await self._decode(message) for message in messages]
+        try:
+            await self._store.apply(batch, epoch)
+        except WILL_HEAL:
+            raise
+        except Exception as error:  # noqa: BLE001 - something in this batch: find out what, and let the others through
+            log.warning("batch_refused", projection=self.status.name, error=f"{type(error).__name__}: {error}")
+            for message, event in zip(messages, batch, strict=True):
+                await self._apply_one(message, event, epoch)
+        return batch[-1]
+
+    async def _apply_one(self, message: StoredMessage, event: Recorded, epoch: int) -> None:
+        if self._quarantine.holds(message):  # since an event before it in this batch was buried
+            event = await self._quarantine.bury(message, event)
+        for pause in (*_POISON_PAUSES, None):
+            try:
+                await self._store.apply([event], epoch)
+                return
+            except WILL_HEAL:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the others
+                if pause is None:
+                    reason = f"{type(error).__name__}: {error}"
+                    await self._store.apply([await self._quarantine.bury(message, event, reason)], epoch)
+                    return
+                await asyncio.sleep(pause)
+
+    async def _decode(self, message: StoredMessage) -> Recorded:
+        if self._quarantine.holds(message):
+            return await self._quarantine.bury(message, without_payload(self.status.shard, message))
+        try:
+            return await decode(self._keys, self.status.shard, message)
+        except (Undecodable, ContentDamaged) as error:
+            skipped = without_payload(self.status.shard, message)
+            return await self._quarantine.bury(message, skipped, f"{error.code}: {error.message}")
+
+    async def _redrive(self, message: Msg, epoch: int) -> None:
+        """Fold an aggregate anew, between two batches; its dead letters go when that works."""
+        subject = RedriveRequest.model_validate_json(message.data).subject
+        try:
+            async with self._writing:
+                letters = await self._quarantine.letters.letters(subject)
+                await self._refold(letters, epoch)
+                await self._quarantine.release(subject)
+            reply = RedriveReply()
+        except Exception as error:  # noqa: BLE001 - the operator must be told, whatever it is
+            log.warning("redrive_failed", projection=self.status.name, subject=subject, error=str(error))
+            reply = RedriveReply(error=f"{type(error).__name__}: {error}")
+        await message.respond(reply.model_dump_json().encode())
+
+    async def _refold(self, letters: Sequence[StoredMessage], epoch: int) -> None:
+        shard = self.status.shard
+        if not letters:
+            return
+        original = letters[-1].headers[SUBJECT]
+        _, _, _, uid, kind, *rest = original.split(".")
+        if is_truth(self._stream):
+            position = self.status.checkpoint.position.sequence if self.status.checkpoint else 0
+            stored = await self._events.read_subject(self._stream, original)
+            history = [await decode(self._keys, shard, m) for m in stored if m.sequence <= position]
+        else:  # reads are independent of each other: those that were missed are applied
+            restored = [replace(m, subject=original, sequence=int(m.headers[SEQUENCE])) for m in letters]
+            history = [await decode(self._keys, shard, m) for m in restored]
+        if history:
+            await self._store.refold(Aggregate(uid, kind, ".".join(rest)), history, epoch)
 
     async def _open_answers(self) -> Subscription:
         subject = position_request_subject(self.status.name, self.status.shard)
         return await subscribe(self._client, subject, self._answer_position)
 
+    async def _open_redrive(self, epoch: int) -> Subscription:
+        async def asked(message: Msg) -> None:
+            await self._redrive(message, epoch)
+
+        return await subscribe(self._client, redrive_subject(self.status.name, self.status.shard), asked)
+
     async def _answer_position(self, message: Msg) -> None:
         await message.respond(self.status.announcement().model_dump_json().encode())
+
+
+def _stored(message: Msg) -> StoredMessage:
+    metadata = message.metadata
+    return StoredMessage(
+        subject=message.subject,
+        sequence=metadata.sequence.stream,
+        data=message.data,
+        recorded_at=metadata.timestamp,
+        headers=message.headers or {},
+    )
 
 
 async def decode(keys: KeyStore, shard: int, message: StoredMessage) -> Recorded:
@@ -195,6 +280,4 @@ async def decode(keys: KeyStore, shard: int, message: StoredMessage) -> Recorded
         key = None if uid == "system" else await keys.get(uid)
         return recorded(shard, message, key)
     except KeyMissing:
-        meta, type_ = read_envelope(message.data)
-        position = Position(shard, message.sequence)
-        return Recorded(position, message.recorded_at, message_hash(message.data), meta, type_, None)
+        return without_payload(shard, message)

@@ -57,6 +57,11 @@ class Pull:
             with contextlib.suppress(*NATS_FAILURES):
                 await self._subscription.unsubscribe()
 
+    @property
+    def demanded(self) -> int:
+        """How many messages the server has been asked for and has not sent yet."""
+        return self._outstanding
+
     async def batch(self, limit: int, idle: float | None = None) -> list[Msg]:
         """One to `limit` messages; waits for the first, for at most `idle` seconds (then: an empty list).
 

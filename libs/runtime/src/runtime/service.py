@@ -28,6 +28,7 @@ from runtime.log_checks import LogIdentity, open_log
 from runtime.logging import configure_logging
 from runtime.nats import connect, declare_all, jetstream, require_sync_always
 from runtime.settings import Settings, load_settings
+from runtime.tasks import end
 from runtime.telemetry import configure_tracing
 
 log = structlog.get_logger()
@@ -100,9 +101,8 @@ async def run_until_stopped(stop: asyncio.Event, *work: Coroutine[Any, Any, None
                 task.result()
                 raise RuntimeError(f"{task.get_coro()} ended although nobody stopped it")
     finally:
-        for task in [*tasks, stopping]:
-            task.cancel()
-        await asyncio.wait([*tasks, stopping], timeout=STOP_TIMEOUT)
+        if not await end(*tasks, stopping, within=STOP_TIMEOUT):
+            log.warning("work_cut_off", after_s=STOP_TIMEOUT)
 
 
 async def _main(name: str, serve: Serve, settings: Settings) -> None:

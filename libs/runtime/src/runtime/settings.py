@@ -1,11 +1,19 @@
 """Settings: everything that differs between a laptop, compose and a cluster, from `MEMLOG_*` variables."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from contracts.errors import ConfigurationError
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _comma_separated(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+"""Comma-separated in the environment."""
 
 
 class Settings(BaseSettings):
@@ -36,12 +44,24 @@ class Settings(BaseSettings):
     master_key_file: Path | None = None
     index_path: Path | None = None
     cache_path: Path | None = None
+    qdrant_url: str | None = Field(
+        default=None,
+        pattern="^https?://",
+        description="A Qdrant server to keep the index on, instead of index_path; the port is 6333 unless given",
+    )
+    qdrant_api_key: SecretStr | None = None
+    qdrant_ca_file: Path | None = Field(default=None, description="Certificates to verify https against")
+    qdrant_collection: str = Field(
+        default="memlog",
+        pattern="^[A-Za-z0-9._-]{1,100}$",
+        description="Alias of the index's collection there",
+    )
     embed_threads: int = Field(default=0, ge=0, description="0: chosen by the embedder")
 
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65_535)
-    allowed_hosts: tuple[str, ...] = Field(default=(), description="Host names beyond loopback that clients may use")
-    allowed_origins: tuple[str, ...] = Field(default=(), description="Origins beyond its own that may call")
+    allowed_hosts: Names = Field(default=(), description="Host names beyond loopback that clients may use")
+    allowed_origins: Names = Field(default=(), description="Origins beyond its own that may call")
     auth: Literal["off"] = "off"
     default_user: str = "default"
     wait_timeout: float = Field(default=10.0, gt=0, description="How long a write waits to become searchable")

@@ -29,6 +29,7 @@ class Positions:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._at: dict[tuple[str, int], int] = {}
+        self._run: dict[tuple[str, int], int] = {}
         self._highest: dict[tuple[str, int], int] = {}
         self._waiting: dict[tuple[str, int], _Waiting] = {}
         self._order = itertools.count()
@@ -87,8 +88,13 @@ class Positions:
 
     def _advance(self, heard: Announcement) -> None:
         key = (heard.projection, heard.shard)
-        # A rebuilt or restored projection may go back; followers must not believe the old number.
-        self._at[key] = heard.sequence
+        run, at = self._run.get(key, 0), self._at.get(key, 0)
+        if heard.run < run:
+            return  # said before the projection started anew
+        # Within a run, an answer may arrive behind a later push. A new run may have gone back: then the old number
+        # must not be believed any more.
+        self._at[key] = max(at, heard.sequence) if heard.run == run else heard.sequence
+        self._run[key] = heard.run
         self._highest[key] = max(heard.sequence, self._highest.get(key, 0))
         waiting = self._waiting.get(key, [])
         while waiting and waiting[0][0] <= heard.sequence:

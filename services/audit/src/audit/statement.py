@@ -1,7 +1,7 @@
 """Changes of a read model as data: what a projection yields and what the store carries out."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
@@ -38,3 +38,6 @@ class Projection:
     name: str
     ddl: tuple[str, ...]
     apply: Callable[[Recorded], Iterable[Statement]]
+    identity: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Kind of aggregate → the column with its id, for rows that are that aggregate's alone: they are replaced when it
+    is folded anew. Rows of others only gain what is missing."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contracts.codec import Recorded
 from contracts.errors import ConcurrencyConflict, Unavailable
 from contracts.positions import Checkpoint, Position
+from contracts.subjects import Aggregate
 from runtime.postgres import Connection, Pool, postgres_errors
 
 from audit.batching import group
@@ -78,6 +79,21 @@ class PostgresStore:
                     await self._advance(connection, batch, epoch)
                 await self._execute(connection, batch)
         self._committed[shard] = batch[-1].position.sequence
+
+    async def refold(self, aggregate: Aggregate, history: Sequence[Recorded], epoch: int) -> None:
+        """See `ProjectionStore`."""
+        shard = history[-1].position.shard
+        with postgres_errors():
+            async with self._pool.acquire() as connection, connection.transaction():
+                row = await connection.fetchrow(self._own(_LOCK), self._generation.projection, shard)
+                if row is not None and row["epoch"] > epoch:
+                    raise self._lost(shard, epoch)
+                for model in self._generation.read_models:
+                    column = model.identity.get(aggregate.kind)
+                    if column is not None:
+                        delete = f"DELETE FROM {{table}} WHERE uid = $1 AND {column} = $2"
+                        await connection.execute(self._of_table(model.name, delete), aggregate.uid, aggregate.id)
+                await self._execute(connection, history)
 
     async def _advance(self, connection: Connection, batch: Sequence[Recorded], epoch: int) -> bool:
         """Move the position behind the batch, which locks its row; False when the batch is not simply the next."""

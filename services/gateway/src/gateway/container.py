@@ -66,7 +66,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
         await freshness.open()
         following = asyncio.create_task(freshness.follow())
         yield Memlog(
-            Writing(identities, commanding, pool, freshness),
+            Writing(identities, commanding, pool, trail, freshness),
             Reading(context.client, pool, identities, commanding, operations, trail, freshness),
             Checking(context.client, pool, positions, freshness, context.shards),
         )

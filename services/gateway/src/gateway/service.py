@@ -94,8 +94,10 @@ class MemoryService(Protocol):
         wait: Wait = "searchable",
     ) -> OperationResult: ...
 
-    async def added(self, caller: Caller, memory_id: str) -> Memory:
-        """The memory that this caller has added just now, to be told what it sent: no read, so not audited as one."""
+    async def added(
+        self, caller: Caller, memory_id: str, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
+    ) -> Memory:
+        """The memory that an add led to, with the content that the caller sent: no read, so not audited as one."""
         ...
 
     async def revise(
@@ -146,7 +148,9 @@ class MemoryService(Protocol):
         """Newest first."""
         ...
 
-    async def history(self, caller: Caller, memory_id: str) -> History: ...
+    async def history(self, caller: Caller, memory_id: str) -> History:
+        """An app sees that of active memories; the owner (app `dashboard`) that of any."""
+        ...
 
     # -- reads of the owner: any state; audited under the app `dashboard` --------------------------------------------
     async def page(self, caller: Caller, query: ListQuery) -> Page: ...

@@ -126,6 +126,9 @@ class EdgeIndex(MemoryIndex):
         allowed = chunk_filter(where, first_chunks=True)
         return 0 if allowed is None else self._shard.count(engine.CountRequest(filter=allowed, exact=True))
 
+    async def probe(self) -> None:
+        """See `MemoryIndex.probe`: the engine is in this process."""
+
     async def close(self) -> None:
         """Flush, and let go of the folder."""
         self._shard.flush()

@@ -35,7 +35,8 @@ async def serve(context: Context) -> None:
         facts: dict[str, JsonValue] = {"owns": [*sorted(consumers)]}
         for shard, consumer in consumers.items():
             facts[f"commands.{shard}"] = {**consumer.counts}
-        return ServiceHealth(service=NAME, ok=True, facts=facts)
+        failures = [f"shard {shard}: {c.failure}" for shard, c in consumers.items() if c.failure is not None]
+        return ServiceHealth(service=NAME, ok=not failures, detail="; ".join(failures) or None, facts=facts)
 
     await answer_health(context.client, NAME, describe)
     context.ready.set()

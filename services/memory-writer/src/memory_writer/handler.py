@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import structlog
 from contracts import subjects
 from contracts.api import Item, Outcome
-from contracts.codec import DataKey, Decoded, Meta, Undecodable, decode_command
-from contracts.commands import AnyCommand
+from contracts.codec import DataKey, Decoded, Meta, Undecodable, decode_command, read_envelope
+from contracts.commands import MAX_RESULTS, AnyCommand
 from contracts.errors import ConcurrencyConflict, ContentDamaged, KeyMissing, MemlogError, Unavailable
 from contracts.events import CommandSettled
 from contracts.ids import event_id
@@ -28,7 +28,7 @@ from runtime.keys import KeyStore
 from runtime.telemetry import span, trace_headers
 
 from memory_writer.aggregates import Aggregates
-from memory_writer.plan import Plan, Planner
+from memory_writer.plan import Plan, Planner, counts, refuse
 
 log = structlog.get_logger()
 REPLY_HEADER = "Memlog-Reply"
@@ -38,10 +38,15 @@ _RETRY_DELAY = 0.25
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    command: Decoded[AnyCommand]
+    """A command to handle; `command` is None for one that cannot be read, and `unreadable` says why."""
+
+    meta: Meta
+    type: str
+    command: Decoded[AnyCommand] | None
     key: DataKey
     headers: Mapping[str, str]
     maybe_handled: bool
+    unreadable: MemlogError | None = None
 
 
 _Planned = tuple[_Pending, Plan] | outcome.Reject
@@ -62,8 +67,8 @@ class CommandHandler:
         outcomes: list[outcome.Outcome] = []
         try:
             pending = [await self._read(message, seen) for message in messages]
-            readable = [each for each in pending if isinstance(each, _Pending)]
-            await asyncio.gather(*(self._planner.warm(each.command, each.key) for each in readable))
+            readable = [(e.command, e.key) for e in pending if isinstance(e, _Pending) and e.command is not None]
+            await asyncio.gather(*(self._planner.warm(command, key) for command, key in readable))
             while len(outcomes) < len(pending):
                 outcomes += await self._wave(pending[len(outcomes) :])
                 if isinstance(outcomes[-1], outcome.Retry):
@@ -76,12 +81,18 @@ class CommandHandler:
         uid = message.subject.split(".")[3]
         try:
             key = await self._keys.get(uid)
-            command = decode_command(message.data, key)
-        except (Undecodable, ContentDamaged, KeyMissing) as error:
+            meta, type_ = read_envelope(message.data)
+        except (Undecodable, KeyMissing) as error:
             return outcome.Reject(f"{error.code}: {error.message}")
         metadata = message.metadata
         handled = metadata.num_delivered > 1 or metadata.sequence.stream <= seen
-        return _Pending(command, key, message.headers or {}, handled)
+        headers = message.headers or {}
+        if not message.subject.endswith(f".{uid}.{meta.id}") or meta.uid != uid:
+            return outcome.Reject("undecodable: the envelope does not belong to its subject")
+        try:
+            return _Pending(meta, type_, decode_command(message.data, key), key, headers, handled)
+        except (Undecodable, ContentDamaged) as error:
+            return _Pending(meta, type_, None, key, headers, handled, error)
 
     async def _wave(self, pending: Sequence["_Pending | outcome.Reject"]) -> list[outcome.Outcome]:
         """Handle the first commands of `pending` together; returns an outcome for each that was handled."""
@@ -92,7 +103,7 @@ class CommandHandler:
             if isinstance(each, outcome.Reject):
                 planned.append(each)
                 continue
-            with span(f"decide {each.command.payload.type}", each.headers):
+            with span(f"decide {each.type}", each.headers):
                 plan = await self._plan(each)
                 if plan.touched & written:
                     break
@@ -103,30 +114,33 @@ class CommandHandler:
         return await self._conclude(planned, results)
 
     async def _plan(self, each: _Pending) -> Plan:
-        command = each.command
         if each.maybe_handled:
-            settled = await self._settled_before(command, each.key)
+            settled = await self._settled_before(each)
             if settled is not None:
                 return settled
+        command = each.command
+        if command is None:
+            return refuse(each.meta, each.type, each.unreadable or MemlogError("unreadable"))
         try:
             return await self._planner.plan(command, each.key)
         except (Unavailable, ConcurrencyConflict, *NATS_FAILURES):
             raise
         except Exception as error:
             log.error("command_failed", command=command.meta.id, type=command.payload.type, exc_info=error)
-            return self._planner.refuse(
-                command, MemlogError(f"a defect in Memlog ({type(error).__name__}); nothing was changed")
+            return refuse(
+                each.meta, each.type, MemlogError(f"a defect in Memlog ({type(error).__name__}); nothing was changed")
             )
 
-    async def _settled_before(self, command: Decoded[AnyCommand], key: DataKey) -> Plan | None:
+    async def _settled_before(self, each: _Pending) -> Plan | None:
         """What an earlier handling of this command ended in, if it ended without an event of its own."""
-        aggregate = subjects.operation(command.meta.uid, command.meta.id)
-        for event in await self._events.load(aggregate, key):
+        aggregate = subjects.operation(each.meta.uid, each.meta.id)
+        for event in await self._events.load(aggregate, each.key):
             settled = event.payload
             if isinstance(settled, CommandSettled):
                 return Plan(
                     touched=frozenset(),
                     items=tuple(Item(id=r.id, event=r.event) for r in settled.results),
+                    counts={**settled.counts},  # pyright: ignore[reportArgumentType]
                     status=settled.outcome,
                     code=settled.code,
                     reason=settled.reason,
@@ -135,7 +149,7 @@ class CommandHandler:
         return None
 
     def _new_events(self, each: _Pending, plan: Plan, trace: Mapping[str, str]) -> list[NewEvent]:
-        asked = each.command.meta
+        asked = each.meta
         last = len(plan.appends) - 1
         return [
             NewEvent(
@@ -178,7 +192,7 @@ class CommandHandler:
                     error = error or result
                 else:
                     position = result
-                    self._aggregates.appended(append.aggregate, pending.command.meta.id, append.event, result)
+                    self._aggregates.appended(append.aggregate, pending.meta.id, append.event, result)
             if error is not None and failure is None:
                 failure = outcome.Retry(_RETRY_DELAY, str(error))
             elif failure is None:
@@ -192,11 +206,12 @@ class CommandHandler:
         if reply is None or position is None:
             return
         answer = Outcome(
-            command_id=pending.command.meta.id,
+            command_id=pending.meta.id,
             status=plan.status,
             code=plan.code,
             reason=plan.reason,
-            results=list(plan.items),
+            results=list(plan.items) if len(plan.items) <= MAX_RESULTS else [],
+            counts=plan.counts or counts(plan.items),
             position=str(position),
         )
         await self._client.publish(reply, answer.model_dump_json().encode())

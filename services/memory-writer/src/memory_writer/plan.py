@@ -1,14 +1,16 @@
 """From a command to a plan: which aggregates it needs, what it appends, what to answer. Loading is the only I/O."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
 from contracts import ids, subjects
-from contracts.api import Item
-from contracts.codec import DataKey, Decoded
+from contracts.api import ChangeKind, Item
+from contracts.codec import DataKey, Decoded, Meta
 from contracts.commands import (
+    MAX_RESULTS,
     AddMemory,
     AnyCommand,
     DeleteMemories,
@@ -50,6 +52,7 @@ class Plan:
     touched: frozenset[Aggregate]
     appends: tuple[Append, ...] = ()
     items: tuple[Item, ...] = ()
+    counts: dict[ChangeKind, int] | None = None
     status: Literal["done", "nothing", "refused"] = "done"
     code: str | None = None
     reason: str | None = None
@@ -70,13 +73,9 @@ class Planner:
         except MemlogError as error:
             if error.status >= 500:
                 raise
-            return self.refuse(command, error, loader.touched)
-        return _settled(command, replace(plan, touched=frozenset(loader.touched)))
-
-    def refuse(self, command: Decoded[AnyCommand], error: MemlogError, touched: Iterable[Aggregate] = ()) -> Plan:
-        """The plan of a command that is refused: its operation ends with the reason."""
-        refused = Plan(frozenset(touched), status="refused", code=error.code, reason=error.message)
-        return _settled(command, refused)
+            return refuse(command.meta, command.payload.type, error, loader.touched)
+        plan = replace(plan, touched=frozenset(loader.touched))
+        return _settled(command, plan)
 
     async def warm(self, command: Decoded[AnyCommand], key: DataKey) -> None:
         """Load what the command will surely need, so that a batch's loads run in parallel."""
@@ -181,7 +180,12 @@ class Planner:
         if missing and request.all_or_nothing:
             raise NotFound(f"nothing was deleted: not found: {', '.join(missing)}")
         done = any(item.event == "DELETE" for item in items)
-        return Plan(frozenset(), tuple(appends), tuple(items), "done" if done else "nothing")
+        return Plan(frozenset(), tuple(appends), tuple(items), status="done" if done else "nothing")
+
+
+def counts(items: Iterable[Item]) -> dict[ChangeKind, int]:
+    """How many memories were changed, by kind."""
+    return dict(Counter(item.event for item in items))
 
 
 class _Tracking:
@@ -201,21 +205,32 @@ def _appends(aggregate: Aggregate, events: Iterable[Event], loaded: Loaded, inde
     return tuple(Append(aggregate, event, loaded.sequence, index) for event in events)
 
 
+def refuse(meta: Meta, type_: str, error: MemlogError, touched: Iterable[Aggregate] = ()) -> Plan:
+    """The plan of a command that is refused: its operation ends with the reason."""
+    return _closed(meta, type_, Plan(frozenset(touched), status="refused", code=error.code, reason=error.message), 0)
+
+
 def _settled(command: Decoded[AnyCommand], plan: Plan) -> Plan:
     """Every operation ends in the log: a single event ends its command by itself; none or several need
     `CommandSettled` behind them."""
     payload = command.payload
     if plan.position is not None or (len(plan.appends) == 1 and not isinstance(payload, DeleteMemories)):
         return plan
+    index = len(payload.memory_ids) if isinstance(payload, DeleteMemories) else 0
+    return _closed(command.meta, payload.type, plan, index)
+
+
+def _closed(meta: Meta, type_: str, plan: Plan, index: int) -> Plan:
+    named = plan.items if len(plan.items) <= MAX_RESULTS else ()
     settled = CommandSettled(
-        command_type=payload.type,
+        command_type=type_,
         outcome=plan.status,
         code=plan.code,
         reason=plan.reason,
-        results=tuple(ItemResult(id=item.id, event=item.event) for item in plan.items),
+        results=tuple(ItemResult(id=item.id, event=item.event) for item in named),
+        counts={**counts(plan.items)},
     )
-    aggregate = subjects.operation(command.meta.uid, command.meta.id)
-    index = len(payload.memory_ids) if isinstance(payload, DeleteMemories) else 0
+    aggregate = subjects.operation(meta.uid, meta.id)
     return replace(plan, appends=(*plan.appends, Append(aggregate, settled, 0, index)))
 
 

@@ -22,12 +22,14 @@ from runtime.service import run
 from runtime.settings import Settings, load_settings
 from runtime.telemetry import configure_tracing
 
+from standalone.children import bound_log
 from standalone.embedded import Running, embedded
 from standalone.files import write_atomically
 from standalone.home import Home
 
 DEFAULT_PORT = 8765
 _READY_TIMEOUT = 120.0
+_SAY_EVERY = 5.0
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -85,6 +87,7 @@ def up(
     started = time.monotonic()
     with Home.open(home) as opened:
         log_file = opened.logs / "memlog.log"
+        bound_log(log_file)
         with log_file.open("a", buffering=1) as log_stream:
             configure_logging("memlog", settings.log_level, settings.log_format, log_stream)
             configure_tracing("memlog")
@@ -121,7 +124,7 @@ async def _serve(
 ) -> None:
     address = home.run / "memlog.address"
     async with embedded(home, settings, processes=processes) as running:
-        health = await _ready(running.url)
+        health = await _ready(running.url, quiet=as_json)
         write_atomically(address, json.dumps({"url": running.url, "pid": os.getpid()}))
         try:
             _announce(running, health, time.monotonic() - started, as_json)
@@ -135,10 +138,11 @@ async def _serve(
             address.unlink(missing_ok=True)
 
 
-async def _ready(url: str) -> Health:
-    """Ready means that the gateway itself answers, over HTTP, that every part is well."""
+async def _ready(url: str, *, quiet: bool) -> Health:
+    """Ready means that the gateway itself answers, over HTTP, that every part is well. Catching up with a long log may
+    take its time; only when nothing moves any more for long it counts as failed."""
     async with httpx.AsyncClient(base_url=url, timeout=5.0) as http:
-        deadline = time.monotonic() + _READY_TIMEOUT
+        said, before, deadline = time.monotonic(), "", time.monotonic() + _READY_TIMEOUT
         while True:
             down = "the gateway does not answer"
             with contextlib.suppress(httpx.TransportError):
@@ -146,8 +150,13 @@ async def _ready(url: str) -> Health:
                 if health.status == "ok":
                     return health
                 down = "; ".join(f"{s.service}: {s.detail}" for s in health.services if not s.ok)
+            if down != before:
+                deadline, before = time.monotonic() + _READY_TIMEOUT, down
             if time.monotonic() > deadline:
                 raise MemlogError(f"not every part became ready: {down}")
+            if not quiet and time.monotonic() - said > _SAY_EVERY:
+                said = time.monotonic()
+                _say(f"  not ready yet: {down}")
             await asyncio.sleep(0.05)
 
 

@@ -6,13 +6,13 @@ process of its own, as in compose and Kubernetes.
 """
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import audit.container
 import categorizer.container
@@ -136,7 +136,9 @@ def service_environment(settings: Settings) -> Mapping[str, str]:
             continue
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
-        told[f"MEMLOG_{name.upper()}"] = json.dumps(value) if isinstance(value, tuple) else str(value)
+        if isinstance(value, tuple):
+            value = ",".join(cast("tuple[str, ...]", value))
+        told[f"MEMLOG_{name.upper()}"] = str(value)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEMLOG_")}
     # One arena instead of one a thread: the embedder's threads would keep tens of megabytes each.
     return {**inherited, **told, "MALLOC_ARENA_MAX": "2"}

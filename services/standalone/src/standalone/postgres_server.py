@@ -75,6 +75,7 @@ _SETTINGS = {
     "maintenance_work_mem": "32MB",
     "log_min_messages": "warning",
     "log_checkpoints": "off",
+    "log_error_verbosity": "terse",  # the details of an error repeat the row, and so a memory's text
     "log_timezone": "UTC",
     "timezone": "UTC",
     "lc_messages": "C",

@@ -86,4 +86,4 @@ def _change(event: Recorded, memory_id: str, *, version: int | None, state: str 
     return Statement(TABLE, (meta.uid, memory_id), _RECORD, row)
 
 
-PROJECTION = Projection(TABLE, _DDL, apply)
+PROJECTION = Projection(TABLE, _DDL, apply, identity={"memory": "memory_id"})

@@ -81,4 +81,4 @@ def apply(event: Recorded) -> Iterator[Statement]:
             pass
 
 
-PROJECTION = Projection(TABLE, _DDL, apply)
+PROJECTION = Projection(TABLE, _DDL, apply, identity={"memory": "memory_id"})

@@ -9,6 +9,7 @@ from contracts.events import (
     AppRegistered,
     AppResumed,
     CommandSettled,
+    ItemResult,
     MemoryAdded,
     MemoryDeleted,
     MemoryRevised,
@@ -30,6 +31,7 @@ _DDL = (
         code text,
         reason text,
         results jsonb NOT NULL,
+        counts jsonb NOT NULL,
         position text NOT NULL,
         app_id text COLLATE "C" NOT NULL,
         occurred_at timestamptz NOT NULL,
@@ -41,13 +43,13 @@ _DDL = (
 )
 
 _SETTLE = """
-    INSERT INTO {table} (uid, command_id, type, status, code, reason, results, position, app_id, occurred_at,
-                         settled_at, correlation_id)
-    SELECT r.uid, r.command_id, r.type, r.status, r.code, r.reason, r.results, r.position, r.app_id, r.occurred_at,
-           r.settled_at, r.correlation_id
+    INSERT INTO {table} (uid, command_id, type, status, code, reason, results, counts, position, app_id,
+                         occurred_at, settled_at, correlation_id)
+    SELECT r.uid, r.command_id, r.type, r.status, r.code, r.reason, r.results, r.counts, r.position, r.app_id,
+           r.occurred_at, r.settled_at, r.correlation_id
     FROM json_to_recordset($1::text::json) AS r(
-        uid text, command_id text, type text, status text, code text, reason text, results jsonb, position text,
-        app_id text, occurred_at timestamptz, settled_at timestamptz, correlation_id text)
+        uid text, command_id text, type text, status text, code text, reason text, results jsonb, counts jsonb,
+        position text, app_id text, occurred_at timestamptz, settled_at timestamptz, correlation_id text)
     ON CONFLICT (uid, command_id) DO NOTHING
 """
 
@@ -56,34 +58,37 @@ def apply(event: Recorded) -> Iterator[Statement]:
     match event.payload:
         case CommandSettled() as settled:
             results: list[JsonValue] = [{"id": item.id, "event": item.event} for item in settled.results]
-            yield _settle(event, settled.command_type, settled.outcome, results, settled.code, settled.reason)
+            yield _settle(
+                event, settled.command_type, settled.outcome, results, {**settled.counts}, settled.code, settled.reason
+            )
         case payload if payload is not None and event.meta.final:
-            type_, results = _completed(event)
-            yield _settle(event, type_, "done", results)
+            type_, item = _completed(event)
+            results = [] if item is None else [{"id": item.id, "event": item.event}]
+            yield _settle(event, type_, "done", results, {} if item is None else {item.event: 1})
         case _:
             pass
 
 
-def _completed(event: Recorded) -> tuple[str, list[JsonValue]]:
-    """Type and results of the command that this event completes. An event that several commands can lead to
+def _completed(event: Recorded) -> tuple[str, ItemResult | None]:
+    """Type and result of the command that this event completes. An event that several commands can lead to
     closes with `CommandSettled`, which names its command; a type not listed here stands for itself."""
     match event.payload:
         case MemoryAdded(memory_id=memory_id):
-            return AddMemory.type, [{"id": memory_id, "event": "ADD"}]
+            return AddMemory.type, ItemResult(id=memory_id, event="ADD")
         case MemoryRevised(memory_id=memory_id):
-            return ReviseMemory.type, [{"id": memory_id, "event": "UPDATE"}]
+            return ReviseMemory.type, ItemResult(id=memory_id, event="UPDATE")
         case MemoryDeleted(memory_id=memory_id):
-            return DeleteMemories.type, [{"id": memory_id, "event": "DELETE"}]
+            return DeleteMemories.type, ItemResult(id=memory_id, event="DELETE")
         case UserRegistered():
-            return RegisterUser.type, []
+            return RegisterUser.type, None
         case AppRegistered():
-            return RegisterApp.type, []
+            return RegisterApp.type, None
         case AppPaused():
-            return PauseApp.type, []
+            return PauseApp.type, None
         case AppResumed():
-            return ResumeApp.type, []
+            return ResumeApp.type, None
         case _:
-            return event.type, []
+            return event.type, None
 
 
 def _settle(
@@ -91,6 +96,7 @@ def _settle(
     type_: str,
     status: str,
     results: list[JsonValue],
+    counts: dict[str, JsonValue],
     code: str | None = None,
     reason: str | None = None,
 ) -> Statement:
@@ -103,6 +109,7 @@ def _settle(
         "code": code,
         "reason": reason,
         "results": results,
+        "counts": counts,
         "position": str(event.position),
         "app_id": meta.app,
         "occurred_at": meta.occurred_at,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from contracts.api import Deleted, Memory, MemoryDetail, OperationResult, Page, View, Wait
+from contracts.api import Deleted, History, Memory, MemoryDetail, OperationResult, Page, View, Wait
 from contracts.errors import InvalidInput, NotFound
 from contracts.ids import parse_uuid
 from fastapi import Header, Query, Response
@@ -103,7 +103,15 @@ async def create_memory(
         idempotency_key=body.idempotency_key or idempotency_key,
         wait=body.wait,
     )
-    return await _written(rest, rest.caller(body.user_id), result)
+    item = result.results[0] if len(result.results) == 1 else None
+    if result.state != "searchable" or item is None or item.event not in ("ADD", "NONE"):
+        return await _written(rest, rest.caller(body.user_id), result)
+    try:
+        caller = rest.caller(body.user_id, body.app)
+        said = (body.text, body.metadata, tuple(body.categories))
+        return _json(await rest.service.added(caller, item.id, *said))
+    except NotFound:  # deleted meanwhile: the write happened all the same
+        return _json(result)
 
 
 @routes.delete(
@@ -127,6 +135,12 @@ async def get_memory(memory_id: MemoryId, params: Annotated[Params, Query()], re
     return await rest.service.get(rest.caller(params.user_id), memory_id)
 
 
+@routes.get("/{memory_id}/history", dependencies=[requires(Scope.READ)])
+async def get_history(memory_id: MemoryId, params: Annotated[Params, Query()], rest: RestDep) -> History:
+    """Each version and state change of a memory, also of a deleted one."""
+    return await rest.service.history(rest.caller(params.user_id), memory_id)
+
+
 @routes.put(
     "/{memory_id}",
     dependencies=[requires(Scope.WRITE)],
@@ -147,8 +161,6 @@ async def _written(rest: Rest, owner: Caller, result: OperationResult) -> Respon
     if item is None or item.event == "DELETE" or result.state != "searchable":
         return _json(result)
     try:
-        if item.event == "ADD":
-            return _json(await rest.service.added(owner, item.id))
         detail = await rest.service.get(owner, item.id)
     except NotFound:  # deleted meanwhile: the write happened all the same
         return _json(result)

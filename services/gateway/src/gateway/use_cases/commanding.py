@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from contracts import ids, subjects
-from contracts.api import Item, Outcome, Wait
+from contracts.api import ChangeKind, Item, Outcome, Wait
 from contracts.codec import Decoded, Meta, decode_command, encode
-from contracts.commands import AnyCommand
+from contracts.commands import AddMemory, AnyCommand, ReviseMemory
 from contracts.errors import IdempotencyKeyReused, MemlogError, NotFound, Unavailable, error_from_code
 from contracts.positions import Position
 from contracts.streams import READ_MODELS, SERVING_PROJECTIONS, commands
@@ -52,6 +53,7 @@ class Sent:
     state: Wait
     status: Literal["done", "nothing"] | None = None
     items: list[Item] = field(default_factory=list[Item])
+    counts: Mapping[ChangeKind, int] = field(default_factory=dict[ChangeKind, int])
     position: Position | None = None
 
 
@@ -144,7 +146,8 @@ class Commanding:
         if wait == "searchable":
             left = max(deadline - time.monotonic(), 0.05)
             state = "searchable" if await self._positions.wait(projections, position, left) else "stored"
-        return Sent(command_id, state, outcome.status, outcome.results, position)
+        items = outcome.results if first else [_as_sent(item, command) for item in outcome.results]
+        return Sent(command_id, state, outcome.status, items, outcome.counts, position)
 
     async def _outcome(self, future: asyncio.Future[Outcome], deadline: float) -> Outcome | None:
         try:
@@ -210,3 +213,10 @@ class Commanding:
             except NotFoundError:
                 raise NotFound(f"operation {command_id} was not found") from None
         return decode_command(found.data or b"", principal.key)
+
+
+def _as_sent(item: Item, command: AnyCommand) -> Item:
+    """A repeated command is told what it said itself: the memory may have changed since, and this is no read."""
+    if isinstance(command, AddMemory | ReviseMemory) and item.event != "DELETE":
+        return item.model_copy(update={"memory": command.text})
+    return item

@@ -13,7 +13,7 @@ from runtime.waiting import Positions
 
 from gateway.use_cases.freshness import Freshness
 
-_PARTS = ("memory-writer", "indexer", "audit")
+_PARTS = ("memory-writer", "indexer", "categorizer", "audit")
 _POSTGRES_TIMEOUT = 1.0
 
 

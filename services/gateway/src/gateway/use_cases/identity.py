@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from contracts import ids
 from contracts.commands import RegisterApp, RegisterUser
-from contracts.errors import InvalidInput, KeyMissing
+from contracts.errors import InvalidInput, KeyMissing, Unavailable
 from contracts.streams import USERS
 from contracts.subjects import user_subject
 from nats.js import JetStreamContext
@@ -109,10 +109,15 @@ class Identities:
         lock = self._registering.setdefault(known, asyncio.Lock())
         async with lock:
             if known not in self._known:
-                send = self._commanding.send_internal
-                await send(principal, RegisterUser(name=user_name), "register-user")
-                await send(principal, RegisterApp(name=principal.app_name), f"register-app:{principal.app_id}")
+                await self._register(principal, RegisterUser(name=user_name), "register-user")
+                command = RegisterApp(name=principal.app_name)
+                await self._register(principal, command, f"register-app:{principal.app_id}")
                 self._known[known] = None
                 if len(self._known) > _CACHED:
                     self._known.popitem(last=False)
         self._registering.pop(known, None)
+
+    async def _register(self, principal: Principal, command: RegisterUser | RegisterApp, key: str) -> None:
+        sent = await self._commanding.send_internal(principal, command, key)
+        if sent.state != "searchable":
+            raise Unavailable("a new user or app is accepted but not known everywhere yet; try again in a moment")

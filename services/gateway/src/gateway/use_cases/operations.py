@@ -10,7 +10,7 @@ from runtime.postgres import Pool, Row, postgres_errors
 _POLL_FIRST, _POLL_MOST = 0.01, 0.25
 
 _OPERATION = """
-    SELECT command_id, type, status, code, reason, results, position, occurred_at, settled_at
+    SELECT command_id, type, status, code, reason, results, counts, position, occurred_at, settled_at
     FROM memlog.operations WHERE uid = $1 AND command_id = $2
 """
 _TEXTS = """
@@ -51,7 +51,8 @@ class Operations:
                     status=row["status"],
                     code=row["code"],
                     reason=row["reason"],
-                    results=await self.items(uid, row),
+                    results=[Item(id=r["id"], event=r["event"]) for r in row["results"]],
+                    counts=row["counts"],
                     position=row["position"],
                 )
             if time.monotonic() + pause > deadline:

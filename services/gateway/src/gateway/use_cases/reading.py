@@ -120,7 +120,9 @@ class Reading:
     async def history(self, caller: Caller, memory_id: str) -> History:
         principal = await self._reader(caller)
         with postgres_errors():
-            rows = await self._pool.fetch(sql.HISTORY, principal.uid, principal.app_id, memory_id)
+            rows = await self._pool.fetch(
+                sql.HISTORY, principal.uid, principal.app_id, memory_id, caller.app == OWNER_APP
+            )
         if not rows:
             raise NotFound(f"memory {memory_id} was not found")
         await self._trail.record(principal, "history", [(memory_id, None)])
@@ -215,6 +217,7 @@ class Reading:
             accepted_at=timestamp(row["occurred_at"]),
             settled_at=timestamp(row["settled_at"]),
             results=items,
+            counts=row["counts"],
             position=row["position"],
             code=row["code"],
             reason=row["reason"],

@@ -38,9 +38,11 @@ HISTORY = f"""
     FROM memlog.history AS h
     LEFT JOIN memlog.memory_texts AS t ON t.uid = h.uid AND t.memory_id = h.memory_id AND t.version = h.version
     LEFT JOIN memlog.apps AS a ON a.uid = h.uid AND a.app_id = h.app_id
-    WHERE h.uid = $1 AND h.memory_id = $3 AND {APP_RUNS}
+    WHERE h.uid = $1 AND h.memory_id = $3 AND {APP_RUNS} AND ($4 OR EXISTS (
+        SELECT 1 FROM memlog.memories AS m WHERE m.uid = $1 AND m.memory_id = $3 AND m.state = 'active'))
     ORDER BY h.sequence
 """
+"""$4: whether the owner asks, who also sees what is paused, archived or deleted."""
 
 _PAGE_WHERE = r"""
     m.uid = $1 AND m.state <> 'deleted'

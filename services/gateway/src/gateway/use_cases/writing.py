@@ -1,7 +1,15 @@
 """Writes: each is one command. What the writer decided is what the caller is told."""
 
 from contracts.api import App, Deleted, Memory, OperationResult, Wait
-from contracts.commands import AddMemory, AnyCommand, DeleteMemories, PauseApp, ResumeApp, ReviseMemory
+from contracts.commands import (
+    MAX_IDS_PER_COMMAND,
+    AddMemory,
+    AnyCommand,
+    DeleteMemories,
+    PauseApp,
+    ResumeApp,
+    ReviseMemory,
+)
 from contracts.errors import AppIsPaused, Conflict, NotFound, Unavailable
 from contracts.streams import READ_MODELS
 from pydantic import JsonValue
@@ -9,6 +17,7 @@ from runtime.postgres import Pool, postgres_errors
 
 from gateway.service import OWNER_APP, Caller
 from gateway.use_cases import sql
+from gateway.use_cases.audit_trail import AuditTrail
 from gateway.use_cases.commanding import Commanding, Sent
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
@@ -18,10 +27,13 @@ from gateway.use_cases.reading import app_view, memory_view
 class Writing:
     """The writing half of `gateway.service.MemoryService`."""
 
-    def __init__(self, identities: Identities, commanding: Commanding, pool: Pool, freshness: Freshness) -> None:
+    def __init__(
+        self, identities: Identities, commanding: Commanding, pool: Pool, trail: AuditTrail, freshness: Freshness
+    ) -> None:
         self._identities = identities
         self._commanding = commanding
         self._pool = pool
+        self._trail = trail
         self._freshness = freshness
 
     async def add(
@@ -37,13 +49,16 @@ class Writing:
         command = AddMemory(text=text, metadata=metadata or {}, categories=categories)
         return await self._operation(caller, command, idempotency_key, wait)
 
-    async def added(self, caller: Caller, memory_id: str) -> Memory:
+    async def added(
+        self, caller: Caller, memory_id: str, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
+    ) -> Memory:
         principal = await self._identities.resolve(caller)
         with postgres_errors():
             row = await self._pool.fetchrow(sql.ONE, principal.uid, memory_id)
         if row is None:
             raise NotFound(f"memory {memory_id} was not found")
-        return memory_view(row)
+        said = {"content": text, "metadata_": metadata, "categories": [*categories]}
+        return memory_view(row).model_copy(update=said)
 
     async def revise(
         self,
@@ -54,7 +69,12 @@ class Writing:
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
     ) -> OperationResult:
-        return await self._operation(caller, ReviseMemory(memory_id=memory_id, text=text), idempotency_key, wait)
+        result = await self._operation(caller, ReviseMemory(memory_id=memory_id, text=text), idempotency_key, wait)
+        if any(item.previous_memory is not None for item in result.results):
+            # The answer tells what the memory said before: that is a read.
+            principal = await self._identities.resolve(caller)
+            await self._trail.record(principal, "get", [(memory_id, None)])
+        return result
 
     async def _operation(
         self, caller: Caller, command: AnyCommand, idempotency_key: str | None, wait: Wait
@@ -91,9 +111,17 @@ class Writing:
             raise AppIsPaused(f"app '{principal.app_name}' is paused: resume it in Memlog before it can write")
         if not rows:
             return Deleted(deleted=0)
-        # One durable command names them all: once it is accepted, it is carried out whatever stops in between.
-        command = DeleteMemories(memory_ids=tuple(row["memory_id"] for row in rows))
-        return _deleted(await self._commanding.send(principal, command, wait=wait))
+        # Durable commands name them all: once accepted, they are carried out whatever stops in between.
+        ids = [row["memory_id"] for row in rows]
+        chunks = [tuple(ids[at : at + MAX_IDS_PER_COMMAND]) for at in range(0, len(ids), MAX_IDS_PER_COMMAND)]
+        sent = [
+            await self._commanding.send(principal, DeleteMemories(memory_ids=chunk), wait=wait if last else "accepted")
+            for chunk, last in zip(chunks, [*[False] * (len(chunks) - 1), True], strict=True)
+        ]
+        done = _deleted(sent[-1])
+        # Those before the last one are done when it is: commands of a user are carried out in order.
+        earlier = len(ids) - len(chunks[-1]) if done.state != "accepted" else 0
+        return done.model_copy(update={"deleted": done.deleted + earlier})
 
     async def set_app_active(self, caller: Caller, app_id: str, active: bool) -> App:
         principal = await self._identities.resolve(caller)
@@ -118,6 +146,6 @@ class Writing:
 
 
 def _deleted(sent: Sent) -> Deleted:
-    gone = sum(item.event == "DELETE" for item in sent.items)
+    gone = sent.counts.get("DELETE", 0)
     missing = [item.id for item in sent.items if item.event == "NONE"]
     return Deleted(deleted=gone, not_accessible=missing, operation_id=sent.command_id, state=sent.state)

@@ -1,0 +1,289 @@
+"""The index on a Qdrant server.
+
+Points are those of `indexer.points`, and each write waits until the server shows it. The server has no transactions,
+so the order of calls is what makes a crash between two of them heal: chunks first, then heads, then the checkpoint.
+Without its head a memory's change is not taken for stale and is done again, over what the crash left; without its
+checkpoint the batch comes again, and its heads say that it is done.
+
+Several instances may exist; the owner of a shard writes, fenced by its lease's epoch. The epoch that owns a shard is
+in its checkpoint's point, and each point tells the epoch that wrote it last. An owner looks at the former before it
+writes, and its writes touch no point of a newer epoch. What remains: Qdrant inserts a point that is not there whatever
+the condition. So chunks come back that were sent before the owner was replaced and arrive after the new one removed
+them (a request that was under way for that long). They stay until the memory's next change of text; the gateway,
+which looks every hit up, drops them. No head and no checkpoint comes back that way, as none is ever removed.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import structlog
+from contracts.errors import ConcurrencyConflict, MemlogError, Unavailable
+from contracts.positions import Checkpoint
+from qdrant_client import AsyncQdrantClient, models
+
+from indexer.folding import Plan, fold
+from indexer.index import Change, Hit, MemoryIndex, PutVersion, SearchFilter, Vector
+from indexer.points import (
+    Payload,
+    best_of_each_memory,
+    checkpoint_id,
+    checkpoint_of,
+    checkpoint_payload,
+    chunk_id,
+    chunk_payload,
+    head_id,
+    head_payload,
+    heads_of,
+    updates_by_payload,
+)
+from indexer.qdrant_server_collection import open_collection
+from indexer.qdrant_server_connection import qdrant_errors
+from indexer.qdrant_server_query import (
+    ServerWords,
+    Words,
+    any_of,
+    chunk_filter,
+    fused,
+    matching,
+    prefetches,
+    up_to_epoch,
+    with_id,
+)
+from indexer.scoring import BM25, DENSE
+
+log = structlog.get_logger()
+_POINTS_A_REQUEST = 256
+"""Some 3 MB of JSON: far below the server's limit of 32, and soon enough done for the time-out."""
+# With replicas, writes of different requests keep their order only through a leader.
+_ORDERING = models.WriteOrdering.MEDIUM
+
+
+class ServerIndex(MemoryIndex):
+    """`MemoryIndex` on a Qdrant server, which may come and go: a call that it does not answer raises `Unavailable`."""
+
+    kind = "qdrant-server"
+
+    def __init__(
+        self, client: AsyncQdrantClient, alias: str, embedder_id: str, dimension: int, words: Words | None = None
+    ) -> None:
+        self.failure: str | None = None
+        self._client = client
+        self._alias = alias
+        self._embedder_id = embedder_id
+        self._dimension = dimension
+        self._words = words or ServerWords()
+        self._collection: str | None = None
+        self._opening = asyncio.Lock()
+        self._epochs: dict[int, int] = {}
+        self._seen: dict[int, Checkpoint | None] = {}
+
+    @classmethod
+    async def open(
+        cls, client: AsyncQdrantClient, alias: str, embedder_id: str, dimension: int, words: Words | None = None
+    ) -> "ServerIndex":
+        """Open the collection behind `alias`, or make it; `close` closes the client. A server that does not answer
+        yet is no error: the first call that it answers does the rest.
+
+        Raises `ConfigurationError` as `open_collection` does, and when the server refuses the key.
+        """
+        index = cls(client, alias, embedder_id, dimension, words)
+        try:
+            with suppress(Unavailable):
+                await index.probe()
+        except BaseException:
+            await client.close()
+            raise
+        return index
+
+    async def claim(self, shard: int, epoch: int) -> None:
+        """See `MemoryIndex.claim`."""
+        point = checkpoint_id(shard)
+        async with self._serving("take a claim") as collection:
+            await self._client.upsert(
+                collection,
+                [models.PointStruct(id=str(point), vector={}, payload={"epoch": epoch})],
+                wait=True,
+                ordering=_ORDERING,
+                update_mode=models.UpdateMode.INSERT_ONLY,
+            )
+            await self._client.set_payload(
+                collection,
+                {"epoch": epoch},
+                points=matching(with_id(point), up_to_epoch(epoch)),
+                wait=True,
+                ordering=_ORDERING,
+            )
+            _require_owner(shard, epoch, await self._payloads(collection, [point]))
+        self._epochs[shard] = epoch
+
+    async def apply(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
+        """See `MemoryIndex.apply`. Also raises `Unavailable` when the stored checkpoint is not the one that this owner
+        left (the collection was lost and made anew): going on would leave a gap, going back to it does not."""
+        shard = checkpoint.position.shard
+        epoch = self._epochs.get(shard, 0)
+        heads = {head_id(change.memory_id) for change in changes}
+        async with self._serving("write") as collection:
+            stored = await self._payloads(collection, [checkpoint_id(shard), *heads])
+            self._require_place(shard, epoch, stored)
+            plan = fold(changes, heads_of(payload for payload in stored if "head" in payload))
+
+            chunks = [point for put in plan.puts.values() for point in self._chunks(put)]
+            await self._upsert(collection, epoch, chunks)
+            await self._drop_leftovers(collection, epoch, plan, [point.id for point in chunks])
+            for payload, memory_ids in updates_by_payload(plan):
+                where = matching(any_of("memory_id", memory_ids), up_to_epoch(epoch))
+                await self._client.set_payload(
+                    collection, payload | {"epoch": epoch}, points=where, wait=True, ordering=_ORDERING
+                )
+            await self._upsert(
+                collection,
+                epoch,
+                [_bare(head_id(memory_id), head_payload(memory_id, head)) for memory_id, head in plan.heads.items()],
+            )
+            # In a request of its own: of one request, points of different shards of the server may arrive alone.
+            await self._upsert(collection, epoch, [_bare(checkpoint_id(shard), checkpoint_payload(checkpoint))])
+            _require_owner(shard, epoch, await self._payloads(collection, [checkpoint_id(shard)]))
+        self._seen[shard] = checkpoint
+
+    async def checkpoint(self, shard: int) -> Checkpoint | None:
+        """See `MemoryIndex.checkpoint`."""
+        async with self._serving("say how far it is") as collection:
+            stored = await self._payloads(collection, [checkpoint_id(shard)])
+        self._seen[shard] = _checkpoint_among(shard, stored)
+        return self._seen[shard]
+
+    async def search(self, vector: Vector, text: str, where: SearchFilter, limit: int) -> list[Hit]:
+        """See `MemoryIndex.search`. BM25's document frequencies are those of what `where` lets be seen."""
+        allowed = chunk_filter(where)
+        if allowed is None or limit < 1:
+            return []
+        dense, words = vector.tolist(), self._words.of_query(text)
+        points = 2 * limit
+        async with self._serving("search") as collection:
+            while True:
+                answer = await self._client.query_points(
+                    collection,
+                    prefetch=prefetches(dense, words, allowed, points),
+                    query=fused(),
+                    limit=points,
+                    with_payload=["memory_id", "version"],
+                )
+                hits = best_of_each_memory((point.payload or {}, point.score) for point in answer.points)
+                # Chunks of few memories can fill the list: look deeper until there are enough, or no more.
+                if len(hits) >= limit or len(answer.points) < points:
+                    return hits[:limit]
+                points *= 4
+
+    async def count(self, where: SearchFilter) -> int:
+        """See `MemoryIndex.count`."""
+        allowed = chunk_filter(where, first_chunks=True)
+        if allowed is None:
+            return 0
+        async with self._serving("count") as collection:
+            return (await self._client.count(collection, count_filter=allowed, exact=True)).count
+
+    async def probe(self) -> None:
+        """See `MemoryIndex.probe`. Makes the collection if it is not there."""
+        async with self._serving("answer") as collection:
+            await self._client.get_collection(collection)
+
+    async def close(self) -> None:
+        """Close the client."""
+        await self._client.close()
+
+    @asynccontextmanager
+    async def _serving(self, doing: str) -> AsyncGenerator[str]:
+        """The collection, with failures in Memlog's terms. After one, the next call looks again what is behind the
+        alias: the server may have come back without it."""
+        try:
+            with qdrant_errors(doing):
+                yield await self._opened()
+        except ConcurrencyConflict:
+            raise
+        except MemlogError as error:
+            self._collection = None
+            self._fail(error)
+            raise
+        if self.failure is not None:
+            log.info("index_answers_again", index=self.kind)
+            self.failure = None
+
+    def _fail(self, error: MemlogError) -> None:
+        if self.failure is None:
+            log.warning("index_failed", index=self.kind, error=error.message)
+        self.failure = error.message
+
+    async def _opened(self) -> str:
+        if self._collection is None:
+            async with self._opening:
+                if self._collection is None:
+                    self._collection = await open_collection(
+                        self._client, self._alias, self._embedder_id, self._dimension
+                    )
+        return self._collection
+
+    async def _payloads(self, collection: str, ids: Iterable[UUID]) -> list[Payload]:
+        records = await self._client.retrieve(collection, [str(id) for id in ids], with_payload=True)
+        return [record.payload or {} for record in records]
+
+    def _require_place(self, shard: int, epoch: int, stored: Sequence[Payload]) -> None:
+        _require_owner(shard, epoch, stored)
+        found = _checkpoint_among(shard, stored)
+        if shard in self._seen and found != self._seen[shard]:
+            raise Unavailable(
+                f"the index stands at {found and found.position} of shard {shard}, and this owner had left "
+                f"{self._seen[shard]}: resume from the checkpoint"
+            )
+
+    def _chunks(self, put: PutVersion) -> list[models.PointStruct]:
+        payload = chunk_payload(put) | {"uid": put.uid}
+        return [
+            models.PointStruct(
+                id=str(chunk_id(put, ordinal)),
+                vector={DENSE: vector.tolist(), BM25: self._words.of_chunk(text)},
+                payload=payload | {"ordinal": ordinal},
+            )
+            for ordinal, (text, vector) in enumerate(zip(put.chunks, put.vectors, strict=True))
+        ]
+
+    async def _upsert(self, collection: str, epoch: int, points: Sequence[models.PointStruct]) -> None:
+        for start in range(0, len(points), _POINTS_A_REQUEST):
+            part = points[start : start + _POINTS_A_REQUEST]
+            await self._client.upsert(
+                collection,
+                [point.model_copy(update={"payload": (point.payload or {}) | {"epoch": epoch}}) for point in part],
+                wait=True,
+                ordering=_ORDERING,
+                update_filter=matching(up_to_epoch(epoch)),
+            )
+
+    async def _drop_leftovers(
+        self, collection: str, epoch: int, plan: Plan, keep: Sequence[models.ExtendedPointId]
+    ) -> None:
+        """Delete the chunks of memories put or removed, but `keep`: those of older versions, and those that a
+        crash left of a version that no head tells of."""
+        memory_ids = [*plan.puts, *plan.removed]
+        if memory_ids:
+            kept = [models.HasIdCondition(has_id=list(keep))] if keep else []
+            where = matching(any_of("memory_id", memory_ids), up_to_epoch(epoch), but=kept)
+            await self._client.delete(collection, models.FilterSelector(filter=where), wait=True, ordering=_ORDERING)
+
+
+def _bare(id: UUID, payload: Payload) -> models.PointStruct:
+    return models.PointStruct(id=str(id), vector={}, payload=payload)
+
+
+def _checkpoint_among(shard: int, stored: Iterable[Mapping[str, Any]]) -> Checkpoint | None:
+    for payload in stored:
+        if "sha256" in payload:
+            return checkpoint_of(shard, dict(payload))
+    return None
+
+
+def _require_owner(shard: int, epoch: int, stored: Iterable[Mapping[str, Any]]) -> None:
+    for payload in stored:
+        if "head" not in payload and payload["epoch"] > epoch:
+            raise ConcurrencyConflict(f"shard {shard} of the index was taken over by epoch {payload['epoch']}")

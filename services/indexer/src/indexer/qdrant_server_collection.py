@@ -1,0 +1,98 @@
+"""The collection of an index on a Qdrant server: one for each generation, behind an alias.
+
+An alias names the generation that serves, so that a rebuild can fill the next one beside it and switch in one step.
+"""
+
+import re
+from collections.abc import Mapping
+
+from contracts.errors import ConfigurationError, Unavailable
+from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from indexer.scoring import BM25, DENSE
+
+_FORMAT = 1
+_OLDEST = (1, 19)
+"""The first server that counts word frequencies of one user only. Older ones ignore the parameter silently, and
+scores would tell of other users' words."""
+
+_KEYWORD = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD)
+_INTEGER = models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER)
+_TENANT = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+PAYLOAD_INDEXES: Mapping[str, models.KeywordIndexParams | models.IntegerIndexParams] = {
+    "uid": _TENANT,
+    **dict.fromkeys(("scope", "app_id", "categories", "memory_id"), _KEYWORD),
+    **dict.fromkeys(("created_at", "sequence", "ordinal", "epoch"), _INTEGER),
+}
+
+
+def generation_name(alias: str, generation: int, embedder_id: str) -> str:
+    """The collection of one generation: `memlog_v1__minilm-l6-v2-53aa51172d14`."""
+    return f"{alias}_v{generation}__{re.sub(r'[^A-Za-z0-9.-]+', '-', embedder_id)}"
+
+
+async def open_collection(client: AsyncQdrantClient, alias: str, embedder_id: str, dimension: int) -> str:
+    """The collection behind `alias`; a first generation is made if there is none. Doing it again, or in several
+    processes at once, changes nothing.
+
+    Raises `ConfigurationError` for a server that is too old, and for a collection that was made for another
+    embedder, dimension or format (vectors of two embedders never mix: rebuild the index).
+    """
+    _check_version((await client.info()).version)
+    collection = await _behind(client, alias)
+    named = collection is not None
+    if collection is None:
+        collection = generation_name(alias, 1, embedder_id)
+        await _make(client, collection, _meta(embedder_id, dimension), dimension)
+    info = await client.get_collection(collection)
+    if info.config.metadata != _meta(embedder_id, dimension):
+        raise ConfigurationError(
+            f"the collection '{collection}' was made for {info.config.metadata}, not for "
+            f"{_meta(embedder_id, dimension)}: rebuild the index"
+        )
+    for field, schema in PAYLOAD_INDEXES.items():
+        if field not in info.payload_schema:
+            await client.create_payload_index(collection, field, schema, wait=True)
+    if not named:  # last: a collection that serves is complete
+        create = models.CreateAlias(collection_name=collection, alias_name=alias)
+        await client.update_collection_aliases([models.CreateAliasOperation(create_alias=create)])
+    return collection
+
+
+async def _behind(client: AsyncQdrantClient, alias: str) -> str | None:
+    for known in (await client.get_aliases()).aliases:
+        if known.alias_name == alias:
+            return known.collection_name
+    return None
+
+
+async def _make(client: AsyncQdrantClient, collection: str, meta: models.Payload, dimension: int) -> None:
+    if await client.collection_exists(collection):
+        return
+    try:
+        await client.create_collection(
+            collection,
+            vectors_config={
+                DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE, on_disk=False),
+            },
+            sparse_vectors_config={BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            # Searches are always of one user: a graph for each large one, none over all of them.
+            hnsw_config=models.HnswConfigDiff(m=0, payload_m=16),
+            metadata=meta,
+        )
+    except UnexpectedResponse:
+        if not await client.collection_exists(collection):  # else another process was quicker
+            raise
+
+
+def _meta(embedder_id: str, dimension: int) -> models.Payload:
+    return {"format": _FORMAT, "embedder": embedder_id, "dimension": dimension}
+
+
+def _check_version(version: str) -> None:
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None:
+        raise Unavailable(f"Qdrant does not say which version it is ({version!r})")
+    if (int(numbers[1]), int(numbers[2])) < _OLDEST:
+        raise ConfigurationError(f"Qdrant {version} is too old: {_OLDEST[0]}.{_OLDEST[1]} or newer is needed")

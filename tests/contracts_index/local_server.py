@@ -1,0 +1,66 @@
+"""What the client's local mode cannot do like a server, done beside it."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from indexer.edge_query import bm25_model
+from qdrant_client import AsyncQdrantClient, models
+
+
+class LocalServer(AsyncQdrantClient):
+    """Qdrant's rules in the client itself, without a server; it keeps its points in `folder`, or in memory. `indexes`
+    are the payload indexes asked for, which local mode only warns about."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(":memory:" if folder is None else None, path=None if folder is None else str(folder))
+        self.indexes: dict[str, Any] = {}
+
+    async def create_payload_index(self, collection_name: str, field_name: str, *args: Any, **kwargs: Any) -> Any:
+        self.indexes[field_name] = args[0]
+        return models.UpdateResult(status=models.UpdateStatus.COMPLETED)
+
+
+class LocalWords:
+    """BM25's vectors from the engine in this process: local mode makes none of text."""
+
+    def __init__(self) -> None:
+        self._bm25 = bm25_model()
+
+    def of_chunk(self, text: str) -> models.SparseVector:
+        vector = self._bm25.embed_document(text)
+        return models.SparseVector(indices=vector.indices, values=vector.values)
+
+    def of_query(self, text: str) -> models.SparseVector:
+        vector = self._bm25.embed_query(text)
+        return models.SparseVector(indices=vector.indices, values=vector.values)
+
+
+class Interrupted(LocalServer):
+    """In memory; before each write after the first `allowed` ones, `interrupt` is called: it may raise, or let another
+    owner write."""
+
+    def __init__(self, interrupt: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.allowed: int | None = None
+        self._interrupt = interrupt
+
+    async def upsert(self, *args: Any, **kwargs: Any) -> Any:
+        await self._write()
+        return await super().upsert(*args, **kwargs)
+
+    async def set_payload(self, *args: Any, **kwargs: Any) -> Any:
+        await self._write()
+        return await super().set_payload(*args, **kwargs)
+
+    async def delete(self, *args: Any, **kwargs: Any) -> Any:
+        await self._write()
+        return await super().delete(*args, **kwargs)
+
+    async def _write(self) -> None:
+        if self.allowed is None:
+            return
+        if self.allowed == 0:
+            await self._interrupt()
+        else:
+            self.allowed -= 1
