@@ -36,15 +36,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="shorter and smaller: for trying out, not for numbers")
     parser.add_argument("--only", nargs="+", choices=list(_BENCHMARKS), metavar="NAME", help=", ".join(_BENCHMARKS))
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait this long at each row for others to leave the CPU alone, and measure disturbed rows again",
+    )
     options = parser.parse_args()
     described = machine.describe()
     with (
         tempfile.TemporaryDirectory(prefix="memlog-bench-") as scratch,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        plan = Plan(QUICK if options.quick else FULL, Path(scratch), Texts(_SEED))
+        plan = Plan(QUICK if options.quick else FULL, Path(scratch), Texts(_SEED), options.patience)
         sections = runner.run(_measure(plan, options.only or list(_BENCHMARKS)))
-    show(described, sections, Console(highlight=False, width=180))
+    show(described, sections, Console(highlight=False, width=160))
     print(f"written to {_write(described, plan, sections)}")
 
 

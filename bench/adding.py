@@ -38,8 +38,13 @@ async def _adds(plan: Plan, server: Server, transport: Transport, wait: Wait, cl
         for client in connected:
             stack.push_async_callback(client.close)
         name = f"add {transport} {wait}"
-        row = await closed_loop(name, server, connected, add, plan.sizes.add_s)
-    if wait != "searchable":
-        await drain(plan, server, "writer")  # what is left over must not slow down the next row
+
+        async def measure() -> Latency:
+            measured = await closed_loop(name, server, connected, add, plan.sizes.add_s)
+            if wait != "searchable":
+                await drain(plan, server, "writer")  # what is left over must not slow down the next row
+            return measured
+
+        row = await plan.undisturbed(measure)
     plan.say(f"{name}, {clients} clients: p50 {row.p50_ms} ms, {row.rate}/s")
     return row

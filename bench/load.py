@@ -11,6 +11,10 @@ import psutil
 from bench.clients import MemoryClient
 from bench.server import Server
 
+QUIET_PERCENT = 12.0
+"""Of all cores together: what an idle machine uses, and a little."""
+DISTURBED = 0.3
+"""Cores used by others from which on a row is measured again, when there is patience for it."""
 Call = Callable[[MemoryClient], Awaitable[object]]
 
 
@@ -58,6 +62,14 @@ async def closed_loop(
     taken = await _run(clients, call, before.at + seconds, None)
     after = _Cpu.now(server)
     return _latency(name, len(clients), taken, before, after)
+
+
+async def until_quiet(patience_s: float) -> None:
+    """Wait until others use hardly any CPU, for at most `patience_s`. To be called while Memlog is idle."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        if await asyncio.to_thread(psutil.cpu_percent, 1.0) < QUIET_PERCENT:
+            return
 
 
 async def _run(clients: Sequence[MemoryClient], call: Call, until: float, most: int | None) -> list[float]:

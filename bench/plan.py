@@ -2,9 +2,11 @@
 
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.load import DISTURBED, Latency, until_quiet
 from bench.texts import Texts
 
 
@@ -32,10 +34,22 @@ class Plan:
     sizes: Sizes
     scratch: Path
     texts: Texts
+    patience_s: float = 0.0
     _started: float = 0.0
 
     def home(self, name: str) -> Path:
         return self.scratch / name
+
+    async def undisturbed(self, measure: Callable[[], Awaitable[Latency]]) -> Latency:
+        """`measure`, again while others were busy and patience lasts; the least disturbed row."""
+        deadline = time.monotonic() + self.patience_s
+        rows: list[Latency] = []
+        while True:
+            await until_quiet(deadline - time.monotonic())
+            rows.append(await measure())
+            if rows[-1].other_cpu < DISTURBED or time.monotonic() >= deadline:
+                return min(rows, key=lambda row: row.other_cpu)
+            self.say(f"{rows[-1].name}: others used {rows[-1].other_cpu} cores; again")
 
     def say(self, text: str) -> None:
         """Progress, on stderr."""

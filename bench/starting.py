@@ -6,6 +6,7 @@ import time
 
 from bench.clients import connect
 from bench.filling import fill
+from bench.load import until_quiet
 from bench.plan import Plan
 from bench.result import Section
 from bench.server import Server
@@ -54,6 +55,7 @@ async def _first_ever(plan: Plan, times: list[float]) -> None:
 
 
 async def _start(plan: Plan, server: Server, kind: str) -> float:
+    await until_quiet(plan.patience_s)
     started = time.perf_counter()
     ready = await server.start()
     client = await connect("rest", server.port, "owner")

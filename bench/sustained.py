@@ -8,7 +8,7 @@ from indexer.embedding.minilm import MiniLM
 from bench.clients import MemoryClient, connect
 from bench.embedder import texts_per_second
 from bench.filling import drain
-from bench.load import Latency, closed_loop
+from bench.load import Latency, closed_loop, until_quiet
 from bench.plan import Plan
 from bench.result import Section
 from bench.server import Server, running
@@ -22,6 +22,7 @@ _SAMPLE = 2_000
 async def run(plan: Plan) -> Section:
     section = Section("sustained")
     embedder = MiniLM.open(plan.home("graph"), 1)
+    await until_quiet(plan.patience_s)
     sample = plan.texts.memories(_SAMPLE)
     alone = [texts_per_second(embedder, sample)]
     plan.say(f"the embedder alone, one thread: {alone[0]:.0f} texts/s")

@@ -6,6 +6,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.result import BARS, Section
+from bench.server import ROLES
+
+_LEGEND = (
+    "Under the processes: their CPU milliseconds a request. load, other: cores used by the load generator, and by"
+    " what is no part of the run."
+)
 
 
 def show(machine: dict[str, str | int | float], sections: Sequence[Section], console: Console) -> None:
@@ -24,13 +30,13 @@ def numbers_of(sections: Iterable[Section]) -> dict[str, float]:
 def _show_latencies(section: Section, console: Console) -> None:
     if not section.latencies:
         return
-    columns = ("", "clients", "n", "p50 ms", "p95 ms", "p99 ms", "per s", "server CPU ms a request", "load", "other")
-    table = Table(*columns, title=section.name, caption=" ".join(section.notes) or None)
+    columns = ("", "clients", "n", "p50 ms", "p95 ms", "p99 ms", "per s", *ROLES, "load", "other")
+    table = Table(*columns, title=section.name, caption=" ".join((*section.notes, _LEGEND)))
     for row in section.latencies:
-        cpu = "  ".join(f"{role} {value:.1f}" for role, value in row.server_cpu_ms.items())
+        cpu = (f"{row.server_cpu_ms[role]:.1f}" for role in ROLES)
         times = (f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}", f"{row.p99_ms:.1f}", f"{row.rate:.0f}")
         cores = (f"{row.generator_cpu:.2f}", f"{row.other_cpu:.2f}")
-        table.add_row(row.name, str(row.clients), str(row.requests), *times, cpu, *cores)
+        table.add_row(row.name, str(row.clients), str(row.requests), *times, *cpu, *cores)
     console.print(table)
 
 

@@ -24,18 +24,20 @@ class Answer:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection, one request at a time. Understands answers with a Content-Length only."""
+    """One keep-alive connection, one request at a time, opened anew when the server has closed it while it was idle.
+    Understands answers with a Content-Length only."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._authority = f"{host}:{port}"
         self._received = bytearray()
         self._answer: asyncio.Future[Answer] | None = None
         self._transport: asyncio.Transport | None = None
-        self._authority = ""
 
     @classmethod
     async def open(cls, host: str, port: int) -> "Connection":
-        _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
-        connection._authority = f"{host}:{port}"
+        connection = cls(host, port)
+        await connection._connect()
         return connection
 
     def close(self) -> None:
@@ -54,7 +56,12 @@ class Connection(asyncio.Protocol):
         )
         return await self._send(head.encode() + body)
 
+    async def _connect(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: self, self._host, self._port)
+
     async def _send(self, request: bytes) -> Answer:
+        if self._transport is None:
+            await self._connect()
         assert self._transport is not None and self._answer is None
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -87,6 +94,8 @@ class Connection(asyncio.Protocol):
             self._answer.set_result(Answer(int(head[9:12]), body))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._received.clear()
         self._fail(str(exc or "the connection was closed"))
 
     def _fail(self, reason: str) -> None:

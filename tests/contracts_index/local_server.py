@@ -37,7 +37,7 @@ class LocalWords:
 
 
 class Interrupted(LocalServer):
-    """In memory; before each write after the first `allowed` ones, `interrupt` is called: it may raise, or let another
+    """In memory; before the write after the first `allowed` ones, `interrupt` is called: it may raise, or let another
     owner write."""
 
     def __init__(self, interrupt: Callable[[], Awaitable[None]]) -> None:
@@ -61,6 +61,7 @@ class Interrupted(LocalServer):
         if self.allowed is None:
             return
         if self.allowed == 0:
+            self.allowed = None  # what interrupts is not interrupted itself
             await self._interrupt()
         else:
             self.allowed -= 1

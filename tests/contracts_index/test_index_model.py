@@ -1,6 +1,6 @@
 """Random changes against a dict, for every adapter; and with a crash between any two calls of the store."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -119,18 +119,25 @@ async def assert_same(index: MemoryIndex, model: Model, uid: str) -> None:
         assert await found(index, SearchFilter(uid, states=STATES, categories=(category,))) == expected
 
 
+Fresh = Callable[[], Awaitable[MemoryIndex]]
+
+
 @pytest.fixture
-async def index(adapter: str, open_index: Open, tmp_path: Path) -> AsyncGenerator[MemoryIndex]:
-    """As elsewhere, but local mode's in memory: it syncs each point."""
-    if adapter == "local-server":
-        opened = await ServerIndex.open(LocalServer(), "memlog", EMBEDDER, DIMENSION, LocalWords())
-    else:
-        opened = await open_index(tmp_path, EMBEDDER, DIMENSION)
-    yield opened
-    await opened.close()
+async def fresh(adapter: str, open_index: Open, tmp_path: Path) -> AsyncGenerator[Fresh]:
+    """An index for one example: the same for all, but in local mode, which slows down with each point ever written."""
+
+    async def shared() -> MemoryIndex:
+        return index
+
+    async def in_memory() -> MemoryIndex:
+        return await ServerIndex.open(LocalServer(), "memlog", EMBEDDER, DIMENSION, LocalWords())
+
+    index = await open_index(tmp_path, EMBEDDER, DIMENSION)
+    yield in_memory if adapter == "local-server" else shared
+    await index.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=histories())
 async def test_any_history_in_any_batches_gives_what_the_model_gives(
     index: MemoryIndex, batches: list[list[Change]]
@@ -170,24 +177,26 @@ async def crash() -> None:
     raise Crash
 
 
-Crashing = tuple[MemoryIndex, CrashingShard | Interrupted]
+Crashing = Callable[[], Awaitable[tuple[MemoryIndex, CrashingShard | Interrupted]]]
 
 
 @pytest.fixture(params=["edge", "local-server"])
 async def crashing(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[Crashing]:
-    if request.param == "edge":
-        edge = EdgeIndex.open(tmp_path, EMBEDDER, DIMENSION)
-        shard = CrashingShard(vars(edge)["_shard"])
-        monkeypatch.setattr(edge, "_shard", shard)
-        yield edge, shard
-        await edge.close()
-    else:
+    edge = EdgeIndex.open(tmp_path, EMBEDDER, DIMENSION)
+    shard = CrashingShard(vars(edge)["_shard"])
+    monkeypatch.setattr(edge, "_shard", shard)
+
+    async def shared() -> tuple[MemoryIndex, CrashingShard]:
+        return edge, shard
+
+    async def in_memory() -> tuple[MemoryIndex, Interrupted]:
         client = Interrupted(crash)
-        index = await ServerIndex.open(client, "memlog", EMBEDDER, DIMENSION, LocalWords())
-        yield index, client
-        await index.close()
+        return await ServerIndex.open(client, "memlog", EMBEDDER, DIMENSION, LocalWords()), client
+
+    yield shared if request.param == "edge" else in_memory
+    await edge.close()
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -197,7 +206,7 @@ async def test_a_crash_between_any_two_calls_heals_when_the_changes_come_again(
 ) -> None:
     """The changes come again in batches that may be shorter or longer. Until they have, some of the batch that
     crashed may show already; nothing of it may be left wrong in the end."""
-    index, store = crashing
+    index, store = await crashing()
     log = {change.sequence: change for batch in batches for change in batch}
     model = Model()
     done = 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import uvicorn
 from gateway.app import GatewayOptions, create_app
+from gateway.container import bind
 from gateway.mcp.sse import SseEndpoint
 from gateway.mcp.sse_session import SseOptions
 from mcp import Client
@@ -59,13 +60,13 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_gateway(sse: SseOptions | None = None) -> AsyncGenerator[RunningGateway]:
+async def serve_gateway(sse: SseOptions | None = None, *, port: int = 0) -> AsyncGenerator[RunningGateway]:
     """Runs until the block ends; the stop is bounded as the gateway's own is."""
     service = FakeService()
     app = create_app(service, GatewayOptions(version="1.2.3", sse=sse or SseOptions()))
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="on")
     server = _Server(config)
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = bind("127.0.0.1", port)
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         async with asyncio.timeout(10):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Wait = Literal["accepted", "stored", "searchable"]
 State = Literal["active", "paused", "archived", "deleted"]
-ChangeKind = Literal["ADD", "UPDATE", "DELETE", "NONE"]
+ChangeKind = Literal["ADD", "UPDATE", "DELETE", "STATE", "NONE"]
 
 
 class View(BaseModel):
@@ -124,12 +124,21 @@ class OperationResult(View):
     state: Wait
 
 
+class Progress(View):
+    """How far a large operation is: memories handled, of all."""
+
+    done: int
+    total: int
+
+
 class Operation(View):
-    """An operation asked for later. `code` and `reason` say why it was refused."""
+    """An operation asked for later. `code` and `reason` say why it was refused; `progress` is there while a large one
+    is under way."""
 
     operation_id: str
     status: Literal["accepted", "done", "nothing", "refused"]
     type: str
+    progress: Progress | None = None
     counts: dict[ChangeKind, int] = Field(default={}, description="How many memories were changed, by kind")
     accepted_at: str = Field(description="ISO 8601, UTC")
     settled_at: str | None = None

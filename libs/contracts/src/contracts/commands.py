@@ -1,16 +1,16 @@
 """The commands: imperative, validated at the gateway, decided by the memory-writer."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
 from contracts.messages import Command, registry
 
 MAX_TEXT_BYTES = 256 * 1024
 MAX_IDS_PER_REQUEST = 500
 MAX_NAME = 256
-MAX_IDS_PER_COMMAND = 20_000
-"""A larger operation is several commands: messages stay far below what NATS carries."""
+MAX_IDS_PER_COMMAND = 50_000
+"""A larger operation is several commands: messages stay below what NATS carries (8 MiB)."""
 MAX_RESULTS = 500
 """An operation that did more than this names no memories, only how many."""
 
@@ -50,14 +50,75 @@ class ReviseMemory(Command):
     sealed: ClassVar = frozenset({"text"})
     memory_id: str
     text: Annotated[str, Field(min_length=1)]
+    only_active: bool = Field(default=True, description="An app's view: what is not active is not found")
 
 
-class DeleteMemories(Command):
-    """Delete these memories. `all_or_nothing`: one unknown id refuses the whole command."""
+class ForMemories(Command):
+    """Base of commands for many memories. `all_or_nothing`: one that is not there refuses the whole command.
+    `only_active`: an app's view, to which what is not active is not there."""
+
+    memory_ids: Annotated[tuple[str, ...], AfterValidator(lambda ids: tuple(dict.fromkeys(ids)))]
+    all_or_nothing: bool = False
+    only_active: bool = False
+
+
+class DeleteMemories(ForMemories):
+    """Delete these memories."""
 
     type = "DeleteMemories"
-    memory_ids: tuple[str, ...]
-    all_or_nothing: bool = False
+
+
+class PauseMemories(ForMemories):
+    """Hide these memories from apps."""
+
+    type = "PauseMemories"
+
+
+class ArchiveMemories(ForMemories):
+    """Put these memories away."""
+
+    type = "ArchiveMemories"
+
+
+class ActivateMemories(ForMemories):
+    """Make paused and archived memories active again."""
+
+    type = "ActivateMemories"
+
+
+class RestoreMemories(ForMemories):
+    """Bring deleted memories back, as they were."""
+
+    type = "RestoreMemories"
+
+
+class CategorizeMemory(Command):
+    """Give the memory these categories. From a model or classifier it counts for the `version` that it saw only, and
+    never against a person's choice."""
+
+    type = "CategorizeMemory"
+    sealed: ClassVar = frozenset({"categories"})
+    memory_id: str
+    categories: tuple[str, ...]
+    by: Literal["person", "model", "classifier"]
+    version: int | None = None
+    model: str | None = None
+
+
+class DefineCategory(Command):
+    """Add a category of the user's own, or describe one anew."""
+
+    type = "DefineCategory"
+    sealed: ClassVar = frozenset({"name", "description"})
+    name: Name
+    description: Annotated[str, Field(max_length=2000)] = ""
+
+
+class RemoveCategory(Command):
+    """Remove a category of the user's own."""
+
+    type = "RemoveCategory"
+    category_id: str
 
 
 class PauseApp(Command):
@@ -74,7 +135,20 @@ class ResumeApp(Command):
     app_id: str
 
 
-COMMANDS: dict[str, type[Command]] = registry(
-    RegisterUser, RegisterApp, AddMemory, ReviseMemory, DeleteMemories, PauseApp, ResumeApp
+AnyCommand = (
+    RegisterUser
+    | RegisterApp
+    | AddMemory
+    | ReviseMemory
+    | DeleteMemories
+    | PauseMemories
+    | ArchiveMemories
+    | ActivateMemories
+    | RestoreMemories
+    | CategorizeMemory
+    | DefineCategory
+    | RemoveCategory
+    | PauseApp
+    | ResumeApp
 )
-AnyCommand = RegisterUser | RegisterApp | AddMemory | ReviseMemory | DeleteMemories | PauseApp | ResumeApp
+COMMANDS: dict[str, type[Command]] = registry(*get_args(AnyCommand))

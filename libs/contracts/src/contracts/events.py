@@ -62,13 +62,61 @@ class MemoryAdded(Event):
 
 
 class MemoryRevised(Event):
-    """The memory's text changed; `version` counts from 2. The version before stays in the history."""
+    """The memory's text changed; `version` counts from 2. The version before stays in the history. `categories` are
+    those that stay: what a person chose; others were about the old text."""
 
     type = "MemoryRevised"
-    sealed: ClassVar = frozenset({"text"})
+    sealed: ClassVar = frozenset({"text", "categories"})
     memory_id: str
     version: int
     text: str
+    categories: tuple[str, ...] = ()
+
+
+class MemoryCategorized(Event):
+    """The memory's categories are these now. `by` says who chose them, `model` which one, if a model did."""
+
+    type = "MemoryCategorized"
+    sealed: ClassVar = frozenset({"categories"})
+    memory_id: str
+    categories: tuple[str, ...]
+    by: Literal["person", "model", "classifier"]
+    model: str | None = None
+
+
+class MemoryPaused(Event):
+    """Hidden from apps until it is resumed; its owner still sees it."""
+
+    type = "MemoryPaused"
+    memory_id: str
+
+
+class MemoryResumed(Event):
+    """A paused memory is active again."""
+
+    type = "MemoryResumed"
+    memory_id: str
+
+
+class MemoryArchived(Event):
+    """Put away: hidden from apps, kept for its owner."""
+
+    type = "MemoryArchived"
+    memory_id: str
+
+
+class MemoryUnarchived(Event):
+    """An archived memory is active again."""
+
+    type = "MemoryUnarchived"
+    memory_id: str
+
+
+class MemoryRestored(Event):
+    """A deleted memory is active again, as it was."""
+
+    type = "MemoryRestored"
+    memory_id: str
 
 
 class MemoryDeleted(Event):
@@ -78,12 +126,29 @@ class MemoryDeleted(Event):
     memory_id: str
 
 
+class CategoryDefined(Event):
+    """The user has this category: its own, or another description for one that Memlog brings along."""
+
+    type = "CategoryDefined"
+    sealed: ClassVar = frozenset({"name", "description"})
+    category_id: str
+    name: str
+    description: str
+
+
+class CategoryRemoved(Event):
+    """The user does not want this category any more; memories that have it keep it."""
+
+    type = "CategoryRemoved"
+    category_id: str
+
+
 class ItemResult(Event):
     """What a command did with one memory. Not an event by itself: part of outcomes."""
 
     type = "ItemResult"
     id: str
-    event: Literal["ADD", "UPDATE", "DELETE", "NONE"]
+    event: Literal["ADD", "UPDATE", "DELETE", "STATE", "NONE"]
 
 
 class CommandSettled(Event):
@@ -128,7 +193,15 @@ EVENTS: dict[str, type[Event]] = registry(
     AppResumed,
     MemoryAdded,
     MemoryRevised,
+    MemoryCategorized,
+    MemoryPaused,
+    MemoryResumed,
+    MemoryArchived,
+    MemoryUnarchived,
     MemoryDeleted,
+    MemoryRestored,
+    CategoryDefined,
+    CategoryRemoved,
     CommandSettled,
     MemoriesRead,
 )

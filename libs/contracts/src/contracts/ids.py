@@ -59,6 +59,11 @@ def app_id(identity_key: bytes, name: str) -> str:
     return keyed_id(identity_key, "app", name)
 
 
+def category_id(identity_key: bytes, name: str) -> str:
+    """The id of the user's category of this name, whatever its case."""
+    return keyed_id(identity_key, "category", normalize_text(name).casefold())
+
+
 def parse_uuid(value: str, what: str = "id") -> str:
     """The canonical form of a UUID string. Raises `InvalidInput` naming `what`."""
     try:

@@ -47,6 +47,10 @@ def user(uid: str) -> Aggregate:
     return Aggregate(uid, "user", uid)
 
 
+def category(uid: str, category_id: str) -> Aggregate:
+    return Aggregate(uid, "category", category_id)
+
+
 def operation(uid: str, command_id: str) -> Aggregate:
     return Aggregate(uid, "op", command_id)
 
@@ -95,6 +99,11 @@ def dead_subject(consumer: str, subject: str) -> str:
 def redrive_subject(consumer: str, shard: int) -> str:
     """Core NATS request/reply: asks a projection's owner to fold an aggregate anew."""
     return f"{ROOT}.ask.redrive.{consumer}.{shard}"
+
+
+def progress_subject(command_id: str) -> str:
+    """Core NATS request/reply: asks the writer how far a large command is."""
+    return f"{ROOT}.ask.progress.{command_id}"
 
 
 def health_request_subject(service: str) -> str:

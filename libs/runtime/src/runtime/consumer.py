@@ -16,7 +16,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from runtime.errors import NATS_FAILURES, nats_errors
-from runtime.outcome import Applied, NotApplicable, Outcome, Reject, Retry, Skipped
+from runtime.outcome import Applied, Deferred, NotApplicable, Outcome, Reject, Retry, Skipped
 from runtime.pull import Pull
 
 log = structlog.get_logger()
@@ -53,6 +53,9 @@ class CommandConsumer:
                 seen = await self._prepare()
                 async with Pull(self._client, self._stream, self._name, demand=_MAX_BATCH * 4) as pull:
                     await self._consume(pull, seen)
+            except _WentElsewhere:
+                # Take over once more; until that request has run out (seconds), what it gets comes again.
+                log.warning("command_went_elsewhere", stream=self._stream)
             except (Unavailable, *NATS_FAILURES) as error:
                 self.failure = str(error) or type(error).__name__
                 log.warning("consumer_interrupted", stream=self._stream, error=self.failure)
@@ -86,6 +89,7 @@ class CommandConsumer:
     async def _consume(self, pull: Pull, seen: int) -> None:
         waiting: list[Msg] = []
         expected = 1
+        self.failure = None
         while True:
             if not waiting:
                 waiting = await pull.batch(_MAX_BATCH)
@@ -93,7 +97,6 @@ class CommandConsumer:
                     if message.metadata.sequence.consumer != expected:
                         raise _WentElsewhere
                     expected += 1
-            self.failure = None
             outcomes = await self._handle(waiting, seen)
             delay: float | None = None
             for message, outcome in zip(waiting, outcomes, strict=False):
@@ -101,6 +104,8 @@ class CommandConsumer:
                 match outcome:
                     case Applied() | Skipped() | NotApplicable():
                         await message.ack()
+                    case Deferred():
+                        pass
                     case Reject(reason):
                         await self._bury(message, reason)
                         await message.ack()
@@ -112,7 +117,9 @@ class CommandConsumer:
                     case _:
                         assert_never(outcome)
             done = len(outcomes) - (delay is not None)
-            if delay is not None:
+            if delay is None:
+                self.failure = None
+            else:
                 # What was in flight may have been stored although the answer was lost: treat it as seen.
                 seen = max(seen, waiting[-1].metadata.sequence.stream)
                 for message in waiting[done:]:

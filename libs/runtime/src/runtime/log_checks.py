@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import structlog
 from contracts.api import Announcement
 from contracts.codec import Meta, Undecodable, decode_event, encode, read_envelope
-from contracts.errors import ConfigurationError, LogNotTrusted
+from contracts.errors import ConfigurationError, ContentDamaged, LogNotTrusted
 from contracts.events import LogStarted
 from contracts.ids import event_id, uuid7
 from contracts.positions import Checkpoint, Position, message_hash
@@ -37,31 +37,45 @@ class LogIdentity:
     incarnation: str
 
 
-async def open_log(js: JetStreamContext, events: EventStore, shards: int) -> list[LogIdentity]:
-    """The identity of each shard; an empty stream gets its first event, the nonce.
+async def open_log(
+    js: JetStreamContext, events: EventStore, shards: int, *, may_start: bool = True
+) -> list[LogIdentity]:
+    """The identity of each shard; an empty stream gets its first event, the nonce, if this `may_start` a log.
 
-    Raises `LogNotTrusted` when sequence 1 is not a nonce event, `ConfigurationError` when the log was made with
+    Raises `LogNotTrusted` when sequence 1 is not the shard's nonce event, `ConfigurationError` when the log was made with
     another number of shards, `Unavailable`.
     """
-    return [await _open_shard(js, events, shard, shards) for shard in range(shards)]
+    return [await _open_shard(js, events, shard, shards, may_start) for shard in range(shards)]
 
 
-async def _open_shard(js: JetStreamContext, events: EventStore, shard: int, shards: int) -> LogIdentity:
+async def _open_shard(
+    js: JetStreamContext, events: EventStore, shard: int, shards: int, may_start: bool
+) -> LogIdentity:
     stream = events_stream(shard).name
     first = await events.message_at(stream, 1)
     if first is None:
         if await events.last_sequence(stream) > 0:
             raise LogNotTrusted(f"{stream} has events but its first one is gone. {_ADVICE}")
+        if not may_start:
+            raise LogNotTrusted(f"{stream} is empty, but users have been here: it was lost. {_ADVICE}")
         await _start_shard(js, shard, shards)
         first = await events.message_at(stream, 1)
-    started = None if first is None else decode_event(first.data, None)[2]
-    if not isinstance(started, LogStarted):
-        raise LogNotTrusted(f"the first event of {stream} is not LogStarted. {_ADVICE}")
+    started = None if first is None else _started(first)
+    if started is None or started.shard != shard:
+        raise LogNotTrusted(f"the first event of {stream} is not its LogStarted. {_ADVICE}")
     if started.shards != shards:
         raise ConfigurationError(
             f"this log was made with MEMLOG_SHARDS={started.shards} and is fixed to that; {shards} is set now"
         )
     return LogIdentity(shard, started.incarnation)
+
+
+def _started(first: StoredMessage) -> LogStarted | None:
+    try:
+        event = decode_event(first.data, None)[2]
+    except (Undecodable, ContentDamaged):
+        return None
+    return event if isinstance(event, LogStarted) else None
 
 
 async def _start_shard(js: JetStreamContext, shard: int, shards: int) -> None:

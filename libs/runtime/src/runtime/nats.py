@@ -1,5 +1,6 @@
 """The NATS connection, and streams declared idempotently from data."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -20,6 +21,7 @@ from runtime.settings import Settings
 
 log = structlog.get_logger()
 
+_CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 5.0
 """Seconds that a JetStream request may take before it counts as unavailable."""
 
@@ -44,21 +46,23 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
     if settings.nats_user is not None and settings.nats_password is not None:
         options = {"user": settings.nats_user, "password": settings.nats_password.get_secret_value()}
     try:
-        client = await nats.connect(  # pyright: ignore[reportUnknownMemberType]
-            settings.nats_url,
-            name=name,
-            error_cb=on_error,
-            disconnected_cb=on_disconnect,
-            reconnected_cb=on_reconnect,
-            connect_timeout=3,
-            # The default of 2 s would be most of the time in which service has to be back after a server restart.
-            reconnect_time_wait=0.2,  # pyright: ignore[reportArgumentType]
-            max_reconnect_attempts=-1,
-            ping_interval=10,
-            pending_size=64 * 1024 * 1024,
-            allow_reconnect=True,
-            **options,  # pyright: ignore[reportArgumentType]
-        )
+        # A client that reconnects for ever would also wait for ever for its first server.
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
+            client = await nats.connect(  # pyright: ignore[reportUnknownMemberType]
+                settings.nats_url,
+                name=name,
+                error_cb=on_error,
+                disconnected_cb=on_disconnect,
+                reconnected_cb=on_reconnect,
+                connect_timeout=3,
+                # The default of 2 s would be most of the time in which service has to be back after a server restart.
+                reconnect_time_wait=0.2,  # pyright: ignore[reportArgumentType]
+                max_reconnect_attempts=-1,
+                ping_interval=10,
+                pending_size=64 * 1024 * 1024,
+                allow_reconnect=True,
+                **options,  # pyright: ignore[reportArgumentType]
+            )
     except NATS_FAILURES as error:
         raise Unavailable(
             f"no NATS server answers at {settings.nats_url} ({error or type(error).__name__}): "

@@ -37,5 +37,10 @@ class Reject:
     reason: str
 
 
-Outcome = Applied | Skipped | NotApplicable | Retry | Reject
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Taken over: the handler works on, beside what follows, and acks the message itself at the end."""
+
+
+Outcome = Applied | Skipped | NotApplicable | Retry | Reject | Deferred
 """A handler of many messages returns one a message, in order; after the first `Retry` it need not go on."""

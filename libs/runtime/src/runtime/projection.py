@@ -101,16 +101,17 @@ class ProjectionRunner:
             await self._until_it_works(epoch)
             while True:
                 try:
-                    async for checkpoint in self._project(epoch):
-                        status.failure = None
-                        status.checkpoint = checkpoint
-                        delay = _RETRY_FIRST
-                        # Not before the checkpoint is known and checked: the writer's own check relies on the answer.
-                        answers = answers or [await self._open_answers(), await self._open_redrive(epoch)]
-                        await self._client.publish(
-                            announcement_subject(status.name, status.shard),
-                            status.announcement().model_dump_json(exclude_none=True).encode(),
-                        )
+                    async with contextlib.aclosing(self._project(epoch)) as steps:
+                        async for checkpoint in steps:
+                            status.failure = None
+                            status.checkpoint = checkpoint
+                            delay = _RETRY_FIRST
+                            # Not before the checkpoint is known and checked: the writer's own check relies on the answer.
+                            answers = answers or [await self._open_answers(), await self._open_redrive(epoch)]
+                            await self._client.publish(
+                                announcement_subject(status.name, status.shard),
+                                status.announcement().model_dump_json(exclude_none=True).encode(),
+                            )
                 except (ConcurrencyConflict, LogNotTrusted):
                     raise
                 except (MemlogError, *NATS_FAILURES) as error:

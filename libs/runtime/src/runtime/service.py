@@ -17,6 +17,7 @@ except ModuleNotFoundError:  # not made for Windows
 
 import structlog
 from contracts.errors import ConfigurationError, LogNotTrusted, MemlogError
+from contracts.streams import events as events_stream
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
@@ -76,17 +77,26 @@ async def open_context(
         with nats_errors("declare the streams"):
             await declare_all(js, settings, settings.shards)
         keys = KeyStore(js, master)
-        await keys.check_master()
+        known = await keys.check_master()
         events = EventStore(client, js, settings.shards)
         await events.open()
         try:
-            identity = await open_log(js, events, settings.shards)
+            identity = await open_log(js, events, settings.shards, may_start=not known)
+            await _require_keys(events, keys, settings.shards)
             owner = f"{name}@{socket.gethostname()}:{os.getpid()}"
             with nats_errors("open the leases"):
                 leases = await Leases.open(js, owner, settings.lease_ttl, settings.replicas, settings.sole_instance)
             yield Context(name, settings, client, js, events, keys, leases, identity, ready or asyncio.Event(), stop)
         finally:
             await events.close()
+
+
+async def _require_keys(events: EventStore, keys: KeyStore, shards: int) -> None:
+    """Without its keys every event would look erased, and be passed over in silence."""
+    # In this order: a user's key is there before the user's first event.
+    last = [await events.last_sequence(events_stream(shard).name) for shard in range(shards)]
+    if max(last) > 1 and not await keys.check_master():
+        raise ConfigurationError("the log has events but no data key: restore MEMLOG_KEYS from a key backup")
 
 
 async def run_until_stopped(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:

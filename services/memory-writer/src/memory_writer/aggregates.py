@@ -16,10 +16,11 @@ from runtime.decider import Decider
 from runtime.event_store import EventStore
 
 from memory_writer.domain.app import APP
+from memory_writer.domain.category import CATEGORY
 from memory_writer.domain.memory import MEMORY
 from memory_writer.domain.user import USER
 
-_DECIDERS: dict[str, Decider[Any, Any, Any]] = {"memory": MEMORY, "app": APP, "user": USER}
+_DECIDERS: dict[str, Decider[Any, Any, Any]] = {"memory": MEMORY, "app": APP, "category": CATEGORY, "user": USER}
 _CACHED = 20_000
 
 

@@ -1,5 +1,7 @@
 """Composition of the memory-writer: one command consumer per shard, owned by lease."""
 
+import asyncio
+
 from contracts.api import ServiceHealth
 from contracts.streams import SERVING_PROJECTIONS, WRITER_CONSUMER, commands
 from pydantic import JsonValue
@@ -20,7 +22,10 @@ async def serve(context: Context) -> None:
 
     async def own(shard: int, epoch: int) -> None:
         await check_against_projections(context.client, context.events, shard, SERVING_PROJECTIONS, _ASK_PROJECTIONS_S)
-        handler = CommandHandler(context.client, context.events, context.keys)
+        async with asyncio.TaskGroup() as tasks:
+            await consume(shard, CommandHandler(context.client, context.events, context.keys, tasks))
+
+    async def consume(shard: int, handler: CommandHandler) -> None:
         consumer = CommandConsumer(context.client, context.js, commands(shard).name, WRITER_CONSUMER, handler.handle)
         consumers[shard] = consumer
         try:

@@ -6,29 +6,34 @@ NATS failures are retried; anything else settles the command with its reason.
 """
 
 import asyncio
+import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 from contracts import subjects
-from contracts.api import Item, Outcome
+from contracts.api import ChangeKind, Item, Outcome, Progress
 from contracts.codec import DataKey, Decoded, Meta, Undecodable, decode_command, read_envelope
 from contracts.commands import MAX_RESULTS, AnyCommand
 from contracts.errors import ConcurrencyConflict, ContentDamaged, KeyMissing, MemlogError, Unavailable
 from contracts.events import CommandSettled
 from contracts.ids import event_id
 from contracts.positions import Position
-from contracts.subjects import Aggregate
+from contracts.subjects import Aggregate, progress_subject
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from runtime import outcome
 from runtime.errors import NATS_FAILURES
 from runtime.event_store import EventStore, NewEvent
 from runtime.keys import KeyStore
+from runtime.nats import subscribe
 from runtime.telemetry import span, trace_headers
 
 from memory_writer.aggregates import Aggregates
-from memory_writer.plan import Plan, Planner, counts, refuse
+from memory_writer.many import CHUNK, size
+from memory_writer.plan import Planner
+from memory_writer.planning import Plan, counts, refuse
 
 log = structlog.get_logger()
 REPLY_HEADER = "Memlog-Reply"
@@ -49,14 +54,19 @@ class _Pending:
     unreadable: MemlogError | None = None
 
 
-_Planned = tuple[_Pending, Plan] | outcome.Reject
+_Work = _Pending | outcome.Reject | outcome.Deferred
+_Planned = tuple[_Pending, Plan] | outcome.Reject | outcome.Deferred
 
 
 class CommandHandler:
     """Handles the commands of one shard, as its owner."""
 
-    def __init__(self, client: Client, events: EventStore, keys: KeyStore) -> None:
+    def __init__(self, client: Client, events: EventStore, keys: KeyStore, tasks: asyncio.TaskGroup) -> None:
         self._client = client
+        self._tasks = tasks
+        self._large: dict[str, Msg] = {}
+        # One wave at a time: what is loaded stays right until the wave is appended.
+        self._turn = asyncio.Lock()
         self._events = events
         self._keys = keys
         self._aggregates = Aggregates(events)
@@ -67,17 +77,69 @@ class CommandHandler:
         outcomes: list[outcome.Outcome] = []
         try:
             pending = [await self._read(message, seen) for message in messages]
+            pending = [self._take_over(each, message) for each, message in zip(pending, messages, strict=True)]
             readable = [(e.command, e.key) for e in pending if isinstance(e, _Pending) and e.command is not None]
             await asyncio.gather(*(self._planner.warm(command, key) for command, key in readable))
             while len(outcomes) < len(pending):
-                outcomes += await self._wave(pending[len(outcomes) :])
+                async with self._turn:
+                    outcomes += await self._wave(pending[len(outcomes) :])
                 if isinstance(outcomes[-1], outcome.Retry):
                     break
         except (Unavailable, ConcurrencyConflict, *NATS_FAILURES) as error:
             outcomes.append(outcome.Retry(_RETRY_DELAY, str(error) or type(error).__name__))
         return outcomes
 
-    async def _read(self, message: Msg, seen: int) -> "_Pending | outcome.Reject":
+    def _take_over(self, each: "_Work", message: Msg) -> "_Work":
+        """A large command is carried out beside the others, in chunks, so that it holds up nobody."""
+        if not isinstance(each, _Pending) or each.command is None or size(each.command) <= CHUNK:
+            return each
+        running = each.meta.id in self._large
+        self._large[each.meta.id] = message
+        if not running:
+            self._tasks.create_task(self._carry_out(each), name=f"large {each.meta.id}")
+        return outcome.Deferred()
+
+    async def _carry_out(self, each: _Pending) -> None:
+        """All chunks of a large command, then its ack. Interrupted, it is delivered again and goes on where it was:
+        the events that are there are found by the command's id."""
+        assert each.command is not None
+        command, total = each.command, size(each.command)
+        totals: Counter[ChangeKind] = Counter()
+        done = 0
+
+        async def asked(message: Msg) -> None:
+            await message.respond(Progress(done=done, total=total).model_dump_json().encode())
+
+        progress = await subscribe(self._client, progress_subject(each.meta.id), asked)
+        try:
+            plan = await self._settled_before(each) if each.maybe_handled else None
+            while plan is None or plan.partial:
+                try:
+                    async with self._turn:
+                        plan = await self._planner.plan_chunk(command, each.key, done, totals)
+                        with span(f"decide {each.type}", each.headers):
+                            new = self._new_events(each, plan, trace_headers())
+                        result = (await self._conclude([(each, plan)], iter(await self._events.append(new))))[-1]
+                except (Unavailable, ConcurrencyConflict, *NATS_FAILURES) as error:
+                    result = outcome.Retry(_RETRY_DELAY, str(error) or type(error).__name__)
+                if isinstance(result, outcome.Retry):
+                    log.warning("chunk_retry", command=each.meta.id, done=done, reason=result.reason)
+                    plan = None
+                    await asyncio.sleep(result.delay)
+                    continue
+                totals.update(counts(plan.items if plan is not None else ()))
+                done = min(done + CHUNK, total)
+                with contextlib.suppress(*NATS_FAILURES):
+                    await self._large[each.meta.id].in_progress()
+            await self._tell(each, plan, plan.position)
+            with contextlib.suppress(*NATS_FAILURES):
+                await self._large[each.meta.id].ack()
+        finally:
+            self._large.pop(each.meta.id, None)
+            with contextlib.suppress(*NATS_FAILURES):
+                await progress.unsubscribe()
+
+    async def _read(self, message: Msg, seen: int) -> "_Work":
         uid = message.subject.split(".")[3]
         try:
             key = await self._keys.get(uid)
@@ -94,13 +156,13 @@ class CommandHandler:
         except (Undecodable, ContentDamaged) as error:
             return _Pending(meta, type_, None, key, headers, handled, error)
 
-    async def _wave(self, pending: Sequence["_Pending | outcome.Reject"]) -> list[outcome.Outcome]:
+    async def _wave(self, pending: Sequence["_Work"]) -> list[outcome.Outcome]:
         """Handle the first commands of `pending` together; returns an outcome for each that was handled."""
         planned: list[_Planned] = []
         written: set[Aggregate] = set()
         new: list[NewEvent] = []
         for each in pending:
-            if isinstance(each, outcome.Reject):
+            if not isinstance(each, _Pending):
                 planned.append(each)
                 continue
             with span(f"decide {each.type}", each.headers):
@@ -162,7 +224,7 @@ class CommandHandler:
                     occurred_at=asked.occurred_at,
                     correlation_id=asked.correlation_id,
                     causation_id=asked.id,
-                    final=number == last,
+                    final=number == last and not plan.partial,
                 ),
                 event=append.event,
                 expected=append.expected,
@@ -178,7 +240,7 @@ class CommandHandler:
         outcomes: list[outcome.Outcome] = []
         failure: outcome.Retry | None = None
         for each in planned:
-            if isinstance(each, outcome.Reject):
+            if not isinstance(each, tuple):
                 if failure is None:
                     outcomes.append(each)
                 continue
@@ -203,7 +265,7 @@ class CommandHandler:
 
     async def _tell(self, pending: _Pending, plan: Plan, position: Position | None) -> None:
         reply = pending.headers.get(REPLY_HEADER)
-        if reply is None or position is None:
+        if reply is None or position is None or plan.partial:
             return
         answer = Outcome(
             command_id=pending.meta.id,

@@ -2,61 +2,42 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, assert_never
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, assert_never
 
 from contracts import ids, subjects
 from contracts.api import ChangeKind, Item
-from contracts.codec import DataKey, Decoded, Meta
+from contracts.codec import DataKey, Decoded
 from contracts.commands import (
-    MAX_RESULTS,
+    ActivateMemories,
     AddMemory,
     AnyCommand,
+    ArchiveMemories,
+    CategorizeMemory,
+    DefineCategory,
     DeleteMemories,
+    ForMemories,
     PauseApp,
+    PauseMemories,
     RegisterApp,
     RegisterUser,
+    RemoveCategory,
+    RestoreMemories,
     ResumeApp,
     ReviseMemory,
 )
-from contracts.errors import MemlogError, NotFound
-from contracts.events import CommandSettled, ItemResult
-from contracts.messages import Event
-from contracts.positions import Position
+from contracts.errors import MemlogError
 from contracts.subjects import Aggregate
+from runtime.decider import Decider
 
-from memory_writer.aggregates import Aggregates, Loaded
+from memory_writer.aggregates import Aggregates
 from memory_writer.domain.app import APP, Pause, Register, Resume, require_running
-from memory_writer.domain.memory import MEMORY, Absent, Active, Add, Delete, Revise, same_text
+from memory_writer.domain.category import CATEGORY, Define, Remove
+from memory_writer.domain.memory import MEMORY, Absent, Active, Add, Categorize, Revise, same_text
 from memory_writer.domain.user import USER
-
-_LOADED_AT_ONCE = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """An event to append to an aggregate; `index` is its place in the command, from which its id derives."""
-
-    aggregate: Aggregate
-    event: Event
-    expected: int
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a command comes to. `touched` are the aggregates that it read: a plan is stale once an earlier command
-    appended to one of them. `position` is where it was done before, when nothing is left to append."""
-
-    touched: frozenset[Aggregate]
-    appends: tuple[Append, ...] = ()
-    items: tuple[Item, ...] = ()
-    counts: dict[ChangeKind, int] | None = None
-    status: Literal["done", "nothing", "refused"] = "done"
-    code: str | None = None
-    reason: str | None = None
-    position: Position | None = None
+from memory_writer.many import CHUNK, plan_many, size
+from memory_writer.planning import Loader, Plan, appends, closed, counts, refuse
 
 
 class Planner:
@@ -67,7 +48,7 @@ class Planner:
 
     async def plan(self, command: Decoded[AnyCommand], key: DataKey) -> Plan:
         """The command's plan. Refusals are plans; raises only `Unavailable` and what is a defect."""
-        loader = _Tracking(self._aggregates, key)
+        loader = Loader(self._aggregates, key)
         try:
             plan = await self._decide(command, key, loader)
         except MemlogError as error:
@@ -77,52 +58,87 @@ class Planner:
         plan = replace(plan, touched=frozenset(loader.touched))
         return _settled(command, plan)
 
+    async def plan_chunk(
+        self, command: Decoded[AnyCommand], key: DataKey, done: int, totals: Mapping[ChangeKind, int]
+    ) -> Plan:
+        """The plan for the next memories of a large command, after `done` of them that came to `totals`. The last
+        chunk's plan closes the command."""
+        loader = Loader(self._aggregates, key)
+        if done == 0:
+            try:
+                app = await loader.load(subjects.app(command.meta.uid, command.meta.app))
+                require_running(app.state)
+            except MemlogError as error:
+                if error.status >= 500:
+                    raise
+                return refuse(command.meta, command.payload.type, error, loader.touched)
+        total = size(command)
+        end = min(done + CHUNK, total)
+        plan = await plan_many(loader, command, range(done, end))
+        if end < total:
+            return replace(plan, partial=True)
+        sums = Counter(totals) + Counter(counts(plan.items))
+        changed = any(count for kind, count in sums.items() if kind != "NONE")
+        summary = replace(plan, items=(), counts=dict(sums), status="done" if changed else "nothing")
+        return closed(command.meta, command.payload.type, summary, total)
+
     async def warm(self, command: Decoded[AnyCommand], key: DataKey) -> None:
         """Load what the command will surely need, so that a batch's loads run in parallel."""
         await asyncio.gather(*(self._aggregates.load(a, key) for a in _first_aggregates(command, key)))
 
-    async def _decide(self, command: Decoded[AnyCommand], key: DataKey, loader: "_Tracking") -> Plan:
+    async def _decide(self, command: Decoded[AnyCommand], key: DataKey, loader: "Loader") -> Plan:
         uid, command_id = command.meta.uid, command.meta.id
         payload = command.payload
+        if _needs_running_app(payload):
+            require_running((await loader.load(subjects.app(uid, command.meta.app))).state)
         match payload:
-            case RegisterUser():
-                return await self._single(loader, subjects.user(uid), USER, payload, command_id)
-            case RegisterApp():
-                app_id = ids.app_id(key.identity, payload.name)
-                register = Register(app_id, payload.name)
-                return await self._single(loader, subjects.app(uid, app_id), APP, register, command_id)
-            case PauseApp():
-                return await self._single(
-                    loader, subjects.app(uid, payload.app_id), APP, Pause(payload.app_id), command_id
-                )
-            case ResumeApp():
-                return await self._single(
-                    loader, subjects.app(uid, payload.app_id), APP, Resume(payload.app_id), command_id
-                )
             case AddMemory():
-                require_running((await loader.load(subjects.app(uid, command.meta.app))).state)
                 return await self._add(loader, uid, payload, key, command_id)
             case ReviseMemory():
-                require_running((await loader.load(subjects.app(uid, command.meta.app))).state)
                 return await self._revise(loader, uid, payload, command_id)
-            case DeleteMemories():
-                require_running((await loader.load(subjects.app(uid, command.meta.app))).state)
-                return await self._delete(loader, uid, payload, command_id)
+            case DeleteMemories() | PauseMemories() | ArchiveMemories() | ActivateMemories() | RestoreMemories():
+                return await plan_many(loader, command, range(len(payload.memory_ids)))
+            case CategorizeMemory():
+                aggregate = subjects.memory(uid, payload.memory_id)
+                item = Item(id=payload.memory_id, event="STATE")
+                return await self._single(loader, aggregate, MEMORY, Categorize(payload), command_id, (item,))
+            case RegisterUser():
+                return await self._single(loader, subjects.user(uid), USER, payload, command_id)
+            case RegisterApp(name=name):
+                app_id = ids.app_id(key.identity, name)
+                return await self._single(loader, subjects.app(uid, app_id), APP, Register(app_id, name), command_id)
+            case PauseApp(app_id=app_id):
+                return await self._single(loader, subjects.app(uid, app_id), APP, Pause(app_id), command_id)
+            case ResumeApp(app_id=app_id):
+                return await self._single(loader, subjects.app(uid, app_id), APP, Resume(app_id), command_id)
+            case DefineCategory(name=name, description=description):
+                category = ids.category_id(key.identity, name)
+                define = Define(category, name, description)
+                return await self._single(loader, subjects.category(uid, category), CATEGORY, define, command_id)
+            case RemoveCategory(category_id=category):
+                remove = Remove(category)
+                return await self._single(loader, subjects.category(uid, category), CATEGORY, remove, command_id)
             case _:
                 assert_never(payload)
 
     async def _single(
-        self, loader: "_Tracking", aggregate: Aggregate, decider: Any, decision: object, command_id: str
+        self,
+        loader: "Loader",
+        aggregate: Aggregate,
+        decider: Decider[Any, Any, Any],
+        decision: object,
+        command_id: str,
+        items: tuple[Item, ...] = (),
     ) -> Plan:
         loaded = await loader.load(aggregate)
         if command_id in loaded.by_command:
-            return Plan(frozenset(), position=loaded.by_command[command_id])
+            return Plan(frozenset(), items=items, position=loaded.by_command[command_id])
         events = decider.decide(loaded.state, decision)
         if not events:
             return Plan(frozenset(), status="nothing")
-        return Plan(frozenset(), _appends(aggregate, events, loaded))
+        return Plan(frozenset(), appends(aggregate, events, loaded), items)
 
-    async def _add(self, loader: "_Tracking", uid: str, request: AddMemory, key: DataKey, command_id: str) -> Plan:
+    async def _add(self, loader: "Loader", uid: str, request: AddMemory, key: DataKey, command_id: str) -> Plan:
         counter = 0
         while True:
             memory_id = ids.memory_id(key.identity, request.text, counter)
@@ -134,13 +150,13 @@ class Planner:
             match loaded.state:
                 case Absent():
                     events = MEMORY.decide(loaded.state, Add(memory_id, request))
-                    return Plan(frozenset(), _appends(aggregate, events, loaded), (added,))
+                    return Plan(frozenset(), appends(aggregate, events, loaded), (added,))
                 case Active(text=text) if same_text(text, request.text):
                     return Plan(frozenset(), items=(Item(id=memory_id, memory=text, event="NONE"),), status="nothing")
                 case _:  # the id is taken by a memory that was revised or deleted
                     counter += 1
 
-    async def _revise(self, loader: "_Tracking", uid: str, request: ReviseMemory, command_id: str) -> Plan:
+    async def _revise(self, loader: "Loader", uid: str, request: ReviseMemory, command_id: str) -> Plan:
         aggregate = subjects.memory(uid, request.memory_id)
         loaded = await loader.load(aggregate)
         updated = Item(id=request.memory_id, memory=request.text, event="UPDATE")
@@ -151,104 +167,36 @@ class Planner:
             same = Item(id=request.memory_id, memory=request.text, event="NONE")
             return Plan(frozenset(), items=(same,), status="nothing")
         updated = updated.model_copy(update={"previous_memory": loaded.state.text})
-        return Plan(frozenset(), _appends(aggregate, events, loaded), (updated,))
-
-    async def _delete(self, loader: "_Tracking", uid: str, request: DeleteMemories, command_id: str) -> Plan:
-        memory_ids = list(dict.fromkeys(request.memory_ids))
-        aggregates = [subjects.memory(uid, memory_id) for memory_id in memory_ids]
-        appends: list[Append] = []
-        items: list[Item] = []
-        missing: list[str] = []
-        for start in range(0, len(aggregates), _LOADED_AT_ONCE):
-            chunk = aggregates[start : start + _LOADED_AT_ONCE]
-            for offset, loaded in enumerate(await asyncio.gather(*(loader.load(a) for a in chunk))):
-                index = start + offset
-                memory_id = memory_ids[index]
-                if command_id in loaded.by_command:
-                    items.append(Item(id=memory_id, event="DELETE"))
-                    continue
-                try:
-                    events = MEMORY.decide(loaded.state, Delete(memory_id))
-                except NotFound:
-                    missing.append(memory_id)
-                    items.append(Item(id=memory_id, event="NONE"))
-                    continue
-                items.append(Item(id=memory_id, event="DELETE" if events else "NONE"))
-                if not events and request.all_or_nothing:
-                    missing.append(memory_id)  # already deleted: for its owner it is not there any more
-                appends += _appends(aggregates[index], events, loaded, index)
-        if missing and request.all_or_nothing:
-            raise NotFound(f"nothing was deleted: not found: {', '.join(missing)}")
-        done = any(item.event == "DELETE" for item in items)
-        return Plan(frozenset(), tuple(appends), tuple(items), status="done" if done else "nothing")
-
-
-def counts(items: Iterable[Item]) -> dict[ChangeKind, int]:
-    """How many memories were changed, by kind."""
-    return dict(Counter(item.event for item in items))
-
-
-class _Tracking:
-    """Loads, and remembers what was loaded."""
-
-    def __init__(self, aggregates: Aggregates, key: DataKey) -> None:
-        self._aggregates = aggregates
-        self._key = key
-        self.touched: set[Aggregate] = set()
-
-    async def load(self, aggregate: Aggregate) -> Loaded:
-        self.touched.add(aggregate)
-        return await self._aggregates.load(aggregate, self._key)
-
-
-def _appends(aggregate: Aggregate, events: Iterable[Event], loaded: Loaded, index: int = 0) -> tuple[Append, ...]:
-    return tuple(Append(aggregate, event, loaded.sequence, index) for event in events)
-
-
-def refuse(meta: Meta, type_: str, error: MemlogError, touched: Iterable[Aggregate] = ()) -> Plan:
-    """The plan of a command that is refused: its operation ends with the reason."""
-    return _closed(meta, type_, Plan(frozenset(touched), status="refused", code=error.code, reason=error.message), 0)
+        return Plan(frozenset(), appends(aggregate, events, loaded), (updated,))
 
 
 def _settled(command: Decoded[AnyCommand], plan: Plan) -> Plan:
     """Every operation ends in the log: a single event ends its command by itself; none or several need
     `CommandSettled` behind them."""
     payload = command.payload
-    if plan.position is not None or (len(plan.appends) == 1 and not isinstance(payload, DeleteMemories)):
+    if plan.position is not None or (len(plan.appends) == 1 and not isinstance(payload, ForMemories)):
         return plan
-    index = len(payload.memory_ids) if isinstance(payload, DeleteMemories) else 0
-    return _closed(command.meta, payload.type, plan, index)
+    return closed(command.meta, payload.type, plan, len(payload.memory_ids) if isinstance(payload, ForMemories) else 0)
 
 
-def _closed(meta: Meta, type_: str, plan: Plan, index: int) -> Plan:
-    named = plan.items if len(plan.items) <= MAX_RESULTS else ()
-    settled = CommandSettled(
-        command_type=type_,
-        outcome=plan.status,
-        code=plan.code,
-        reason=plan.reason,
-        results=tuple(ItemResult(id=item.id, event=item.event) for item in named),
-        counts={**counts(plan.items)},
-    )
-    aggregate = subjects.operation(meta.uid, meta.id)
-    return replace(plan, appends=(*plan.appends, Append(aggregate, settled, 0, index)))
+def _needs_running_app(payload: AnyCommand) -> bool:
+    """Whether the command writes in the name of its app. Memlog's own parts have none."""
+    match payload:
+        case AddMemory() | ReviseMemory() | ForMemories():
+            return True
+        case CategorizeMemory(by=by):
+            return by == "person"
+        case _:
+            return False
 
 
 def _first_aggregates(command: Decoded[AnyCommand], key: DataKey) -> list[Aggregate]:
     uid, payload = command.meta.uid, command.payload
+    app = [subjects.app(uid, command.meta.app)] if _needs_running_app(payload) else []
     match payload:
-        case RegisterUser():
-            return [subjects.user(uid)]
-        case RegisterApp():
-            return [subjects.app(uid, ids.app_id(key.identity, payload.name))]
-        case PauseApp() | ResumeApp():
-            return [subjects.app(uid, payload.app_id)]
-        case AddMemory():
-            first = ids.memory_id(key.identity, payload.text, 0)
-            return [subjects.app(uid, command.meta.app), subjects.memory(uid, first)]
-        case ReviseMemory():
-            return [subjects.app(uid, command.meta.app), subjects.memory(uid, payload.memory_id)]
-        case DeleteMemories():
-            return [subjects.app(uid, command.meta.app)]
+        case AddMemory(text=text):
+            return [*app, subjects.memory(uid, ids.memory_id(key.identity, text, 0))]
+        case ReviseMemory(memory_id=memory_id) | CategorizeMemory(memory_id=memory_id):
+            return [*app, subjects.memory(uid, memory_id)]
         case _:
-            assert_never(payload)
+            return app

@@ -9,7 +9,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
 import typer
@@ -23,9 +23,11 @@ from runtime.settings import Settings, load_settings
 from runtime.telemetry import configure_tracing
 
 from standalone.children import bound_log
-from standalone.embedded import Running, embedded
 from standalone.files import write_atomically
 from standalone.home import Home
+
+if TYPE_CHECKING:
+    from standalone.embedded import Running
 
 DEFAULT_PORT = 8765
 _READY_TIMEOUT = 120.0
@@ -122,6 +124,8 @@ async def _serve(
     as_json: bool,
     stopping: "asyncio.Future[Any]",
 ) -> None:
+    from standalone.embedded import embedded  # all services: half of the time and memory of every other command
+
     address = home.run / "memlog.address"
     async with embedded(home, settings, processes=processes) as running:
         health = await _ready(running.url, quiet=as_json)
@@ -160,7 +164,7 @@ async def _ready(url: str, *, quiet: bool) -> Health:
             await asyncio.sleep(0.05)
 
 
-def _announce(running: Running, health: Health, seconds: float, as_json: bool) -> None:
+def _announce(running: "Running", health: Health, seconds: float, as_json: bool) -> None:
     if as_json:
         facts = {"url": running.url, "home": str(running.home.root), "embedder": health.embedder, "seconds": seconds}
         typer.echo(json.dumps(facts))
@@ -209,6 +213,26 @@ def status(
     else:
         _show_health(address, health)
     raise typer.Exit(0 if health.status == "ok" else 1)
+
+
+@app.command()
+def mcp(
+    client: Annotated[str, typer.Option(help="The client's name: the app that its memories are filed under.")],
+    user: Annotated[str, typer.Option(envvar="MEMLOG_DEFAULT_USER", help="Whose memories.")] = "default",
+    home: HomeOption = None,
+    url: Annotated[str | None, typer.Option(help="Memlog's address.", show_default="the one running here")] = None,
+) -> None:
+    """Speak MCP on stdin and stdout, for clients that only start processes. Needs a running Memlog.
+
+    Examples:
+
+      memlog mcp --client zed
+
+      memlog mcp --client zed --user ada --url http://127.0.0.1:9000
+    """
+    from standalone.stdio import run_stdio
+
+    run_stdio(lambda: url or _running_url(home), client, user)
 
 
 def _running_url(home: Path | None) -> str:

@@ -69,7 +69,8 @@ class Writing:
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
     ) -> OperationResult:
-        result = await self._operation(caller, ReviseMemory(memory_id=memory_id, text=text), idempotency_key, wait)
+        command = ReviseMemory(memory_id=memory_id, text=text, only_active=caller.app != OWNER_APP)
+        result = await self._operation(caller, command, idempotency_key, wait)
         if any(item.previous_memory is not None for item in result.results):
             # The answer tells what the memory said before: that is a read.
             principal = await self._identities.resolve(caller)
@@ -98,7 +99,9 @@ class Writing:
         wait: Wait = "searchable",
     ) -> Deleted:
         principal = await self._identities.resolve(caller)
-        command = DeleteMemories(memory_ids=memory_ids, all_or_nothing=all_or_nothing)
+        command = DeleteMemories(
+            memory_ids=memory_ids, all_or_nothing=all_or_nothing, only_active=caller.app != OWNER_APP
+        )
         return _deleted(await self._commanding.send(principal, command, idempotency_key=idempotency_key, wait=wait))
 
     async def delete_all(self, caller: Caller, *, wait: Wait = "searchable") -> Deleted:
@@ -115,7 +118,9 @@ class Writing:
         ids = [row["memory_id"] for row in rows]
         chunks = [tuple(ids[at : at + MAX_IDS_PER_COMMAND]) for at in range(0, len(ids), MAX_IDS_PER_COMMAND)]
         sent = [
-            await self._commanding.send(principal, DeleteMemories(memory_ids=chunk), wait=wait if last else "accepted")
+            await self._commanding.send(
+                principal, DeleteMemories(memory_ids=chunk, only_active=True), wait=wait if last else "accepted"
+            )
             for chunk, last in zip(chunks, [*[False] * (len(chunks) - 1), True], strict=True)
         ]
         done = _deleted(sent[-1])

@@ -1,18 +1,38 @@
-"""The memory aggregate: one remembered text, its versions and its state."""
+"""The memory aggregate: one remembered text, its versions, its categories and its state."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import assert_never
+from dataclasses import dataclass, replace
+from typing import Literal, assert_never
 
-from contracts.commands import AddMemory, ReviseMemory
-from contracts.errors import NotFound
-from contracts.events import MemoryAdded, MemoryDeleted, MemoryRevised
+from contracts.commands import AddMemory, CategorizeMemory, ReviseMemory
+from contracts.errors import Conflict, NotFound
+from contracts.events import (
+    MemoryAdded,
+    MemoryArchived,
+    MemoryCategorized,
+    MemoryDeleted,
+    MemoryPaused,
+    MemoryRestored,
+    MemoryResumed,
+    MemoryRevised,
+    MemoryUnarchived,
+)
 from contracts.ids import normalize_text
 from runtime.decider import Decider
 
 # Events (a storage format: see contracts/messages.py before you change one)
 
-MemoryEvent = MemoryAdded | MemoryRevised | MemoryDeleted
+MemoryEvent = (
+    MemoryAdded
+    | MemoryRevised
+    | MemoryCategorized
+    | MemoryPaused
+    | MemoryResumed
+    | MemoryArchived
+    | MemoryUnarchived
+    | MemoryDeleted
+    | MemoryRestored
+)
 
 # Fold
 
@@ -23,42 +43,64 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
-class Active:
-    """A memory in use. `version` counts from 1."""
+class _Known:
+    """What every memory has. `version` counts from 1; `chosen`: a person chose the categories."""
 
     memory_id: str
     version: int
     text: str
+    categories: tuple[str, ...] = ()
+    chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Deleted:
+class Active(_Known):
+    """In use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused(_Known):
+    """Hidden from apps for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archived(_Known):
+    """Put away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted(_Known):
     """Deleted: its id is taken, its history stays."""
 
-    memory_id: str
-    version: int
-    text: str
 
-
-Memory = Absent | Active | Deleted
+Present = Active | Paused | Archived
+Memory = Absent | Present | Deleted
 
 
 def evolve(state: Memory, event: MemoryEvent) -> Memory:
+    if isinstance(event, MemoryAdded):
+        return Active(event.memory_id, 1, event.text, event.categories, chosen=bool(event.categories))
+    if isinstance(state, Absent):
+        return state  # a history that does not begin at its beginning says nothing
     match event:
-        case MemoryAdded():
-            return Active(event.memory_id, 1, event.text)
         case MemoryRevised():
-            return Active(event.memory_id, event.version, event.text)
+            return replace(state, version=event.version, text=event.text, categories=event.categories)
+        case MemoryCategorized():
+            return replace(state, categories=event.categories, chosen=event.by == "person")
+        case MemoryPaused():
+            return _as(Paused, state)
+        case MemoryArchived():
+            return _as(Archived, state)
         case MemoryDeleted():
-            match state:
-                case Active() | Deleted():
-                    return Deleted(state.memory_id, state.version, state.text)
-                case Absent():
-                    return state
-                case _:
-                    assert_never(state)
+            return _as(Deleted, state)
+        case MemoryResumed() | MemoryUnarchived() | MemoryRestored():
+            return _as(Active, state)
         case _:
             assert_never(event)
+
+
+def _as(kind: type[Active] | type[Paused] | type[Archived] | type[Deleted], known: _Known) -> Present | Deleted:
+    return kind(known.memory_id, known.version, known.text, known.categories, known.chosen)
 
 
 # Decisions
@@ -78,44 +120,108 @@ class Revise:
 
 
 @dataclass(frozen=True, slots=True)
-class Delete:
+class Categorize:
+    request: CategorizeMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Become:
+    """Move the memory to another state. `only_active`: an app asks, to which anything else is not there."""
+
     memory_id: str
+    state: Literal["active", "paused", "archived", "deleted", "restored"]
+    only_active: bool = False
 
 
-MemoryCommand = Add | Revise | Delete
+MemoryCommand = Add | Revise | Categorize | Become
 
 
 def decide(state: Memory, command: MemoryCommand) -> Sequence[MemoryEvent]:
     """The events that follow. Empty when there is nothing to do; raises `NotFound` for a memory that is not there."""
     match command:
-        case Add(memory_id, request):
-            if isinstance(state, Active) and same_text(state.text, request.text):
-                return ()  # the duplicate gate: it is remembered already
-            if not isinstance(state, Absent):
-                raise AssertionError("an add goes to a free id: the handler moves its counter on")
-            return (
-                MemoryAdded(
-                    memory_id=memory_id, text=request.text, metadata=request.metadata, categories=request.categories
-                ),
-            )
+        case Add():
+            return _add(state, command)
         case Revise(request):
-            if not isinstance(state, Active):
-                raise NotFound(f"memory {request.memory_id} was not found")
-            if state.text == request.text:
-                return ()  # it says that already
-            return (MemoryRevised(memory_id=state.memory_id, version=state.version + 1, text=request.text),)
-        case Delete(memory_id):
+            return _revise(_present(state, request.memory_id, request.only_active), request)
+        case Categorize(request):
+            return _categorize(_present(state, request.memory_id), request)
+        case Become(memory_id, "restored"):
+            if isinstance(state, Absent):
+                raise _not_found(memory_id)
+            return (MemoryRestored(memory_id=memory_id),) if isinstance(state, Deleted) else ()
+        case Become(memory_id, "deleted") if isinstance(state, Deleted):
+            return ()  # it is deleted already
+        case Become():
+            return _become(_present(state, command.memory_id, command.only_active), command)
+        case _:
+            assert_never(command)
+
+
+def _add(state: Memory, command: Add) -> Sequence[MemoryEvent]:
+    request = command.request
+    if isinstance(state, Active) and same_text(state.text, request.text):
+        return ()  # the duplicate gate: it is remembered already
+    if not isinstance(state, Absent):
+        raise Conflict("an add goes to a free id: the handler moves its counter on")
+    return (
+        MemoryAdded(
+            memory_id=command.memory_id, text=request.text, metadata=request.metadata, categories=request.categories
+        ),
+    )
+
+
+def _revise(state: Present, request: ReviseMemory) -> Sequence[MemoryEvent]:
+    if state.text == request.text:
+        return ()  # it says that already
+    kept = state.categories if state.chosen else ()
+    version = state.version + 1
+    return (MemoryRevised(memory_id=state.memory_id, version=version, text=request.text, categories=kept),)
+
+
+def _categorize(state: Present, request: CategorizeMemory) -> Sequence[MemoryEvent]:
+    if request.by != "person":
+        if state.chosen:
+            return ()  # a person's choice wins
+        if request.version is not None and request.version != state.version:
+            return ()  # it was about another text
+    if state.categories == request.categories and state.chosen == (request.by == "person"):
+        return ()
+    return (
+        MemoryCategorized(memory_id=state.memory_id, categories=request.categories, by=request.by, model=request.model),
+    )
+
+
+def _become(state: Present, command: Become) -> Sequence[MemoryEvent]:
+    memory_id = state.memory_id
+    match command.state:
+        case "paused":
+            return () if isinstance(state, Paused) else (MemoryPaused(memory_id=memory_id),)
+        case "archived":
+            return () if isinstance(state, Archived) else (MemoryArchived(memory_id=memory_id),)
+        case "deleted":
+            return (MemoryDeleted(memory_id=memory_id),)
+        case "active" | "restored":
             match state:
                 case Active():
-                    return (MemoryDeleted(memory_id=memory_id),)
-                case Deleted():
-                    return ()  # it is deleted already
-                case Absent():
-                    raise NotFound(f"memory {memory_id} was not found")
+                    return ()
+                case Paused():
+                    return (MemoryResumed(memory_id=memory_id),)
+                case Archived():
+                    return (MemoryUnarchived(memory_id=memory_id),)
                 case _:
                     assert_never(state)
         case _:
-            assert_never(command)
+            assert_never(command.state)
+
+
+def _present(state: Memory, memory_id: str, only_active: bool = False) -> Present:
+    if isinstance(state, Active) or (isinstance(state, Paused | Archived) and not only_active):
+        return state
+    raise _not_found(memory_id)
+
+
+def _not_found(memory_id: str) -> NotFound:
+    return NotFound(f"memory {memory_id} was not found")
 
 
 def same_text(one: str, other: str) -> bool:
