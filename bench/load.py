@@ -39,17 +39,24 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cpu:
+class Cpu:
+    """CPU seconds so far: of Memlog by role, of this process, of the whole machine."""
+
     at: float
     server: dict[str, float]
     generator: float
     machine: float
 
     @classmethod
-    def now(cls, server: Server) -> "_Cpu":
+    def now(cls, server: Server) -> "Cpu":
         times = psutil.cpu_times()
         busy = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
         return cls(time.perf_counter(), server.cpu_seconds(), time.process_time(), busy)
+
+    def others_since(self, before: "Cpu") -> float:
+        """Cores that what is no part of the run has used on the average since then."""
+        ours = sum(self.server.values()) - sum(before.server.values()) + self.generator - before.generator
+        return round(max((self.machine - before.machine - ours) / (self.at - before.at), 0.0), 2)
 
 
 async def closed_loop(
@@ -58,9 +65,9 @@ async def closed_loop(
     """Measure `call` for about `seconds` with all clients at once, after `warm_up` calls of each that count nothing.
     The first call that fails ends the run with its error."""
     await _run(clients, call, float("inf"), warm_up)
-    before = _Cpu.now(server)
+    before = Cpu.now(server)
     taken = await _run(clients, call, before.at + seconds, None)
-    after = _Cpu.now(server)
+    after = Cpu.now(server)
     return _latency(name, len(clients), taken, before, after)
 
 
@@ -89,12 +96,11 @@ async def _run(clients: Sequence[MemoryClient], call: Call, until: float, most: 
     return taken
 
 
-def _latency(name: str, clients: int, taken: list[float], before: _Cpu, after: _Cpu) -> Latency:
+def _latency(name: str, clients: int, taken: list[float], before: Cpu, after: Cpu) -> Latency:
     ordered = sorted(taken)
     wall, count = after.at - before.at, len(ordered)
     server = {role: after.server[role] - before.server[role] for role in after.server}
     generator = after.generator - before.generator
-    other = (after.machine - before.machine - generator - sum(server.values())) / wall
     return Latency(
         name=name,
         clients=clients,
@@ -105,7 +111,7 @@ def _latency(name: str, clients: int, taken: list[float], before: _Cpu, after: _
         rate=round(count / wall, 1),
         server_cpu_ms={role: round(1000 * seconds / count, 2) for role, seconds in server.items()},
         generator_cpu=round(generator / wall, 2),
-        other_cpu=round(max(other, 0.0), 2),
+        other_cpu=after.others_since(before),
     )
 
 

@@ -1,6 +1,5 @@
 """Adds as fast as eight clients can, until all are searchable, against the embedder alone on the same texts."""
 
-import time
 from contextlib import AsyncExitStack
 
 from indexer.embedding.minilm import MiniLM
@@ -8,7 +7,7 @@ from indexer.embedding.minilm import MiniLM
 from bench.clients import MemoryClient, connect
 from bench.embedder import texts_per_second
 from bench.filling import drain
-from bench.load import Latency, closed_loop, until_quiet
+from bench.load import Cpu, Latency, closed_loop, until_quiet
 from bench.plan import Plan
 from bench.result import Section
 from bench.server import Server, running
@@ -28,18 +27,20 @@ async def run(plan: Plan) -> Section:
     plan.say(f"the embedder alone, one thread: {alone[0]:.0f} texts/s")
     added: list[str] = []
     async with running(plan.home("sustained")) as server:
-        started = time.perf_counter()
+        before = Cpu.now(server)
         row = await _accepted(plan, server, added)
-        accepted_s = time.perf_counter() - started
+        accepted_s = time.perf_counter() - before.at
         plan.say(f"accepted {len(added)} at {row.rate}/s; waiting until all are searchable")
         await drain(plan, server, _USER)
-        all_s = time.perf_counter() - started
+        after = Cpu.now(server)
+    all_s = after.at - before.at
     alone.append(texts_per_second(embedder, added[:_SAMPLE]))
     sustained = len(added) / all_s
     section.latencies.append(row)
     section.numbers |= {
         "accepted_adds_per_s": row.rate,
         "searchable_adds_per_s": round(sustained, 1),
+        "sustained_other_cores": after.others_since(before),
         "drain_s": round(all_s - accepted_s, 1),
         "embedder_alone_per_s": round(max(alone), 1),
         "searchable_to_embedder": round(sustained / max(alone), 3),

@@ -35,6 +35,7 @@ class Stack:
     home: Path
     port: int
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    options: tuple[str, ...] = ()
     ready: dict[str, Any] = field(default_factory=dict[str, Any])
     _process: asyncio.subprocess.Process | None = None
 
@@ -55,6 +56,7 @@ class Stack:
             "standalone",
             "up",
             "--json",
+            *self.options,
             env={**_environment(), "MEMLOG_HOME": str(self.home), "MEMLOG_PORT": str(self.port), **self.settings},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -89,6 +91,14 @@ class Stack:
         assert self._process.returncode is not None
         return self._process.returncode
 
+    def part(self, name: str) -> int | None:
+        """The pid of a supervised part (`indexer`, `nats-server`, `postgres`, …), None while it is down."""
+        try:
+            pid: int = json.loads((self.home / "run" / f"{name}.json").read_text())["child"]["pid"]
+        except (FileNotFoundError, ValueError):
+            return None
+        return pid if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else None
+
     def log_tail(self, lines: int = 15) -> str:
         path = self.home / "logs" / "memlog.log"
         return "\n".join(path.read_text().splitlines()[-lines:]) if path.exists() else ""
@@ -116,9 +126,9 @@ def _environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running_stack(home: Path, **settings: str) -> AsyncGenerator[Stack]:
-    """A started stack, stopped (or killed) at the end, whatever happened."""
-    stack = Stack(home, free_port(), settings)
+async def running_stack(home: Path, *options: str, **settings: str) -> AsyncGenerator[Stack]:
+    """A started stack, stopped (or killed) at the end, whatever happened. `options` are those of `memlog up`."""
+    stack = Stack(home, free_port(), settings, options)
     await stack.start()
     try:
         yield stack

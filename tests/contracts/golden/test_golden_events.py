@@ -27,6 +27,16 @@ def test_each_step_between_versions_has_an_upcast(kind: type[Event]) -> None:
     assert all((kind.type, version) in UPCASTS for version in range(1, kind.schema_version))
 
 
+def _agrees(decoded: Any, expected: Any) -> bool:
+    """Equal, but for fields that came later: those have defaults."""
+    if isinstance(expected, dict) and isinstance(decoded, dict):
+        return all(name in decoded and _agrees(decoded[name], value) for name, value in expected.items())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(expected, list) and isinstance(decoded, list):
+        pairs = zip(decoded, expected, strict=True)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return all(_agrees(one, other) for one, other in pairs)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return decoded == expected
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_golden_event_decodes_to_what_it_meant(file: Path) -> None:
     golden: dict[str, Any] = json.loads(file.read_text())
@@ -34,7 +44,7 @@ def test_a_golden_event_decodes_to_what_it_meant(file: Path) -> None:
     meta, type_, event = decode_event(raw, KEY)
     assert f"{type_}.v{golden['message']['schema_version']}" == file.stem
     assert event is not None, f"{type_} is not an event type any more: its golden file must decode for ever"
-    assert json.loads(event.model_dump_json()) == golden["expected"]
+    assert _agrees(json.loads(event.model_dump_json()), golden["expected"])
     assert (meta.uid, meta.app, meta.occurred_at, meta.final) == (META.uid, META.app, META.occurred_at, META.final)
 
 

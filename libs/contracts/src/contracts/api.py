@@ -158,6 +158,36 @@ class Deleted(View):
     state: Wait = "searchable"
 
 
+class StateChanged(View):
+    """`changed` counts memories. While `state` is `accepted`, nothing is counted yet: the operation tells later. What
+    is not `searchable` yet may still be seen in its old state."""
+
+    changed: int
+    operation_id: str | None = None
+    state: Wait = "searchable"
+
+
+# -- categories ---------------------------------------------------------------------------------------------------
+
+
+class Category(View):
+    """A category of the user: one that Memlog brings along, one of the user's `own` (or a description of their own),
+    or one that some memory has. `memories` counts those that have it."""
+
+    id: str
+    name: str
+    description: str
+    created_at: int = Field(description="Epoch seconds")
+    updated_at: int = Field(description="Epoch seconds")
+    own: bool
+    memories: int
+
+
+class CategoryList(View):
+    categories: list[Category]
+    total: int
+
+
 # -- apps, stats, health ----------------------------------------------------------------------------------------
 
 
@@ -230,9 +260,11 @@ class Announcement(View):
 
 
 class RedriveRequest(View):
-    """Fold anew what stands on `subject` of MEMLOG_DEAD."""
+    """Fold anew what stands on `subject` of MEMLOG_DEAD. `without`: sequences of messages that are given up on, and
+    left out."""
 
     subject: str
+    without: list[int] = []
 
 
 class RedriveReply(View):

@@ -23,6 +23,7 @@ from contracts.messages import Message
 DEFAULT_PATH = Path("docs/events.md")
 
 _MEMORY = subjects.event_subject(0, subjects.memory("UID", "MEMORY_ID"))
+_CATEGORY = subjects.event_subject(0, subjects.category("UID", "CATEGORY_ID"))
 _APP = subjects.event_subject(0, subjects.app("UID", "APP_ID"))
 _WHERE: Mapping[str, tuple[str, str]] = {
     "LogStarted": ("log", subjects.log_start_subject(0)),
@@ -32,7 +33,15 @@ _WHERE: Mapping[str, tuple[str, str]] = {
     "AppResumed": ("app", _APP),
     "MemoryAdded": ("memory", _MEMORY),
     "MemoryRevised": ("memory", _MEMORY),
+    "MemoryCategorized": ("memory", _MEMORY),
+    "MemoryPaused": ("memory", _MEMORY),
+    "MemoryResumed": ("memory", _MEMORY),
+    "MemoryArchived": ("memory", _MEMORY),
+    "MemoryUnarchived": ("memory", _MEMORY),
     "MemoryDeleted": ("memory", _MEMORY),
+    "MemoryRestored": ("memory", _MEMORY),
+    "CategoryDefined": ("category", _CATEGORY),
+    "CategoryRemoved": ("category", _CATEGORY),
     "CommandSettled": ("operation", subjects.event_subject(0, subjects.operation("UID", "COMMAND_ID"))),
     "MemoriesRead": ("access", subjects.access_subject(0, "UID", "APP_ID")),
 }

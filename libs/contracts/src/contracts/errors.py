@@ -22,6 +22,13 @@ class InvalidInput(MemlogError):
     status = 422
 
 
+class BadRequest(MemlogError):
+    """As `InvalidInput`, where OpenMemory's clients know status 400."""
+
+    code = "bad_request"
+    status = 400
+
+
 class NotFound(MemlogError):
     """Unknown to this user: another user's id and an id that never existed look alike."""
 

@@ -8,14 +8,15 @@ from typing import assert_never
 
 import structlog
 from contracts.errors import Unavailable
-from contracts.subjects import ROOT
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
+from runtime.dead_letters import bury
 from runtime.errors import NATS_FAILURES, nats_errors
+from runtime.event_store import StoredMessage
 from runtime.outcome import Applied, Deferred, NotApplicable, Outcome, Reject, Retry, Skipped
 from runtime.pull import Pull
 
@@ -129,12 +130,7 @@ class CommandConsumer:
             waiting = waiting[done:]
 
     async def _bury(self, message: Msg, reason: str) -> None:
-        # A header is ASCII: anything else comes back garbled.
-        reason = " ".join(reason.encode("ascii", "backslashreplace").decode().split())
         log.error("command_rejected", stream=self._stream, subject=message.subject, reason=reason)
-        with nats_errors("keep a dead letter"):
-            await self._js.publish(
-                f"{ROOT}.dead.{self._name}",
-                message.data,
-                headers={"Memlog-Subject": message.subject, "Memlog-Reason": reason},
-            )
+        metadata = message.metadata
+        copy = StoredMessage(message.subject, metadata.sequence.stream, message.data, metadata.timestamp, {})
+        await bury(self._js, self._name, self._stream, copy, reason)

@@ -7,6 +7,7 @@ it stands there. Later events of it follow, so that nothing is applied over a ga
 from contracts.streams import DEAD
 from contracts.subjects import dead_subject
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from runtime.errors import nats_errors
 from runtime.event_store import EventStore, StoredMessage
@@ -30,20 +31,8 @@ class DeadLetters:
         return set(info.state.subjects or {})
 
     async def bury(self, stream: str, message: StoredMessage, reason: str) -> str:
-        """Keep a copy, once however often it is buried; returns the subject it stands on. Raises `Unavailable`."""
-        subject = dead_subject(self._consumer, message.subject)
-        kept = await self._events.read_subject(DEAD.name, subject)
-        if any(int(letter.headers.get(SEQUENCE, "0")) >= message.sequence for letter in kept):
-            return subject
-        headers = {
-            SUBJECT: message.subject,
-            STREAM: stream,
-            SEQUENCE: str(message.sequence),
-            REASON: " ".join(reason.split())[:_REASON_LENGTH].encode("ascii", "replace").decode(),
-        }
-        with nats_errors("keep a dead letter"):
-            await self._js.publish(subject, message.data, headers=headers)
-        return subject
+        """See `bury`."""
+        return await bury(self._js, self._consumer, stream, message, reason)
 
     async def letters(self, subject: str) -> list[StoredMessage]:
         """The letters on a subject of MEMLOG_DEAD, oldest first. Raises `Unavailable`."""
@@ -53,3 +42,26 @@ class DeadLetters:
         """Remove the letters of a subject. Raises `Unavailable`."""
         with nats_errors("remove dead letters"):
             await self._js.purge_stream(DEAD.name, subject=subject)
+
+
+async def bury(js: JetStreamContext, consumer: str, stream: str, message: StoredMessage, reason: str) -> str:
+    """Keep a copy of what `consumer` gave up on, once however often it is buried; returns the subject that it stands
+    on. Raises `Unavailable`."""
+    subject = dead_subject(consumer, message.subject)
+    with nats_errors("keep a dead letter"):
+        # The letters of a subject stand in the order of their messages: the last one tells.
+        try:
+            last = await js.get_msg(DEAD.name, subject=subject, direct=True)
+            if int((last.headers or {}).get(SEQUENCE, "0")) >= message.sequence:
+                return subject
+        except NotFoundError:
+            pass
+        headers = {
+            SUBJECT: message.subject,
+            STREAM: stream,
+            SEQUENCE: str(message.sequence),
+            # A header is ASCII: anything else comes back garbled.
+            REASON: " ".join(reason.encode("ascii", "backslashreplace").decode().split())[:_REASON_LENGTH],
+        }
+        await js.publish(subject, message.data, headers=headers)
+    return subject

@@ -105,16 +105,26 @@ class EventStore:
         start = 1
         with nats_errors(f"answer a read of {stream}"):
             while True:
-                page, pending = await self._direct_get(stream, subject, start)
+                page, pending = await self._direct_get(stream, subject, start, _PAGE)
                 found += page
                 if not page or pending == 0:
                     return found
                 start = page[-1].sequence + 1
 
-    async def _direct_get(self, stream: str, subject: str, start: int) -> tuple[list[StoredMessage], int]:
+    async def read_page(
+        self, stream: str, subject: str, start: int, limit: int
+    ) -> tuple[list[StoredMessage], int]:
+        """Up to `limit` messages of a subject, which may hold wildcards, from sequence `start` on, in order; and how
+        many more there are. Raises `Unavailable`."""
+        with nats_errors(f"answer a read of {stream}"):
+            return await self._direct_get(stream, subject, start, min(limit, _PAGE))
+
+    async def _direct_get(
+        self, stream: str, subject: str, start: int, limit: int
+    ) -> tuple[list[StoredMessage], int]:
         queue: asyncio.Queue[Msg] = asyncio.Queue()
         token = self._expect(queue.put_nowait)
-        request = json.dumps({"batch": _PAGE, "seq": start, "next_by_subj": subject}).encode()
+        request = json.dumps({"batch": limit, "seq": start, "next_by_subj": subject}).encode()
         page: list[StoredMessage] = []
         try:
             await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=f"{self._inbox}.{token}")

@@ -16,15 +16,21 @@ from runtime.projection import ProjectionStatus
 def projections_health(
     service: str, statuses: Iterable[ProjectionStatus], facts: dict[str, JsonValue] | None = None
 ) -> ServiceHealth:
-    """Health of a service that runs projections: ok while none that it owns has failed."""
+    """Health of a service that runs projections: ok while none that it owns has failed. What is quarantined is said,
+    and is no failure: everything else is served."""
     failures: list[str] = []
+    quarantined: list[str] = []
     shown = dict(facts or {})
     for status in statuses:
         name = f"{status.name}.{status.shard}"
         shown[f"position.{name}"] = str(status.checkpoint.position) if status.checkpoint else None
+        if status.owner:
+            shown[f"quarantined.{name}"] = status.quarantined
+            if status.quarantined:
+                quarantined.append(f"{name}: {status.quarantined} quarantined, see `memlog dead list`")
         if status.failure is not None:
             failures.append(f"{name}: {status.failure}")
-    return ServiceHealth(service=service, ok=not failures, detail="; ".join(failures) or None, facts=shown)
+    return ServiceHealth(service=service, ok=not failures, detail="; ".join(failures + quarantined) or None, facts=shown)
 
 
 async def answer_health(client: Client, service: str, describe: Callable[[], ServiceHealth]) -> None:

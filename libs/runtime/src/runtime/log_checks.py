@@ -42,8 +42,8 @@ async def open_log(
 ) -> list[LogIdentity]:
     """The identity of each shard; an empty stream gets its first event, the nonce, if this `may_start` a log.
 
-    Raises `LogNotTrusted` when sequence 1 is not the shard's nonce event, `ConfigurationError` when the log was made with
-    another number of shards, `Unavailable`.
+    Raises `LogNotTrusted` when sequence 1 is not the shard's nonce event, `ConfigurationError` when the log was made
+    with another number of shards, `Unavailable`.
     """
     return [await _open_shard(js, events, shard, shards, may_start) for shard in range(shards)]
 
@@ -52,15 +52,15 @@ async def _open_shard(
     js: JetStreamContext, events: EventStore, shard: int, shards: int, may_start: bool
 ) -> LogIdentity:
     stream = events_stream(shard).name
-    first = await events.message_at(stream, 1)
-    if first is None:
-        if await events.last_sequence(stream) > 0:
-            raise LogNotTrusted(f"{stream} has events but its first one is gone. {_ADVICE}")
+    # In this order: another service may be starting the log right now.
+    if await events.last_sequence(stream) == 0:
         if not may_start:
             raise LogNotTrusted(f"{stream} is empty, but users have been here: it was lost. {_ADVICE}")
         await _start_shard(js, shard, shards)
-        first = await events.message_at(stream, 1)
-    started = None if first is None else _started(first)
+    first = await events.message_at(stream, 1)
+    if first is None:
+        raise LogNotTrusted(f"{stream} has events but its first one is gone. {_ADVICE}")
+    started = _started(first)
     if started is None or started.shard != shard:
         raise LogNotTrusted(f"the first event of {stream} is not its LogStarted. {_ADVICE}")
     if started.shards != shards:

@@ -77,6 +77,8 @@ _CONFIGURATION = (pg.InvalidAuthorizationSpecificationError, pg.InvalidCatalogNa
 DERIVED_STORE: Mapping[str, str] = {
     # A derived store resumes from the position that survived a crash, so a commit need not wait for the disk.
     "synchronous_commit": "off",
+    # An owner that was stopped in the middle of a transaction must not keep the next one from its rows.
+    "idle_in_transaction_session_timeout": "3s",
     # Its statements join a few given rows with a table by key. Prepared while a table is still empty, they would
     # keep a plan that scans it: a replay would slow down with the square of its length.
     "enable_seqscan": "off",

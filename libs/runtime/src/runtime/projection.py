@@ -6,7 +6,7 @@ A projection starts from the position in its own store, never from what the serv
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Sequence, Set
 from dataclasses import dataclass, replace
 
 import structlog
@@ -40,7 +40,8 @@ _POISON_PAUSES = (0.05, 0.2, 0.5)
 
 @dataclass(slots=True)
 class ProjectionStatus:
-    """How a projection stands, for health. `failure` is None while it works."""
+    """How a projection stands, for health. `failure` is None while it works; `quarantined` aggregates wait for a
+    person (`memlog dead list`), and nobody else waits for them."""
 
     name: str
     shard: int
@@ -48,6 +49,7 @@ class ProjectionStatus:
     run: int = 0
     checkpoint: Checkpoint | None = None
     failure: str | None = None
+    quarantined: int = 0
 
     def announcement(self) -> Announcement:
         """What it tells others about where it is."""
@@ -106,7 +108,7 @@ class ProjectionRunner:
                             status.failure = None
                             status.checkpoint = checkpoint
                             delay = _RETRY_FIRST
-                            # Not before the checkpoint is known and checked: the writer's own check relies on the answer.
+                            # Not before the checkpoint is checked: the writer's own check relies on the answer.
                             answers = answers or [await self._open_answers(), await self._open_redrive(epoch)]
                             await self._client.publish(
                                 announcement_subject(status.name, status.shard),
@@ -144,6 +146,7 @@ class ProjectionRunner:
         # Above that of every earlier owner, and of every earlier start of this one.
         self.status.run = max(self.status.run, epoch << 20) + 1
         await self._quarantine.load()
+        self.status.quarantined = self._quarantine.size
         checkpoint = await self._store.checkpoint(shard)
         await check_checkpoint(self._events, self._stream, checkpoint, self.status.name)
         at = 0 if checkpoint is None else checkpoint.position.sequence
@@ -161,6 +164,7 @@ class ProjectionRunner:
                 with span(f"project {self.status.name}", messages[0].headers or {}):
                     async with self._writing:
                         last = await self._apply([_stored(message) for message in messages], epoch)
+                self.status.quarantined = self._quarantine.size
                 yield Checkpoint(last.position, last.meta.id, last.sha256)
 
     async def _consumer(self, start: int) -> str:
@@ -220,33 +224,34 @@ class ProjectionRunner:
 
     async def _redrive(self, message: Msg, epoch: int) -> None:
         """Fold an aggregate anew, between two batches; its dead letters go when that works."""
-        subject = RedriveRequest.model_validate_json(message.data).subject
+        request = RedriveRequest.model_validate_json(message.data)
+        subject = request.subject
         try:
             async with self._writing:
                 letters = await self._quarantine.letters.letters(subject)
-                await self._refold(letters, epoch)
+                await self._refold(letters, set(request.without), epoch)
                 await self._quarantine.release(subject)
+                self.status.quarantined = self._quarantine.size
             reply = RedriveReply()
         except Exception as error:  # noqa: BLE001 - the operator must be told, whatever it is
             log.warning("redrive_failed", projection=self.status.name, subject=subject, error=str(error))
             reply = RedriveReply(error=f"{type(error).__name__}: {error}")
         await message.respond(reply.model_dump_json().encode())
 
-    async def _refold(self, letters: Sequence[StoredMessage], epoch: int) -> None:
+    async def _refold(self, letters: Sequence[StoredMessage], without: Set[int], epoch: int) -> None:
         shard = self.status.shard
         if not letters:
             return
         original = letters[-1].headers[SUBJECT]
-        _, _, _, uid, kind, *rest = original.split(".")
         if is_truth(self._stream):
             position = self.status.checkpoint.position.sequence if self.status.checkpoint else 0
             stored = await self._events.read_subject(self._stream, original)
-            history = [await decode(self._keys, shard, m) for m in stored if m.sequence <= position]
+            stored = [message for message in stored if message.sequence <= position]
         else:  # reads are independent of each other: those that were missed are applied
-            restored = [replace(m, subject=original, sequence=int(m.headers[SEQUENCE])) for m in letters]
-            history = [await decode(self._keys, shard, m) for m in restored]
+            stored = [replace(letter, subject=original, sequence=int(letter.headers[SEQUENCE])) for letter in letters]
+        history = [await decode(self._keys, shard, message) for message in stored if message.sequence not in without]
         if history:
-            await self._store.refold(Aggregate(uid, kind, ".".join(rest)), history, epoch)
+            await self._store.refold(_aggregate(original), history, epoch)
 
     async def _open_answers(self) -> Subscription:
         subject = position_request_subject(self.status.name, self.status.shard)
@@ -260,6 +265,13 @@ class ProjectionRunner:
 
     async def _answer_position(self, message: Msg) -> None:
         await message.respond(self.status.announcement().model_dump_json().encode())
+
+
+def _aggregate(subject: str) -> Aggregate:
+    """What a message is about, by its subject; of a read: what its app has read."""
+    _, stream, _, uid, *rest = subject.split(".")
+    kind, *id_ = rest if len(rest) > 1 else (stream, *rest)
+    return Aggregate(uid, kind, "-".join(id_))
 
 
 def _stored(message: Msg) -> StoredMessage:

@@ -18,9 +18,11 @@ from nats.js.api import Header
 from runtime.errors import NATS_FAILURES
 from runtime.nats import subscribe
 
-_EXPIRES_S = 30.0
-_HEARTBEAT_S = 2.0
-_SILENCE_S = 2.5 * _HEARTBEAT_S
+_EXPIRES_S = 2.0
+"""Shorter than a lease: a request of an owner that sleeps must be over when the next owner asks, or the server would
+hand the messages to the sleeper."""
+_HEARTBEAT_S = 0.9
+_SILENCE_S = 4.0
 _LOOK_S = 0.5
 """How often a wait looks whether the connection was lost: the server then knows nothing of this request any more."""
 

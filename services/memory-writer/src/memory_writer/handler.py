@@ -16,9 +16,17 @@ from contracts import subjects
 from contracts.api import ChangeKind, Item, Outcome, Progress
 from contracts.codec import DataKey, Decoded, Meta, Undecodable, decode_command, read_envelope
 from contracts.commands import MAX_RESULTS, AnyCommand
-from contracts.errors import ConcurrencyConflict, ContentDamaged, KeyMissing, MemlogError, Unavailable
+from contracts.errors import (
+    ConcurrencyConflict,
+    ContentDamaged,
+    InvalidInput,
+    KeyMissing,
+    MemlogError,
+    Unavailable,
+    UnsupportedSchema,
+)
 from contracts.events import CommandSettled
-from contracts.ids import event_id
+from contracts.ids import event_id, parse_uuid
 from contracts.positions import Position
 from contracts.subjects import Aggregate, progress_subject
 from nats.aio.client import Client
@@ -79,7 +87,8 @@ class CommandHandler:
             pending = [await self._read(message, seen) for message in messages]
             pending = [self._take_over(each, message) for each, message in zip(pending, messages, strict=True)]
             readable = [(e.command, e.key) for e in pending if isinstance(e, _Pending) and e.command is not None]
-            await asyncio.gather(*(self._planner.warm(command, key) for command, key in readable))
+            # Only to load in parallel: what fails here fails again where the command that it belongs to is planned.
+            await asyncio.gather(*(self._planner.warm(c, key) for c, key in readable), return_exceptions=True)
             while len(outcomes) < len(pending):
                 async with self._turn:
                     outcomes += await self._wave(pending[len(outcomes) :])
@@ -119,7 +128,7 @@ class CommandHandler:
                         plan = await self._planner.plan_chunk(command, each.key, done, totals)
                         with span(f"decide {each.type}", each.headers):
                             new = self._new_events(each, plan, trace_headers())
-                        result = (await self._conclude([(each, plan)], iter(await self._events.append(new))))[-1]
+                        result = (await self._conclude([(each, plan)], iter(await self._append(new))))[-1]
                 except (Unavailable, ConcurrencyConflict, *NATS_FAILURES) as error:
                     result = outcome.Retry(_RETRY_DELAY, str(error) or type(error).__name__)
                 if isinstance(result, outcome.Retry):
@@ -152,8 +161,12 @@ class CommandHandler:
         if not message.subject.endswith(f".{uid}.{meta.id}") or meta.uid != uid:
             return outcome.Reject("undecodable: the envelope does not belong to its subject")
         try:
+            parse_uuid(meta.id, "command id")  # event ids derive from it
+        except InvalidInput as error:
+            return outcome.Reject(f"{error.code}: {error.message}")
+        try:
             return _Pending(meta, type_, decode_command(message.data, key), key, headers, handled)
-        except (Undecodable, ContentDamaged) as error:
+        except (Undecodable, ContentDamaged, UnsupportedSchema) as error:
             return _Pending(meta, type_, None, key, headers, handled, error)
 
     async def _wave(self, pending: Sequence["_Work"]) -> list[outcome.Outcome]:
@@ -172,23 +185,25 @@ class CommandHandler:
                 new += self._new_events(each, plan, trace_headers())
             planned.append((each, plan))
             written.update(append.aggregate for append in plan.appends)
-        results = iter(await self._events.append(new))
+        results = iter(await self._append(new))
         return await self._conclude(planned, results)
 
     async def _plan(self, each: _Pending) -> Plan:
-        if each.maybe_handled:
-            settled = await self._settled_before(each)
-            if settled is not None:
-                return settled
-        command = each.command
-        if command is None:
-            return refuse(each.meta, each.type, each.unreadable or MemlogError("unreadable"))
         try:
-            return await self._planner.plan(command, each.key)
+            if each.maybe_handled:
+                settled = await self._settled_before(each)
+                if settled is not None:
+                    return settled
+            if each.command is None:
+                return refuse(each.meta, each.type, each.unreadable or MemlogError("unreadable"))
+            return await self._planner.plan(each.command, each.key)
         except (Unavailable, ConcurrencyConflict, *NATS_FAILURES):
             raise
+        except MemlogError as error:  # an aggregate that cannot be read: its commands wait for nobody
+            log.error("command_refused", command=each.meta.id, type=each.type, reason=error.message)
+            return refuse(each.meta, each.type, error)
         except Exception as error:
-            log.error("command_failed", command=command.meta.id, type=command.payload.type, exc_info=error)
+            log.error("command_failed", command=each.meta.id, type=each.type, exc_info=error)
             return refuse(
                 each.meta, each.type, MemlogError(f"a defect in Memlog ({type(error).__name__}); nothing was changed")
             )
@@ -234,6 +249,18 @@ class CommandHandler:
             for number, append in enumerate(plan.appends)
         ]
 
+    async def _append(self, new: Sequence[NewEvent]) -> list[Position | Exception]:
+        """Append as a pipeline; but what closes a command of several events goes after all of them are stored: an
+        operation must not be done in the log while a part of it is not."""
+        parts = {event.meta.causation_id for event in new if event.aggregate.kind != "op"}
+        closing = {e.meta.id: e for e in new if e.aggregate.kind == "op" and e.meta.causation_id in parts}
+        before = [event for event in new if event.meta.id not in closing]
+        results = dict(zip((e.meta.id for e in before), await self._events.append(before), strict=True))
+        failed = {e.meta.causation_id: r for e in before if isinstance(r := results[e.meta.id], Exception)}
+        last = [event for event in closing.values() if event.meta.causation_id not in failed]
+        results |= dict(zip((e.meta.id for e in last), await self._events.append(last), strict=True))
+        return [results.get(e.meta.id) or failed[e.meta.causation_id] for e in new]
+
     async def _conclude(
         self, planned: Sequence[_Planned], results: Iterator[Position | Exception]
     ) -> list[outcome.Outcome]:
@@ -276,4 +303,6 @@ class CommandHandler:
             counts=plan.counts or counts(plan.items),
             position=str(position),
         )
-        await self._client.publish(reply, answer.model_dump_json().encode())
+        # Nobody depends on it: who waits in vain asks for the operation.
+        with contextlib.suppress(*NATS_FAILURES):
+            await self._client.publish(reply, answer.model_dump_json().encode())

@@ -1,0 +1,193 @@
+"""One process per service: any one may be killed or away; nothing is lost and everyone else goes on."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+
+import httpx
+import psutil
+import pytest
+from support.stack import Stack, eventually, running_stack
+
+PARTS = ("gateway", "memory-writer", "indexer", "categorizer", "audit", "nats-server", "postgres")
+_KILLS = 40
+_WRITERS, _READERS = 8, 4
+_BACK_WITHIN = 5.0
+
+
+@pytest.fixture(scope="module")
+async def processes(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stack]:
+    async with running_stack(tmp_path_factory.mktemp("processes"), "--processes") as stack:
+        yield stack
+
+
+async def _all_texts(stack: Stack, who: str) -> Counter[str]:
+    texts: Counter[str] = Counter()
+    async with stack.http() as http:
+        page, pages = 1, 1
+        while page <= pages:
+            params = {"user_id": who, "page": page, "size": 100}
+            answer = (await http.get("/api/v1/memories/", params=params)).raise_for_status().json()
+            texts.update(item["content"] for item in answer["items"])
+            page, pages = page + 1, answer["pages"]
+    return texts
+
+
+async def _post(
+    http: httpx.AsyncClient, who: str, text: str, wait: str, timeout: float = 30.0
+) -> httpx.Response | None:
+    body = {"user_id": who, "text": text, "wait": wait, "app": "parts", "idempotency_key": text}
+    try:
+        return await http.post("/api/v1/memories/", json=body, timeout=timeout)
+    except httpx.TransportError:
+        return None  # the gateway was the one that was killed
+
+
+async def _kill_when_up(stack: Stack, name: str) -> None:
+    async def alive() -> int | None:
+        return stack.part(name)
+
+    pid = await eventually(alive)
+    os.kill(pid, signal.SIGKILL)
+
+
+async def _serves(stack: Stack, who: str) -> None:
+    """Until a write is searchable and a search is answered."""
+
+    async def round_trip() -> bool:
+        async with stack.http() as http:
+            text = f"probe {uuid.uuid4()}"
+            try:
+                answer = await _post(http, who, text, "searchable", timeout=5.0)
+                if answer is None or answer.status_code != 200:
+                    return False
+                params = {"user_id": who, "query": text, "limit": 1}
+                found = await http.get("/api/v1/search", params=params, timeout=5.0)
+            except httpx.TransportError:
+                return False
+            return found.status_code == 200 and found.json()["results"][0]["memory"] == text
+
+    await eventually(round_trip, timeout=60.0)
+
+
+async def _ready(stack: Stack) -> None:
+    async def healthy() -> bool:
+        async with stack.http() as http:
+            try:
+                return (await http.get("/readyz", timeout=2.0)).status_code == 200
+            except httpx.TransportError:
+                return False
+
+    await eventually(healthy, timeout=60.0)
+
+
+@pytest.mark.guarantee("G1", "G2")
+@pytest.mark.timeout(600)
+async def test_forty_kills_of_single_processes_under_load_lose_nothing_and_double_nothing(processes: Stack) -> None:
+    stack = processes
+    who = f"kills-{uuid.uuid4().hex[:6]}"
+    chance = random.Random(7)
+    acknowledged: list[str] = []
+    odd: Counter[str] = Counter()
+    stopping = asyncio.Event()
+
+    async def write(number: int) -> None:
+        async with stack.http() as http:
+            turn = 0
+            while not stopping.is_set():
+                turn += 1
+                text = f"fact {number}-{turn}"
+                wait = ["accepted", "stored", "searchable"][turn % 3]
+                for _ in range(200):  # the same key until it is acknowledged: one effect
+                    answer = await _post(http, who, text, wait)
+                    if answer is not None and answer.status_code in (200, 202):
+                        acknowledged.append(text)
+                        break
+                    if answer is not None and answer.status_code != 503:
+                        odd[f"{answer.status_code} {answer.text[:200]}"] += 1
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(0.03)
+
+    async def read() -> None:
+        async with stack.http() as http:
+            while not stopping.is_set():
+                params = {"user_id": who, "query": "fact", "limit": 3}
+                try:
+                    answer = await http.get("/api/v1/search", params=params)
+                except httpx.TransportError:
+                    answer = None
+                if answer is not None and answer.status_code not in (200, 503):
+                    odd[f"{answer.status_code} {answer.text[:200]}"] += 1
+                await asyncio.sleep(0.05)
+
+    load = [asyncio.create_task(write(n)) for n in range(_WRITERS)] + [
+        asyncio.create_task(read()) for _ in range(_READERS)
+    ]
+    slowest = 0.0
+    order = [PARTS[n % len(PARTS)] for n in range(_KILLS)]
+    chance.shuffle(order)
+    try:
+        for name in order:
+            await _kill_when_up(stack, name)
+            await eventually(_is_up(stack, name), timeout=30.0)
+            back = time.monotonic()
+            await _serves(stack, f"{who}-probe")
+            slowest = max(slowest, time.monotonic() - back)
+    finally:
+        stopping.set()
+        await asyncio.gather(*load)
+    await _ready(stack)
+    assert odd == Counter(), "survivors answer, or say 503 with the reason"
+    async with stack.http() as http:
+        last = await _post(http, who, "the last one", "searchable")
+        assert last is not None and last.status_code == 200
+    found = await _all_texts(stack, who)
+    missing = [text for text in acknowledged if found[text] == 0]
+    assert missing == [], f"{len(missing)} of {len(acknowledged)} acknowledged are lost"
+    assert [text for text, count in found.items() if count > 1] == []
+    assert len(acknowledged) > 200
+    assert slowest <= _BACK_WITHIN * 2, f"serving again took {slowest:.1f} s after the part was back"
+
+
+def _is_up(stack: Stack, name: str) -> Callable[[], "asyncio.Future[int | None]"]:
+    async def probe() -> int | None:
+        return stack.part(name)
+
+    return lambda: asyncio.ensure_future(probe())
+
+
+@pytest.mark.guarantee("G12")
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", ["indexer", "postgres"])
+async def test_writes_are_accepted_while_a_derived_store_is_away_and_it_catches_up_by_itself(
+    processes: Stack, name: str
+) -> None:
+    """The part is stopped (not killed: it would be started again), as long as a slow start would take."""
+    stack = processes
+    who = f"away-{uuid.uuid4().hex[:6]}"
+    await _serves(stack, who)
+    pid = stack.part(name)
+    assert pid is not None
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in family:
+        process.suspend()
+    try:
+        async with stack.http() as http:
+            for number in range(30):
+                answer = await _post(http, who, f"written while away {number}", ["accepted", "stored"][number % 2])
+                assert answer is not None and answer.status_code in (200, 202), answer and answer.text
+            params = {"user_id": who, "query": "written while away"}
+            read = await http.get("/api/v1/search", params=params, timeout=60.0)
+            assert read.status_code == 503
+            assert read.json()["code"] == "unavailable"
+    finally:
+        for process in family:
+            process.resume()
+    await _serves(stack, who)
+    found = await _all_texts(stack, who)
+    assert sum(found[f"written while away {number}"] for number in range(30)) == 30
