@@ -1,5 +1,6 @@
 """Adds as fast as eight clients can, until all are searchable, against the embedder alone on the same texts."""
 
+import time
 from contextlib import AsyncExitStack
 
 from indexer.embedding.minilm import MiniLM

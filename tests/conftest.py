@@ -1,11 +1,14 @@
-"""One real nats-server for the session; tests that stop servers, or need an untouched store, start their own."""
+"""One real nats-server and PostgreSQL for the session; tests that stop a server, or look into its store, start
+their own."""
 
 from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
 import pytest
 from runtime.settings import Settings
 from standalone.home import Home
 from standalone.nats_server import NatsServer, nats_server
+from standalone.postgres_server import PostgresServer, postgres_server
 from support.servers import Log, Servers, empty, opened, settings_for, temporary_home
 
 
@@ -21,10 +24,20 @@ async def session_nats(home: Home) -> AsyncGenerator[NatsServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+async def postgres(home: Home) -> AsyncGenerator[PostgresServer]:
+    async with postgres_server(home) as server:
+        yield server
+
+
 @pytest.fixture
 def settings(home: Home, session_nats: NatsServer) -> Callable[..., Settings]:
     """Makes settings for the session's server: `settings(shards=3)`."""
-    return lambda **overrides: settings_for(home, session_nats, **overrides)
+
+    def make(**overrides: Any) -> Settings:
+        return settings_for(home, session_nats, **overrides)
+
+    return make
 
 
 @pytest.fixture(params=[1], ids="{0} shard(s)".format)

@@ -81,9 +81,9 @@ def put(
     )
 
 
-def revise(memory_id: str, sequence: int, *texts: str, version: int) -> Revise:
+def revise(memory_id: str, sequence: int, *texts: str, version: int, categories: tuple[str, ...] = ()) -> Revise:
     """A next version, embedded as by `put`."""
-    return Revise(memory_id, version, 2000, *_embedded(memory_id, version, texts), sequence)
+    return Revise(memory_id, version, categories, 2000, *_embedded(memory_id, version, texts), sequence)
 
 
 def _embedded(memory_id: str, version: int, texts: tuple[str, ...]) -> tuple[tuple[str, ...], Vector]:

@@ -24,7 +24,7 @@ from indexer.index import (
 )
 
 ANN = SearchFilter("ann")
-ALL_STATES = SearchFilter("ann", states=("active", "paused", "archived"))
+ALL_STATES = SearchFilter("ann", states=("active", "paused", "archived", "deleted"))
 
 
 @pytest.fixture
@@ -152,6 +152,23 @@ async def test_a_change_of_state_hides_and_shows_again(index: MemoryIndex) -> No
     assert set(await found(index)) == {"a", "b"}
 
 
+async def test_a_deleted_memory_is_hidden_and_restored_as_it_was(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1, "one", "two", categories=("food",)), put("b", 2))
+    before = await index.search(vector(1), "one", ANN, 10)
+    await apply(index, SetState("a", "deleted", 2000, 3))
+    assert set(await found(index)) == {"b"}
+    await apply(index, SetState("a", "active", 3000, 4))
+    assert await index.search(vector(1), "one", ANN, 10) == before
+    assert set(await found(index, SearchFilter("ann", categories=("food",)))) == {"a"}
+
+
+async def test_a_stale_write_after_a_deletion_does_not_bring_the_memory_back(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1, "one", "two"), SetState("a", "deleted", 2000, 5))
+    await apply(index, put("a", 1, "one", "two"), put("a", 3, version=2), SetState("a", "active", 2000, 4))
+    await apply(index, put("a", 5), revise("a", 4, version=3))
+    assert await found(index) == {}
+
+
 async def test_a_change_of_categories_replaces_them(index: MemoryIndex) -> None:
     await apply(index, put("a", 1, "one", "two", categories=("food",)), put("b", 2, categories=("food",)))
     await apply(index, SetCategories("a", ("work", "home"), 2000, 3), SetCategories("b", (), 2000, 4))
@@ -171,14 +188,14 @@ async def test_a_revision_replaces_the_old_versions_points(index: MemoryIndex) -
     assert gone == unmatched
 
 
-async def test_a_revision_keeps_app_state_categories_and_time_of_creation(index: MemoryIndex) -> None:
+async def test_a_revision_keeps_app_state_and_time_of_creation_and_brings_its_categories(index: MemoryIndex) -> None:
     where = SearchFilter(
         "ann", ("paused",), app_ids=("cursor",), categories=("work",), created_from=1000, created_to=1000
     )
     await apply(index, put("a", 1, "one", "two", app_id="cursor"), put("b", 2))
     await apply(index, SetState("a", "paused", 2000, 3))
     await apply(index, SetCategories("a", ("food", "work"), 2000, 4))
-    await apply(index, revise("a", 5, "three", version=2))
+    await apply(index, revise("a", 5, "three", version=2, categories=("work",)))
     assert await found(index, where) == {"a": 2}
     assert await found(index) == {"b": 1}
     await apply(index, revise("a", 6, version=3), SetState("a", "active", 3000, 7), revise("a", 5, version=9))
@@ -270,6 +287,36 @@ async def test_a_store_error_leaves_the_checkpoint_where_it_was(index: MemoryInd
     assert await index.checkpoint(0) == at(1)
     await apply(index, put("b", 2))
     assert await found(index) == {"a": 1, "b": 1}
+
+
+async def test_refolding_replaces_what_a_memory_led_to_and_leaves_the_rest_and_the_checkpoint(
+    index: MemoryIndex,
+) -> None:
+    await apply(index, put("a", 1, "one", "two", "three"), put("b", 2), SetState("a", "paused", 2000, 6))
+    history = [put("a", 1, "four", categories=("food",)), SetCategories("a", ("work",), 2000, 3)]
+    for _ in range(2):  # a call that was interrupted is made again
+        await index.refold(0, [*history, revise("a", 4, "five", version=2, categories=("home",))])
+        assert await found(index, ALL_STATES) == {"a": 2, "b": 1}
+        assert await found(index, SearchFilter("ann", categories=("home",))) == {"a": 2}
+    assert await index.checkpoint(0) == at(6)
+    await apply(index, SetState("a", "archived", 3000, 7))
+    assert await found(index) == {"b": 1}
+    assert await found(index, SearchFilter("ann", states=("archived",))) == {"a": 2}
+
+
+async def test_refolding_to_nothing_removes_the_memory_and_leaves_a_tombstone(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1, "one"), put("b", 2), put("c", 3), SetState("a", "paused", 2000, 6))
+    await index.refold(0, [Remove("a", 6)])
+    await index.refold(0, [SetState("c", "paused", 2000, 6)])
+    assert await found(index, ALL_STATES) == {"b": 1}
+    await apply(index, put("a", 5), put("c", 5), SetState("a", "active", 3000, 7))
+    assert await found(index, ALL_STATES) == {"b": 1}
+
+
+async def test_a_memory_never_seen_can_be_refolded(index: MemoryIndex) -> None:
+    await index.refold(0, [put("a", 1, "one"), SetState("a", "paused", 2000, 2)])
+    assert await found(index, SearchFilter("ann", states=("paused",))) == {"a": 1}
+    assert await index.checkpoint(0) is None
 
 
 async def test_everything_survives_closing_and_opening_again(open_index: Open, tmp_path: Path) -> None:

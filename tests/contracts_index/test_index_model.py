@@ -24,7 +24,7 @@ from indexer.index import (
 from indexer.qdrant_edge import EdgeIndex
 from indexer.qdrant_server import ServerIndex
 
-STATES = ("active", "paused", "archived")
+STATES = ("active", "paused", "archived", "deleted")
 CATEGORIES = ("food", "work")
 MEMORIES = ("a", "b", "c")
 # Examples share an index, for speed: each one writes memories of a user of its own.
@@ -57,7 +57,9 @@ class Model:
             case Revise() | SetState() | SetCategories() if memory_id not in self.memories:
                 return
             case Revise():
-                self.memories[memory_id] = replace(self.memories[memory_id], version=change.version)
+                self.memories[memory_id] = replace(
+                    self.memories[memory_id], version=change.version, categories=change.categories
+                )
             case SetState():
                 self.memories[memory_id] = replace(self.memories[memory_id], state=change.state)
             case SetCategories():
@@ -89,7 +91,7 @@ def histories(draw: st.DrawFn) -> list[list[Change]]:
                     )
                 )
             case "revise":
-                log.append(revise(memory_id, sequence, f"w{sequence}", version=sequence))
+                log.append(revise(memory_id, sequence, f"w{sequence}", version=sequence, categories=draw(categories)))
             case "state":
                 log.append(SetState(memory_id, draw(states), sequence, sequence))
             case "categories":

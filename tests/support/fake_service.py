@@ -30,6 +30,7 @@ from contracts.api import (
 from contracts.errors import AppIsPaused, NotFound
 from gateway.service import AppQuery, Caller, ListQuery
 from pydantic import JsonValue
+from support.fake_operator import FakeOperator
 
 AT = "2026-11-01T00:00:00.000Z"
 
@@ -46,7 +47,7 @@ class Stored:
 
 
 @dataclass
-class FakeService:
+class FakeService(FakeOperator):
     """`calls` are (method, caller) of everything that reached it. `fail` raises for every call, `hold` makes every
     call wait for it, `unfinished` leaves writes accepted."""
 

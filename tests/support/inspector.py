@@ -56,11 +56,15 @@ async def _installed() -> Path:
                 f"this test needs {package}, and npm could not install it: it needs the network (or a registry that npm"
                 f" is configured for) once.\n{said}\n{out}"
             )
-            shutil.rmtree(target, ignore_errors=True)
-            fresh.rename(target)
+            _replace(target, fresh)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return target / _MAIN
+
+
+def _replace(target: Path, fresh: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
 
 
 async def _run(limit: float, *command: str, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:

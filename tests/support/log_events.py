@@ -11,7 +11,6 @@ from nats.js.api import Header, PubAck
 from runtime.clock import utc_now
 from runtime.event_store import NewEvent
 from runtime.keys import SealingKey
-
 from support.keys import KEY
 from support.servers import Log
 

@@ -1,6 +1,7 @@
 """Real servers for tests, started the way `memlog up` starts them, and what nearly every test of the log needs."""
 
 import asyncio
+import inspect
 import os
 import secrets
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from contracts.streams import DEAD
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from runtime.event_store import EventStore
@@ -130,12 +132,19 @@ async def empty(js: JetStreamContext) -> None:
         await js.delete_stream(info.config.name)
 
 
-async def eventually(condition: Callable[[], object | Awaitable[object]], seconds: float = 10.0) -> None:
+async def dead_letters(js: JetStreamContext) -> list[tuple[bytes, dict[str, str]]]:
+    """All dead letters with their headers, oldest first."""
+    count = (await js.stream_info(DEAD.name)).state.messages
+    found = [await js.get_msg(DEAD.name, seq=n + 1) for n in range(count)]
+    return [(letter.data or b"", letter.headers or {}) for letter in found]  # pyright: ignore[reportUnknownMemberType]
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> None:
     """Wait until the condition holds; fails the test when it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         holds = condition()
-        if isinstance(holds, Awaitable):
+        if inspect.isawaitable(holds):
             holds = await holds
         if holds:
             return

@@ -7,6 +7,7 @@ from pathlib import Path
 from contracts.codec import Recorded
 from contracts.errors import ConcurrencyConflict, Unavailable
 from contracts.positions import Checkpoint, Position
+from contracts.subjects import Aggregate
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS applied (n INTEGER PRIMARY KEY, shard INTEGER, sequence INTEGER, event_id TEXT, type TEXT);
@@ -70,3 +71,6 @@ class SqliteStore:
             self.forge(Checkpoint(last.position, last.meta.id, last.sha256))
         self._db.execute("COMMIT")
         self.batches.append(len(batch))
+
+    async def refold(self, aggregate: Aggregate, history: Sequence[Recorded], epoch: int) -> None:
+        raise NotImplementedError

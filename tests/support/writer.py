@@ -19,7 +19,6 @@ from runtime.event_store import EventStore, NewEvent
 from runtime.keys import SealingKey
 from runtime.nats import subscribe
 from runtime.service import open_context
-
 from support.log_events import APP_NAME, UID, command_bytes, publish_raw
 from support.servers import Log
 

@@ -1,34 +1,45 @@
-"""A real PostgreSQL for the session, and a database of its own for each test."""
+"""A database of its own for each test, on the session's PostgreSQL, owned and read by the roles of the real form."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+import json
+from collections.abc import AsyncGenerator, Callable
+from urllib.parse import urlsplit
 
 import pytest
 from runtime.postgres import DERIVED_STORE, Pool, create_pool
-from support.postgres_for_tests import postgres_for_tests
+from standalone.home import Home
+from standalone.postgres_server import PostgresServer
 
 _numbers = iter(range(10_000))
 
 
 @pytest.fixture(scope="session")
-def server() -> Generator[str]:
-    with postgres_for_tests() as dsn:
-        yield dsn
+def server(postgres: PostgresServer) -> str:
+    """The owner's DSN of the database `postgres`."""
+    return postgres.dsn.replace("/memlog?", "/postgres?")
 
 
 @pytest.fixture(scope="session")
-async def administrator(server: str) -> AsyncGenerator[Pool]:
-    pool = await create_pool(server, application_name="tests", size=1)
-    await pool.execute("CREATE ROLE memlog_reader LOGIN")
+def as_reader(postgres: PostgresServer) -> Callable[[str], str]:
+    """Turns an owner's DSN into the reader's."""
+    owner, reader = (urlsplit(dsn).netloc for dsn in (postgres.dsn, postgres.reader_dsn))
+    return lambda dsn: dsn.replace(owner, reader)
+
+
+@pytest.fixture(scope="session")
+async def administrator(postgres: PostgresServer, server: str, home: Home) -> AsyncGenerator[Pool]:
+    password = json.loads((home.postgres / "passwords.json").read_text())["superuser"]
+    dsn = server.replace(urlsplit(postgres.dsn).netloc, f"postgres:{password}@")
+    pool = await create_pool(dsn, application_name="tests", size=1)
     yield pool
     await pool.close()
 
 
 @pytest.fixture
 async def database(server: str, administrator: Pool) -> AsyncGenerator[str]:
-    """The DSN of an empty database."""
+    """The owner's DSN of an empty database."""
     name = f"test_{next(_numbers)}"
-    await administrator.execute(f"CREATE DATABASE {name}")
+    await administrator.execute(f"CREATE DATABASE {name} OWNER memlog")
     yield server.replace("/postgres?", f"/{name}?")
     await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -1,6 +1,6 @@
 """The indexes serve the queries that the gateway asks, at 5,000 memories."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 from audit.generations import access_models, read_models
@@ -16,7 +16,7 @@ MEMORIES = 5_000
 
 
 @pytest.fixture
-async def reader(pool: Pool, database: str) -> AsyncGenerator[Pool]:
+async def reader(pool: Pool, database: str, as_reader: Callable[[str], str]) -> AsyncGenerator[Pool]:
     """A pool with the planner's defaults, as the gateway has it, over 5,000 memories and 2,000 reads."""
     events: list[Event] = [
         MemoryAdded(
@@ -40,7 +40,7 @@ async def reader(pool: Pool, database: str) -> AsyncGenerator[Pool]:
         for start in range(0, len(recorded_events), 500):
             await store.apply(recorded_events[start : start + 500], 1)
         await switch(pool, generation)  # gathers statistics
-    gateway = await create_pool(database.replace("memlog@", "memlog_reader@"), application_name="gateway", size=1)
+    gateway = await create_pool(as_reader(database), application_name="gateway", size=1)
     yield gateway
     await gateway.close()
 

@@ -7,13 +7,32 @@ from audit.generations import Generation, read_models
 from audit.schema import install
 from audit.store import PostgresStore
 from contracts.codec import Recorded
-from contracts.events import AppPaused, AppRegistered, AppResumed, MemoryAdded, MemoryDeleted, MemoryRevised
+from contracts.events import (
+    AppPaused,
+    AppRegistered,
+    AppResumed,
+    CategoryDefined,
+    CategoryRemoved,
+    MemoryAdded,
+    MemoryArchived,
+    MemoryCategorized,
+    MemoryDeleted,
+    MemoryPaused,
+    MemoryRestored,
+    MemoryResumed,
+    MemoryRevised,
+    MemoryUnarchived,
+)
 from contracts.messages import Event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runtime.postgres import DERIVED_STORE, Pool, create_pool
 from support.recorded_events import OTHER_UID, UID, recorded
 
+STATES = {
+    kind.type: kind
+    for kind in (MemoryPaused, MemoryResumed, MemoryArchived, MemoryUnarchived, MemoryDeleted, MemoryRestored)
+}
 IDS = st.sampled_from(["m", "n", "o"])
 
 
@@ -32,18 +51,26 @@ def histories(draw: st.DrawFn) -> list[Recorded]:
 
 
 def _next(draw: st.DrawFn, versions: dict[tuple[str, str], int], uid: str, name: str, number: int) -> Event:
-    kind = draw(st.sampled_from(["revise", "revise", "delete", "register", "pause", "resume"]))
+    apps = ["register", "pause", "resume"]
+    kind = draw(st.sampled_from(["revise", "revise", "categorize", "define", "remove", *apps, *STATES]))
+    tags = tuple(draw(st.lists(st.sampled_from(["food", "work"]), unique=True)))
+    if kind == "define":
+        return CategoryDefined(category_id=name, name=name, description=f"Number {number}")
+    if kind == "remove":
+        return CategoryRemoved(category_id=name)
     if kind == "register":
         return AppRegistered(app_id=name, name=f"App {name}")
     if kind in ("pause", "resume"):
         return AppPaused(app_id=name) if kind == "pause" else AppResumed(app_id=name)
     if (uid, name) not in versions:
         versions[uid, name] = 1
-        return MemoryAdded(memory_id=name, text=draw(st.text(max_size=8)), metadata={"number": number})
-    if kind == "delete":
-        return MemoryDeleted(memory_id=name)
+        return MemoryAdded(memory_id=name, text=draw(st.text(max_size=8)), metadata={"number": number}, categories=tags)
+    if kind in STATES:
+        return STATES[kind](memory_id=name)
+    if kind == "categorize":
+        return MemoryCategorized(memory_id=name, categories=tags, by=draw(st.sampled_from(["person", "classifier"])))
     versions[uid, name] += 1
-    return MemoryRevised(memory_id=name, version=versions[uid, name], text=f"Text {number}")
+    return MemoryRevised(memory_id=name, version=versions[uid, name], text=f"Text {number}", categories=tags)
 
 
 @st.composite
@@ -61,7 +88,7 @@ def cuts(draw: st.DrawFn, events: list[Recorded]) -> list[list[Recorded]]:
 @pytest.fixture(scope="module")
 async def shared(server: str, administrator: Pool) -> AsyncGenerator[Pool]:
     """One database for all examples: making one for each would take most of the time."""
-    await administrator.execute("CREATE DATABASE replay")
+    await administrator.execute("CREATE DATABASE replay OWNER memlog")
     pool = await create_pool(
         server.replace("/postgres?", "/replay?"), application_name="replay", size=2, settings=DERIVED_STORE
     )

@@ -1,6 +1,7 @@
 """Installing generations beside each other, and switching what readers see."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -70,11 +71,13 @@ async def test_views_that_a_new_version_no_longer_has_are_gone_after_the_switch(
 
 
 @pytest.mark.guarantee("G5")
-async def test_no_read_fails_while_generations_are_switched(pool: Pool, database: str) -> None:
+async def test_no_read_fails_while_generations_are_switched(
+    pool: Pool, database: str, as_reader: Callable[[str], str]
+) -> None:
     for generation in (read_models(1), read_models(2)):
         await install(pool, generation)
         await fill(pool, generation, EVENTS)
-    readers = await create_pool(database.replace("memlog@", "memlog_reader@"), application_name="gateway", size=3)
+    readers = await create_pool(as_reader(database), application_name="gateway", size=3)
     done = asyncio.Event()
     answers = 0
 
@@ -101,15 +104,19 @@ async def test_no_read_fails_while_generations_are_switched(pool: Pool, database
         await readers.close()
 
 
-async def test_the_reader_may_read_the_views_and_nothing_else(pool: Pool, database: str) -> None:
+async def test_the_reader_may_read_the_views_and_nothing_else(
+    pool: Pool, database: str, as_reader: Callable[[str], str]
+) -> None:
     await install(pool, read_models())
     await install(pool, access_models())
     await fill(pool, read_models(), EVENTS)
     await fill(pool, access_models(), [recorded(1, MemoriesRead(kind="get", items=(ReadItem(id="1", rank=1),)))])
     await install(pool, read_models(2))
     await switch(pool, read_models(2))  # new views: granted again
-    reader = await create_pool(database.replace("memlog@", "memlog_reader@"), application_name="gateway", size=1)
-    for view in ("memories", "memory_texts", "history", "users", "apps", "operations"):
+    # Its role is read-only by default; what counts is what holds when it switches that off.
+    writing = {"default_transaction_read_only": "off"}
+    reader = await create_pool(as_reader(database), application_name="gateway", size=1, settings=writing)
+    for view in ("memories", "memory_texts", "history", "users", "apps", "categories", "operations"):
         assert await reader.fetchval(f"SELECT count(*) FROM memlog.{view}") == 0
     for view, rows in (("access_log", 1), ("reads", 1), ("positions", 1), ("generations", 3)):
         assert await reader.fetchval(f"SELECT count(*) FROM memlog.{view}") == rows

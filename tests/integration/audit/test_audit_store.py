@@ -17,16 +17,25 @@ from contracts.events import (
     AppPaused,
     AppRegistered,
     AppResumed,
+    CategoryDefined,
+    CategoryRemoved,
     CommandSettled,
     LogStarted,
     MemoriesRead,
     MemoryAdded,
+    MemoryArchived,
+    MemoryCategorized,
     MemoryDeleted,
+    MemoryPaused,
+    MemoryRestored,
+    MemoryResumed,
     MemoryRevised,
+    MemoryUnarchived,
     ReadItem,
     UserRegistered,
 )
 from contracts.positions import Checkpoint, Position
+from contracts.subjects import Aggregate
 from runtime.postgres import Pool, StatementRefused
 from runtime.store import ProjectionStore
 from support.recorded_events import APP, OTHER_UID, UID, at, recorded
@@ -37,7 +46,7 @@ HISTORY = [
     recorded(3, AppRegistered(app_id=APP, name="cursor")),
     recorded(4, MemoryAdded(memory_id="m", text="Likes tea", metadata={"n": 1}, categories=("food", "home"))),
     recorded(5, MemoryAdded(memory_id="n", text="Lives in Zürich")),
-    recorded(6, MemoryRevised(memory_id="m", version=2, text="Likes coffee")),
+    recorded(6, MemoryRevised(memory_id="m", version=2, text="Likes coffee", categories=("food",))),
     recorded(7, MemoryDeleted(memory_id="n"), final=False, command="delete-all"),
     recorded(8, CommandSettled(command_type="DeleteMemories", outcome="done"), command="delete-all"),
     recorded(9, MemoryAdded(memory_id="m", text="Hers"), uid=OTHER_UID),
@@ -80,7 +89,8 @@ async def test_a_history_becomes_current_rows_texts_and_changes(pool: Pool) -> N
         "created_at": at(4),
         "updated_at": at(6),
         "deleted_at": None,
-        "categories": ["food", "home"],
+        "categories": ["food"],
+        "categories_by": "person",
         "last_sequence": 6,
     }
     assert (n["state"], n["version"], n["deleted_at"]) == ("deleted", 1, at(7))
@@ -106,6 +116,103 @@ async def test_a_history_becomes_current_rows_texts_and_changes(pool: Pool) -> N
         (UID, "n", 7, "MemoryDeleted", 1, "deleted"),
         (OTHER_UID, "m", 9, "MemoryAdded", 1, "active"),
     ]
+
+
+STATES = [
+    recorded(1, MemoryAdded(memory_id="m", text="Likes tea")),
+    recorded(2, MemoryCategorized(memory_id="m", categories=("preferences",), by="classifier")),
+    recorded(3, MemoryPaused(memory_id="m")),
+    recorded(4, MemoryResumed(memory_id="m")),
+    recorded(5, MemoryArchived(memory_id="m")),
+    recorded(6, MemoryUnarchived(memory_id="m")),
+    recorded(7, MemoryDeleted(memory_id="m")),
+    recorded(8, MemoryRestored(memory_id="m")),
+    recorded(9, MemoryRevised(memory_id="m", version=2, text="Likes coffee")),
+    recorded(10, MemoryCategorized(memory_id="m", categories=("food",), by="person")),
+    recorded(11, MemoryRevised(memory_id="m", version=3, text="Likes milk", categories=("food",))),
+]
+
+
+async def test_states_and_categories_follow_the_events_and_each_is_in_the_history(pool: Pool) -> None:
+    store = await a_store(pool)
+    seen: list[tuple[Any, ...]] = []
+    for event in STATES:
+        await store.apply([event], 1)
+        [row] = await table(pool, "memories")
+        seen.append((row["state"], row["categories"], row["categories_by"], row["deleted_at"]))
+    assert seen == [
+        ("active", [], None, None),
+        ("active", ["preferences"], "classifier", None),
+        ("paused", ["preferences"], "classifier", None),
+        ("active", ["preferences"], "classifier", None),
+        ("archived", ["preferences"], "classifier", None),
+        ("active", ["preferences"], "classifier", None),
+        ("deleted", ["preferences"], "classifier", at(7)),
+        ("active", ["preferences"], "classifier", None),
+        ("active", [], None, None),
+        ("active", ["food"], "person", None),
+        ("active", ["food"], "person", None),
+    ]
+    changes = [(r["event"], r["version"], r["state"]) for r in await table(pool, "history", "sequence")]
+    assert changes == [
+        ("MemoryAdded", 1, "active"),
+        ("MemoryCategorized", 1, "active"),
+        ("MemoryPaused", 1, "paused"),
+        ("MemoryResumed", 1, "active"),
+        ("MemoryArchived", 1, "archived"),
+        ("MemoryUnarchived", 1, "active"),
+        ("MemoryDeleted", 1, "deleted"),
+        ("MemoryRestored", 1, "active"),
+        ("MemoryRevised", 2, "active"),
+        ("MemoryCategorized", 2, "active"),
+        ("MemoryRevised", 3, "active"),
+    ]
+
+
+async def test_categories_are_described_anew_removed_and_defined_again(pool: Pool) -> None:
+    store = await a_store(pool)
+    await store.apply(
+        [
+            recorded(1, CategoryDefined(category_id="c", name="gliding", description="")),
+            recorded(2, CategoryDefined(category_id="c", name="Gliding", description="Without an engine")),
+            recorded(3, CategoryDefined(category_id="d", name="chess", description="")),
+            recorded(4, CategoryDefined(category_id="c", name="hers", description=""), uid=OTHER_UID),
+        ],
+        1,
+    )
+    found = await table(pool, "categories")
+    assert [(r["uid"], r["name"], r["description"], r["defined_at"], r["updated_at"]) for r in found] == [
+        (UID, "Gliding", "Without an engine", at(1), at(2)),
+        (UID, "chess", "", at(3), at(3)),
+        (OTHER_UID, "hers", "", at(4), at(4)),
+    ]
+    await store.apply([recorded(5, CategoryRemoved(category_id="c")), recorded(6, CategoryRemoved(category_id="d"))], 1)
+    await store.apply([recorded(7, CategoryDefined(category_id="d", name="chess", description="Openings"))], 1)
+    found = await table(pool, "categories")
+    assert [(r["name"], r["defined_at"]) for r in found] == [("chess", at(7)), ("hers", at(4))]
+
+
+@pytest.mark.guarantee("G12")
+async def test_an_aggregate_folded_anew_is_as_if_nothing_had_been_missed(pool: Pool) -> None:
+    store = await a_store(pool)
+    category = [
+        recorded(12, CategoryDefined(category_id="c", name="gliding", description="")),
+        recorded(13, CategoryDefined(category_id="c", name="gliding", description="Without an engine")),
+    ]
+    whole = [*STATES, *category]
+    await store.apply(whole, 1)
+    right = await everything(pool, read_models())
+    missed = {2, 5, 8, 11, 13}
+    await pool.execute("TRUNCATE read_models_v1.memories, read_models_v1.memory_texts, read_models_v1.history")
+    await pool.execute("TRUNCATE read_models_v1.categories")
+    await pool.execute("UPDATE read_models_v1.positions SET sequence = 0")
+    await store.checkpoint(0)
+    await store.apply([replace(e, payload=None) if e.position.sequence in missed else e for e in whole], 1)
+    assert await everything(pool, read_models()) != right
+    for aggregate, history in ((Aggregate(UID, "memory", "m"), STATES), (Aggregate(UID, "category", "c"), category)):
+        await store.refold(aggregate, history, 1)
+        await store.refold(aggregate, history, 1)
+    assert await everything(pool, read_models()) == right
 
 
 async def test_users_apps_and_operations_follow_the_events(pool: Pool) -> None:

@@ -17,7 +17,7 @@ from contracts.streams import DEAD, WRITER_CONSUMER, commands, events
 from contracts.subjects import event_subject, shard_of
 from runtime.event_store import NewEvent
 from support.log_events import UID, meta_of, new_event
-from support.servers import Log, Servers, eventually, opened
+from support.servers import Log, Servers, dead_letters, eventually, opened
 from support.writer import Append, Killed, Sender, writing
 
 SHARDS = pytest.mark.parametrize("shards", [1, 3], indirect=True)
@@ -253,7 +253,9 @@ async def test_what_came_of_a_command_does_not_change_when_it_is_handled_again(l
     ada, [one] = await _prepared(log, ["one"])
     async with writing(log):
         duplicate = await ada.do(AddMemory(text="one"))
-        refused = await ada.do(DeleteMemories(memory_ids=(one, ids.memory_id(ada.key.identity, "late", 0)), all_or_nothing=True))
+        refused = await ada.do(
+            DeleteMemories(memory_ids=(one, ids.memory_id(ada.key.identity, "late", 0)), all_or_nothing=True)
+        )
         await ada.do(DeleteMemories(memory_ids=(one,)))
         await ada.do(AddMemory(text="late"))
     assert (duplicate.status, refused.status) == ("nothing", "refused")
@@ -278,9 +280,7 @@ def _forged(ada: Sender, **changes: object) -> bytes:
 
 async def _dead(log: Log) -> list[str]:
     """The reasons of all dead letters."""
-    count = (await log.js.stream_info(DEAD.name)).state.messages
-    found = [await log.js.get_msg(DEAD.name, seq=n + 1) for n in range(count)]
-    return [str((letter.headers or {})["Memlog-Reason"]) for letter in found]
+    return [headers["Memlog-Reason"] for _, headers in await dead_letters(log.js)]
 
 
 @pytest.mark.guarantee("G12")

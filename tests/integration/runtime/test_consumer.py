@@ -1,18 +1,22 @@
 """The consumer loop on a real server: in order, acknowledged after the handler, and nothing lost or stuck."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
-from contracts.streams import DEAD, WRITER_CONSUMER, commands
+from contracts.streams import WRITER_CONSUMER, commands
 from nats.aio.msg import Msg
 from runtime.consumer import CommandConsumer, Handler
 from runtime.outcome import Applied, NotApplicable, Outcome, Reject, Retry, Skipped
 from runtime.pull import Pull
 from support.log_events import UID, publish_raw
-from support.servers import Log, Servers, eventually, opened, running
+from support.servers import Log, Servers, dead_letters, eventually, opened, running
 
 STREAM = commands(0).name
+
+
+def _applied(_number: int, _attempt: int) -> Outcome:
+    return Applied()
 
 
 class Recorder:
@@ -22,7 +26,7 @@ class Recorder:
         self.handled: list[int] = []
         self.seen: list[int] = []
         self.deliveries: list[int] = []
-        self._answer = answer or (lambda number, attempt: Applied())
+        self._answer = answer or _applied
 
     async def handle(self, messages: Sequence[Msg], seen: int) -> Sequence[Outcome]:
         outcomes: list[Outcome] = []
@@ -56,16 +60,6 @@ async def _all_acked(log: Log, last: int) -> None:
         return await _ack_floor(log) == last
 
     await eventually(acked)
-
-
-@pytest.fixture
-async def dead(log: Log) -> AsyncGenerator[Callable[[], object]]:
-    async def letters() -> list[tuple[bytes, dict[str, str]]]:
-        count = (await log.js.stream_info(DEAD.name)).state.messages
-        found = [await log.js.get_msg(DEAD.name, seq=n + 1) for n in range(count)]
-        return [(letter.data or b"", letter.headers or {}) for letter in found]
-
-    yield letters
 
 
 @pytest.mark.guarantee("G3")
@@ -169,16 +163,14 @@ async def test_a_retry_keeps_the_order(log: Log) -> None:
 
 
 @pytest.mark.guarantee("G12")
-async def test_a_rejected_command_goes_to_the_dead_letters_and_delays_nobody(
-    log: Log, dead: Callable[[], object]
-) -> None:
+async def test_a_rejected_command_goes_to_the_dead_letters_and_delays_nobody(log: Log) -> None:
     recorder = Recorder(lambda n, attempt: Reject("broken:\nin two lines, ä") if n == 1 else Applied())
     await _publish(log, range(4))
     consumer = _consumer(log, recorder.handle)
     async with running(consumer.run()):
         await eventually(lambda: len(recorder.handled) == 4)
         await _all_acked(log, 4)
-    [(data, headers)] = await dead()  # pyright: ignore[reportGeneralTypeIssues]
+    [(data, headers)] = await dead_letters(log.js)
     assert data == b"1"
     assert headers["Memlog-Subject"].startswith(f"memlog.cmd.0.{UID}.")
     assert headers["Memlog-Reason"] == "broken: in two lines, \\xe4"

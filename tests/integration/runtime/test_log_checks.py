@@ -174,8 +174,12 @@ async def test_a_log_without_its_first_event_is_not_trusted(log: Log) -> None:
         await open_log(log.js, log.events, 1)
 
 
-@pytest.mark.parametrize("first", [b"garbage", encode(meta_of("x"), AppPaused(app_id="a"), None), b"sealed", b"swapped"])
+@pytest.mark.parametrize(
+    "first", [b"garbage", encode(meta_of("x"), AppPaused(app_id="a"), None), b"sealed", b"swapped"]
+)
 async def test_a_log_with_another_first_event_is_not_trusted(log: Log, first: bytes) -> None:
+    if first == b"another":
+        first = encode(meta_of("x"), AppPaused(app_id="a"), None)
     if first == b"sealed":
         [new] = [new_event(subjects.user(UID))]
         first = encode(new.meta, new.event, None).replace(b"AppPaused", b"UserRegistered")
@@ -212,7 +216,9 @@ async def test_a_checkpoint_of_this_log_is_trusted(log: Log) -> None:
     await log.events.append([new_event(subjects.user(UID))])
     message = await log.events.message_at(events(0).name, 2)
     assert message is not None
-    await check_checkpoint(log.events, events(0).name, Checkpoint(Position(0, 2), "x", message_hash(message.data)), "me")
+    await check_checkpoint(
+        log.events, events(0).name, Checkpoint(Position(0, 2), "x", message_hash(message.data)), "me"
+    )
     await check_checkpoint(log.events, events(0).name, None, "me")
 
 

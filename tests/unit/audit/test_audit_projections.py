@@ -4,20 +4,28 @@ from types import ModuleType
 
 import pytest
 from audit.generations import access_models, read_models
-from audit.projections import access_log, apps, history, memories, memory_texts, operations, reads, users
+from audit.projections import access_log, apps, categories, history, memories, memory_texts, operations, reads, users
 from audit.statement import Projection, Value
 from contracts.codec import Recorded
 from contracts.events import (
     AppPaused,
     AppRegistered,
     AppResumed,
+    CategoryDefined,
+    CategoryRemoved,
     CommandSettled,
     ItemResult,
     LogStarted,
     MemoriesRead,
     MemoryAdded,
+    MemoryArchived,
+    MemoryCategorized,
     MemoryDeleted,
+    MemoryPaused,
+    MemoryRestored,
+    MemoryResumed,
     MemoryRevised,
+    MemoryUnarchived,
     ReadItem,
     UserRegistered,
 )
@@ -47,15 +55,51 @@ def test_only_the_narrow_table_holds_the_text_of_a_memory() -> None:
 
 
 def test_a_revision_carries_version_and_text_and_leaves_metadata_alone() -> None:
-    event = recorded(6, MemoryRevised(memory_id="m", version=2, text="Likes coffee"))
+    event = recorded(6, MemoryRevised(memory_id="m", version=2, text="Likes coffee", categories=("home",)))
     assert rows(memory_texts, event) == [{"uid": UID, "memory_id": "m", "version": 2, "text": "Likes coffee"}]
-    assert rows(memories, event) == [{"uid": UID, "memory_id": "m", "version": 2, "at": at(6), "sequence": 6}]
+    assert rows(memories, event) == [
+        {"uid": UID, "memory_id": "m", "version": 2, "categories": ["home"], "at": at(6), "sequence": 6}
+    ]
 
 
-def test_a_deletion_changes_the_state_and_no_text() -> None:
-    event = recorded(7, MemoryDeleted(memory_id="m"))
-    assert rows(memories, event) == [{"uid": UID, "memory_id": "m", "at": at(7), "sequence": 7}]
+STATES: list[tuple[Event, str]] = [
+    (MemoryPaused(memory_id="m"), "paused"),
+    (MemoryResumed(memory_id="m"), "active"),
+    (MemoryArchived(memory_id="m"), "archived"),
+    (MemoryUnarchived(memory_id="m"), "active"),
+    (MemoryDeleted(memory_id="m"), "deleted"),
+    (MemoryRestored(memory_id="m"), "active"),
+]
+
+
+@pytest.mark.parametrize(("payload", "state"), STATES)
+def test_a_change_of_state_changes_the_state_and_no_text(payload: Event, state: str) -> None:
+    event = recorded(7, payload)
+    assert rows(memories, event) == [{"uid": UID, "memory_id": "m", "state": state, "at": at(7), "sequence": 7}]
     assert rows(memory_texts, event) == []
+
+
+def test_categories_come_with_who_chose_them() -> None:
+    event = recorded(7, MemoryCategorized(memory_id="m", categories=("travel", "work"), by="model", model="gpt"))
+    assert rows(memories, event) == [
+        {"uid": UID, "memory_id": "m", "categories": ["travel", "work"], "by": "model", "sequence": 7}
+    ]
+
+
+def test_a_category_is_a_row_until_it_is_removed() -> None:
+    defined = recorded(7, CategoryDefined(category_id="c", name="gliding", description="Without an engine"))
+    assert rows(categories, defined) == [
+        {
+            "uid": UID,
+            "category_id": "c",
+            "name": "gliding",
+            "description": "Without an engine",
+            "at": at(7),
+            "sequence": 7,
+        }
+    ]
+    removed = recorded(8, CategoryRemoved(category_id="c"))
+    assert rows(categories, removed) == [{"uid": UID, "category_id": "c", "sequence": 8}]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +107,8 @@ def test_a_deletion_changes_the_state_and_no_text() -> None:
     [
         (ADDED, 1, "active"),
         (MemoryRevised(memory_id="m", version=4, text="x"), 4, None),
-        (MemoryDeleted(memory_id="m"), None, "deleted"),
+        (MemoryCategorized(memory_id="m", categories=("work",), by="person"), None, None),
+        *((payload, None, state) for payload, state in STATES),
     ],
 )
 def test_history_records_what_an_event_changes_and_leaves_the_rest_open(
@@ -88,6 +133,13 @@ def test_users_and_apps_are_named_and_apps_paused_and_resumed() -> None:
         (ADDED, "AddMemory", [{"id": "m", "event": "ADD"}]),
         (MemoryRevised(memory_id="m", version=2, text="x"), "ReviseMemory", [{"id": "m", "event": "UPDATE"}]),
         (MemoryDeleted(memory_id="m"), "DeleteMemories", [{"id": "m", "event": "DELETE"}]),
+        (
+            MemoryCategorized(memory_id="m", categories=(), by="classifier"),
+            "CategorizeMemory",
+            [{"id": "m", "event": "STATE"}],
+        ),
+        (CategoryDefined(category_id="c", name="n", description=""), "DefineCategory", []),
+        (CategoryRemoved(category_id="c"), "RemoveCategory", []),
         (UserRegistered(name="anna"), "RegisterUser", []),
         (AppRegistered(app_id="a", name="cursor"), "RegisterApp", []),
         (AppPaused(app_id="a"), "PauseApp", []),
@@ -98,6 +150,7 @@ def test_a_final_event_settles_its_command(payload: Event, type_: str, results: 
     (row,) = rows(operations, recorded(9, payload))
     assert (row["command_id"], row["type"], row["status"]) == ("command-9", type_, "done")
     assert (row["results"], row["position"], row["code"]) == (results, "0-9", None)
+    assert row["counts"] == {result["event"]: 1 for result in results}
 
 
 def test_an_event_that_is_not_final_settles_nothing() -> None:
@@ -111,10 +164,12 @@ def test_a_refusal_keeps_code_and_reason() -> None:
         code="app_paused",
         reason="cursor is paused",
         results=(ItemResult(id="m", event="NONE"),),
+        counts={"NONE": 1},
     )
     (row,) = rows(operations, recorded(9, settled, final=True))
     assert (row["status"], row["code"], row["reason"]) == ("refused", "app_paused", "cursor is paused")
     assert (row["type"], row["results"]) == ("AddMemory", [{"id": "m", "event": "NONE"}])
+    assert row["counts"] == {"NONE": 1}
 
 
 def test_a_read_is_one_row_and_its_memories_another_each_without_the_query() -> None:

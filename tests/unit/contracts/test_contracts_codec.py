@@ -260,7 +260,7 @@ def test_messages_are_frozen(value: Message | type[Message]) -> None:
 
 @pytest.mark.parametrize("command", [{"type": "AddMemory", "text": ""}, {"type": "RegisterApp", "name": "a" * 257}])
 def test_commands_are_validated(command: dict[str, str]) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         COMMANDS[command.pop("type")].model_validate(command)
 
 

@@ -47,13 +47,12 @@ def test_subjects_never_change() -> None:
 
 def test_no_subject_is_made_of_a_name_or_a_text() -> None:
     """What a subject is made of: shards, opaque ids, and names of Memlog's own parts."""
-    allowed = {
-        "shard", "uid", "command_id", "aggregate", "app_id", "memory_id", "name_hash", "projection", "service", "shards"
-    }  # fmt: skip
+    ids = {"uid", "command_id", "aggregate", "app_id", "memory_id", "category_id", "name_hash"}
+    parts = {"shard", "shards", "consumer", "projection", "service", "subject"}
     for name, function in inspect.getmembers(subjects, inspect.isfunction):
         if function.__module__ != subjects.__name__:
             continue
-        assert set(inspect.signature(function).parameters) <= allowed, name
+        assert set(inspect.signature(function).parameters) <= ids | parts, name
 
 
 @pytest.mark.parametrize("bad", ["", "a.b", "*", ">", "a b", "a\n", "a\tb", "é", "\x00"])

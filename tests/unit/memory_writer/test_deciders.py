@@ -30,7 +30,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from memory_writer.domain.app import APP, Pause, Register, Resume, require_running
 from memory_writer.domain.category import CATEGORY, Define, Remove
-from memory_writer.domain.memory import MEMORY, Absent, Add, Become, Categorize, Deleted, Revise, same_text
+from memory_writer.domain.memory import (
+    MEMORY,
+    Absent,
+    Add,
+    Become,
+    Categorize,
+    Deleted,
+    MemoryEvent,
+    Revise,
+    same_text,
+)
 from memory_writer.domain.user import USER
 from runtime.decider import Decider, given
 
@@ -71,7 +81,7 @@ def test_adding_what_is_remembered_already_emits_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize("history", [[ADDED, REVISED], [ADDED, DELETED], [ADDED, PAUSED], [ADDED, ARCHIVED]])
-def test_an_add_never_overwrites_a_memory_that_is_something_else(history: list[Event]) -> None:
+def test_an_add_never_overwrites_a_memory_that_is_something_else(history: list[MemoryEvent]) -> None:
     with pytest.raises(Conflict):
         given(MEMORY, *history).when(add())
 
@@ -87,7 +97,7 @@ def test_revising_to_the_same_text_emits_nothing_and_white_space_counts() -> Non
 
 
 @pytest.mark.parametrize("history", [[], [ADDED, DELETED]])
-def test_what_is_not_there_cannot_be_changed(history: list[Event]) -> None:
+def test_what_is_not_there_cannot_be_changed(history: list[MemoryEvent]) -> None:
     commands = [revise("x"), categorize("a"), Become(M, "paused"), Become(M, "archived"), Become(M, "active")]
     for command in commands:
         with pytest.raises(NotFound):
@@ -96,15 +106,18 @@ def test_what_is_not_there_cannot_be_changed(history: list[Event]) -> None:
 
 @pytest.mark.guarantee("G8")
 @pytest.mark.parametrize("hidden", [PAUSED, ARCHIVED])
-def test_to_an_app_a_memory_that_is_not_active_is_not_there(hidden: Event) -> None:
-    commands = [revise("x", only_active=True), *(Become(M, s, only_active=True) for s in ("paused", "deleted", "active"))]
+def test_to_an_app_a_memory_that_is_not_active_is_not_there(hidden: MemoryEvent) -> None:
+    commands = [
+        revise("x", only_active=True),
+        *(Become(M, s, only_active=True) for s in ("paused", "deleted", "active")),
+    ]
     for command in commands:
         with pytest.raises(NotFound):
             given(MEMORY, ADDED, hidden).when(command)
 
 
 @pytest.mark.parametrize("history", [[ADDED], [ADDED, PAUSED], [ADDED, ARCHIVED], [ADDED, REVISED]])
-def test_forgetting_a_memory_in_any_state_emits_memory_deleted(history: list[Event]) -> None:
+def test_forgetting_a_memory_in_any_state_emits_memory_deleted(history: list[MemoryEvent]) -> None:
     assert given(MEMORY, *history).when(Become(M, "deleted")) == [DELETED]
 
 
@@ -132,7 +145,7 @@ def test_forgetting_what_is_forgotten_emits_nothing_and_what_never_was_is_not_fo
         ([ADDED, DELETED, RESTORED], "active", []),
     ],
 )
-def test_a_memory_moves_between_states(history: list[Event], to: Any, expected: list[Event]) -> None:
+def test_a_memory_moves_between_states(history: list[MemoryEvent], to: Any, expected: list[MemoryEvent]) -> None:
     assert given(MEMORY, *history).when(Become(M, to)) == expected
 
 
@@ -228,11 +241,21 @@ def test_a_category_is_defined_described_anew_and_removed() -> None:
 
 TEXTS = st.sampled_from(["tea", "coffee", "tea ", "9:15", "9:45"])
 CATEGORIES = st.lists(st.sampled_from(["a", "b"]), max_size=2).map(tuple)
+
+
+def _add(text: str, categories: tuple[str, ...]) -> Add:
+    return add(text, categories=categories)
+
+
+def _categorize(categories: tuple[str, ...], by: str, version: int | None) -> Categorize:
+    return categorize(*categories, by=by, version=version)
+
+
 MEMORY_COMMANDS = st.one_of(
-    st.builds(lambda text, categories: add(text, categories=categories), TEXTS, CATEGORIES),
+    st.builds(_add, TEXTS, CATEGORIES),
     st.builds(revise, TEXTS, st.booleans()),
     st.builds(
-        lambda categories, by, version: categorize(*categories, by=by, version=version),
+        _categorize,
         CATEGORIES,
         st.sampled_from(["person", "model", "classifier"]),
         st.none() | st.integers(1, 4),
@@ -350,4 +373,3 @@ class Memories(RuleBasedStateMachine):
 
 TestMemories = Memories.TestCase
 TestMemories.settings = settings(max_examples=60, stateful_step_count=25)
-

@@ -3,13 +3,14 @@
 Times: `created_at`/`updated_at` are epoch seconds (as OpenMemory's were) unless the name says otherwise.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Wait = Literal["accepted", "stored", "searchable"]
 State = Literal["active", "paused", "archived", "deleted"]
 ChangeKind = Literal["ADD", "UPDATE", "DELETE", "STATE", "NONE"]
+RedriveStatus = Literal["healed", "sent_again", "dropped", "failed"]
 
 
 class View(BaseModel):
@@ -231,6 +232,99 @@ class Health(View):
     services: list[ServiceHealth]
 
 
+# -- the log, and what was given up on ----------------------------------------------------------------------------
+
+
+class AggregateView(View):
+    """What an event is about: its kind (`memory`, `app`, `user`, `category`, `op`) and its id."""
+
+    kind: str
+    id: str
+
+
+class LogMessage(View):
+    """An event or command as its owner reads it; `event_id` is its id. `data` is absent, and `unreadable` says why,
+    where the content was erased, is damaged, belongs to somebody else, or is of a type that this version does not
+    know."""
+
+    event_id: str
+    type: str
+    schema_version: int | None = None
+    occurred_at: str = Field(description="ISO 8601, UTC: when it happened, by its sender's word")
+    app_id: str
+    actor: str
+    correlation_id: str
+    causation_id: str
+    data: dict[str, JsonValue] | None = None
+    unreadable: str | None = None
+
+
+class LogEvent(LogMessage):
+    """An event where it stands in the log."""
+
+    position: str
+    recorded_at: str = Field(description="ISO 8601, UTC: when the log took it")
+    app_name: str | None = None
+    aggregate: AggregateView
+
+
+class EventPage(View):
+    """Events in the order of the log. Pass `next` as `after` for those that follow; it is absent at the end. A page
+    with filters may hold fewer events than asked for, even none, and yet have a `next`."""
+
+    events: list[LogEvent]
+    next: str | None = None
+
+
+class DeadLetter(View):
+    """A copy of a message that a consumer gave up on. `subject`, `stream` and `sequence` say where the original
+    stands; `count` letters of the same consumer are about the same aggregate."""
+
+    id: int
+    consumer: str
+    shard: int
+    aggregate: AggregateView
+    reason: str
+    subject: str
+    stream: str
+    sequence: int
+    at: str = Field(description="ISO 8601, UTC: when it was given up on")
+    count: int
+
+
+class DeadLetterPage(View):
+    """Oldest first. `total` letters, about `aggregates` aggregates; pass `next` as `after` for those that follow."""
+
+    dead_letters: list[DeadLetter]
+    total: int
+    aggregates: int
+    next: int | None = None
+
+
+class DeadLetterDetail(DeadLetter):
+    """`message` is what was given up on. Its content is there for its owner only."""
+
+    message: LogMessage
+
+
+class Redriven(View):
+    """`healed`: applied, and its letters are gone; `sent_again`: a command that its writer gets once more; `dropped`:
+    given up on for good; `failed`: `error` says why, and the letters stay. `letters` were about this aggregate."""
+
+    id: int
+    consumer: str
+    aggregate: AggregateView
+    letters: int
+    status: RedriveStatus
+    error: str | None = None
+
+
+class RedriveReport(View):
+    """What became of each aggregate, in the order in which they were given up on."""
+
+    results: list[Redriven]
+
+
 # -- between services, over core NATS -----------------------------------------------------------------------------
 
 
@@ -298,5 +392,25 @@ class SearchReply(View):
     """`error`/`code` instead of hits when the indexer could not answer."""
 
     hits: list[SearchHit] = []
+    code: str | None = None
+    error: str | None = None
+
+
+MAX_EMBED_TEXTS = 64
+MAX_EMBED_CHARACTERS = 8192
+
+
+class EmbedRequest(View):
+    """Texts whose vectors are wanted, by somebody who can wait: searches and indexing go first."""
+
+    texts: list[Annotated[str, Field(max_length=MAX_EMBED_CHARACTERS)]] = Field(max_length=MAX_EMBED_TEXTS)
+
+
+class EmbedReply(View):
+    """A vector a text, in order: base64 of little-endian float32, L2-normalized (of a text beyond the embedder's
+    window, the mean over its pieces). `error`/`code` instead when the indexer could not answer."""
+
+    embedder: str = ""
+    vectors: list[str] = []
     code: str | None = None
     error: str | None = None

@@ -63,6 +63,8 @@ def of_shard(shard: int, command_max_age: float, access_max_age: float) -> tuple
 LEASE_BUCKET = "MEMLOG_LEASES"
 WRITER_CONSUMER = "memory-writer"
 """Durable consumer on each commands stream: its ack floor is the writer's position."""
+CATEGORIZER_CONSUMER = "categorizer"
+"""Durable consumer on each events stream: a reactor has no store, so its ack floor is its position."""
 
 READ_MODELS = "read-models"
 ACCESS_LOG = "access-log"

@@ -63,6 +63,11 @@ def event_subject(shard: int, aggregate: Aggregate) -> str:
     return f"{ROOT}.evt.{shard}.{aggregate.uid}.{aggregate.kind}.{aggregate.id}"
 
 
+def events_of_user(shard: int, uid: str) -> str:
+    """All events of a user, as a filter."""
+    return f"{ROOT}.evt.{shard}.{uid}.>"
+
+
 def log_start_subject(shard: int) -> str:
     """Where sequence 1 of a shard stands: the log's incarnation (architecture §7)."""
     return f"{ROOT}.evt.{shard}.system.log.start"
@@ -113,3 +118,6 @@ def health_request_subject(service: str) -> str:
 
 SEARCH = f"{ROOT}.ask.search"
 """Core NATS request/reply, queue group `indexer`."""
+
+EMBED = f"{ROOT}.ask.embed"
+"""Core NATS request/reply, queue group `indexer`: vectors of texts, for whoever is not in a hurry."""

@@ -1,4 +1,4 @@
-"""The one loop that consumes commands: own the lease, take messages in order, ack after the handler's commit."""
+"""The one loop that consumes with acks: own the lease, take messages in order, ack after the handler's commit."""
 
 import asyncio
 import contextlib
@@ -34,15 +34,32 @@ class _WentElsewhere(Exception):
     """A former owner's open request at the server got a message that is ours."""
 
 
-class CommandConsumer:
-    """Consumes one commands stream through its durable consumer, whose ack floor is the position."""
+Bury = Callable[[Msg, str], Awaitable[None]]
+"""Keeps a copy of a message that is given up on, with the reason."""
 
-    def __init__(self, client: Client, js: JetStreamContext, stream: str, name: str, handle: Handler) -> None:
+
+class CommandConsumer:
+    """Consumes one stream (of commands, or of events that something is done about) through its durable consumer, whose
+    ack floor is the position. `subjects`: only these (set when the consumer is made). `bury`: how dead letters are
+    kept, where not as `memlog.dead.<name>`."""
+
+    def __init__(
+        self,
+        client: Client,
+        js: JetStreamContext,
+        stream: str,
+        name: str,
+        handle: Handler,
+        subjects: Sequence[str] = (),
+        bury: Bury | None = None,
+    ) -> None:
         self._client = client
         self._js = js
         self._stream = stream
         self._name = name
         self._handle = handle
+        self._subjects = subjects
+        self._keep = bury or self._copy
         self.counts: Counter[str] = Counter()
         self.failure: str | None = None
         """Why it does not get on at the moment, for health; None while it works."""
@@ -78,6 +95,7 @@ class CommandConsumer:
                     self._stream,
                     ConsumerConfig(
                         durable_name=self._name,
+                        filter_subjects=[*self._subjects] or None,
                         deliver_policy=DeliverPolicy.ALL,
                         ack_policy=AckPolicy.EXPLICIT,
                         ack_wait=_ACK_WAIT,
@@ -108,7 +126,7 @@ class CommandConsumer:
                     case Deferred():
                         pass
                     case Reject(reason):
-                        await self._bury(message, reason)
+                        await self._keep(message, reason)
                         await message.ack()
                     case Retry(seconds, reason):
                         self.failure = reason
@@ -129,7 +147,7 @@ class CommandConsumer:
                 await asyncio.sleep(delay)
             waiting = waiting[done:]
 
-    async def _bury(self, message: Msg, reason: str) -> None:
+    async def _copy(self, message: Msg, reason: str) -> None:
         log.error("command_rejected", stream=self._stream, subject=message.subject, reason=reason)
         metadata = message.metadata
         copy = StoredMessage(message.subject, metadata.sequence.stream, message.data, metadata.timestamp, {})

@@ -4,6 +4,8 @@ MEMLOG_DEAD is also the memory of what is quarantined: an aggregate is, for a pr
 it stands there. Later events of it follow, so that nothing is applied over a gap; everyone else goes on.
 """
 
+from typing import cast
+
 from contracts.streams import DEAD
 from contracts.subjects import dead_subject
 from nats.js import JetStreamContext
@@ -52,7 +54,8 @@ async def bury(js: JetStreamContext, consumer: str, stream: str, message: Stored
         # The letters of a subject stand in the order of their messages: the last one tells.
         try:
             last = await js.get_msg(DEAD.name, subject=subject, direct=True)
-            if int((last.headers or {}).get(SEQUENCE, "0")) >= message.sequence:
+            noted = cast("dict[str, str]", last.headers or {})  # pyright: ignore[reportUnknownMemberType]
+            if int(noted.get(SEQUENCE, "0")) >= message.sequence:
                 return subject
         except NotFoundError:
             pass

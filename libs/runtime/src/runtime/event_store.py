@@ -28,6 +28,8 @@ from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
 from runtime.nats import REQUEST_TIMEOUT, subscribe
 
 _PAGE = 512
+_PAGE_BYTES = 4 * 1024 * 1024
+"""More than the largest message: a page is never empty while there is more."""
 _PIPELINE = 512
 
 
@@ -111,20 +113,17 @@ class EventStore:
                     return found
                 start = page[-1].sequence + 1
 
-    async def read_page(
-        self, stream: str, subject: str, start: int, limit: int
-    ) -> tuple[list[StoredMessage], int]:
+    async def read_page(self, stream: str, subject: str, start: int, limit: int) -> tuple[list[StoredMessage], int]:
         """Up to `limit` messages of a subject, which may hold wildcards, from sequence `start` on, in order; and how
         many more there are. Raises `Unavailable`."""
         with nats_errors(f"answer a read of {stream}"):
             return await self._direct_get(stream, subject, start, min(limit, _PAGE))
 
-    async def _direct_get(
-        self, stream: str, subject: str, start: int, limit: int
-    ) -> tuple[list[StoredMessage], int]:
+    async def _direct_get(self, stream: str, subject: str, start: int, limit: int) -> tuple[list[StoredMessage], int]:
         queue: asyncio.Queue[Msg] = asyncio.Queue()
         token = self._expect(queue.put_nowait)
-        request = json.dumps({"batch": limit, "seq": start, "next_by_subj": subject}).encode()
+        wanted = {"batch": limit, "max_bytes": _PAGE_BYTES, "seq": start, "next_by_subj": subject}
+        request = json.dumps(wanted).encode()
         page: list[StoredMessage] = []
         try:
             await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=f"{self._inbox}.{token}")

@@ -30,7 +30,9 @@ def projections_health(
                 quarantined.append(f"{name}: {status.quarantined} quarantined, see `memlog dead list`")
         if status.failure is not None:
             failures.append(f"{name}: {status.failure}")
-    return ServiceHealth(service=service, ok=not failures, detail="; ".join(failures + quarantined) or None, facts=shown)
+    return ServiceHealth(
+        service=service, ok=not failures, detail="; ".join(failures + quarantined) or None, facts=shown
+    )
 
 
 async def answer_health(client: Client, service: str, describe: Callable[[], ServiceHealth]) -> None:

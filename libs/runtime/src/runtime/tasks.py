@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from typing import Any
 
 _CANCEL_AGAIN_S = 0.25
 
 
-async def end(*tasks: "asyncio.Future[object]", within: float = float("inf")) -> bool:
+async def end(*tasks: "asyncio.Future[Any]", within: float = float("inf")) -> bool:
     """Cancel the tasks and wait until all have ended; False when some have not after `within` seconds.
 
     Cancelling once is not enough: `asyncio.wait_for` of Python 3.11, on which the requests of nats-py stand, forgets

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from contracts import streams
 
-from audit.projections import access_log, apps, history, memories, memory_texts, operations, reads, users
+from audit.projections import access_log, apps, categories, history, memories, memory_texts, operations, reads, users
 from audit.statement import Projection
 
 READ_MODELS_VERSION = 1
@@ -35,7 +35,7 @@ class Generation:
 
 def read_models(version: int = READ_MODELS_VERSION) -> Generation:
     """What is derived from the events: over `MEMLOG_EVENTS_<k>`."""
-    modules = (memories, memory_texts, history, users, apps, operations)
+    modules = (memories, memory_texts, history, users, apps, categories, operations)
     return Generation(streams.READ_MODELS, version, tuple(module.PROJECTION for module in modules))
 
 

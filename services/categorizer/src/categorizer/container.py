@@ -1,18 +1,136 @@
-"""Composition of the categorizer. It has no work yet: it stands in the process, says so, and stops in order."""
+"""Composition of the categorizer: one consumer of events per shard, owned by lease."""
 
-from contracts.api import ServiceHealth
+import asyncio
+import contextlib
+from dataclasses import replace
+
+import structlog
+from contracts.api import RedriveReply, RedriveRequest, ServiceHealth
+from contracts.errors import MemlogError, Unavailable
+from contracts.streams import CATEGORIZER_CONSUMER, events
+from contracts.subjects import ROOT, redrive_subject
+from nats.aio.msg import Msg
+from pydantic import JsonValue
+from runtime.consumer import CommandConsumer
+from runtime.dead_letters import SEQUENCE, SUBJECT, DeadLetters
+from runtime.errors import NATS_FAILURES
 from runtime.health import answer_health
-from runtime.service import Context
+from runtime.nats import subscribe
+from runtime.service import Context, run_until_stopped
+from runtime.waiting import Positions
 
+from categorizer.categories import Categories, classifier_id
+from categorizer.embedding import Embedding
+from categorizer.handler import CategorizingHandler, stored
+
+log = structlog.get_logger()
 NAME = "categorizer"
+_LAG_EVERY_S = 5.0
+_PREPARE_FIRST, _PREPARE_MOST = 0.5, 10.0
+
+
+class _Shard:
+    """One shard while this process owns it."""
+
+    def __init__(self, context: Context, shard: int, handler: CategorizingHandler) -> None:
+        self._context = context
+        self._stream = events(shard).name
+        self._shard = shard
+        self._handler = handler
+        self._letters = DeadLetters(context.js, context.events, CATEGORIZER_CONSUMER)
+        kinds = (f"{ROOT}.evt.{shard}.*.memory.*", f"{ROOT}.evt.{shard}.*.category.*")
+        self.consumer = CommandConsumer(
+            context.client, context.js, self._stream, CATEGORIZER_CONSUMER, handler.handle, kinds, self._bury
+        )
+        self.lag: int | None = None
+        """Events that wait; None while nobody knows."""
+
+    async def run(self) -> None:
+        """Categorize until cancelled."""
+        redrive = await subscribe(
+            self._context.client, redrive_subject(CATEGORIZER_CONSUMER, self._shard), self._redrive
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.consumer.run())
+                tasks.create_task(self._follow_lag())
+        finally:
+            with contextlib.suppress(*NATS_FAILURES):
+                await redrive.unsubscribe()
+
+    async def _follow_lag(self) -> None:
+        while True:
+            try:
+                info = await self._context.js.consumer_info(self._stream, CATEGORIZER_CONSUMER)
+                self.lag = (info.num_pending or 0) + (info.num_ack_pending or 0)
+            except NATS_FAILURES:
+                self.lag = None
+            await asyncio.sleep(_LAG_EVERY_S)
+
+    async def _bury(self, message: Msg, reason: str) -> None:
+        await self._letters.bury(self._stream, stored(message), reason)
+
+    async def _redrive(self, message: Msg) -> None:
+        """What was given up on, once more; its dead letters go when that works."""
+        try:
+            request = RedriveRequest.model_validate_json(message.data)
+            letters = await self._letters.letters(request.subject)
+            originals = [replace(m, subject=m.headers[SUBJECT], sequence=int(m.headers[SEQUENCE])) for m in letters]
+            await self._handler.again([m for m in originals if m.sequence not in request.without])
+            await self._letters.drop(request.subject)
+            reply = RedriveReply()
+        except Exception as error:  # noqa: BLE001 - the operator must be told, whatever it is
+            log.warning("redrive_failed", shard=self._shard, error=f"{type(error).__name__}: {error}")
+            reply = RedriveReply(error=f"{type(error).__name__}: {error}")
+        await message.respond(reply.model_dump_json().encode())
 
 
 async def serve(context: Context) -> None:
-    """Answer health until stopped."""
+    """Own as many shards as others leave; categorize new and revised texts until stopped."""
+    positions = Positions(context.client)
+    await positions.open()
+    embedding = Embedding(context.client)
+    categories = Categories(context.events, embedding)
+    owned: dict[int, _Shard] = {}
+
+    async def own(shard: int, _: int) -> None:
+        handler = CategorizingHandler(shard, context.js, context.events, context.keys, positions, embedding, categories)
+        owned[shard] = _Shard(context, shard, handler)
+        try:
+            await owned[shard].run()
+        finally:
+            owned.pop(shard, None)
+
+    async def stand(shard: int) -> None:
+        await context.leases.run_owned(f"{NAME}.{shard}", lambda epoch: own(shard, epoch))
 
     def describe() -> ServiceHealth:
-        return ServiceHealth(service=NAME, ok=True, facts={"classifier": None})
+        classifier = None if embedding.embedder is None else classifier_id(embedding.embedder)
+        facts: dict[str, JsonValue] = {"classifier": classifier, "owns": [*sorted(owned)]}
+        for shard, at in owned.items():
+            facts[f"events.{shard}"] = {**at.consumer.counts}
+            facts[f"lag.{shard}"] = at.lag
+        failures = [f"shard {shard}: {at.consumer.failure}" for shard, at in owned.items() if at.consumer.failure]
+        return ServiceHealth(service=NAME, ok=not failures, detail="; ".join(failures) or None, facts=facts)
 
     await answer_health(context.client, NAME, describe)
     context.ready.set()
-    await context.stop.wait()
+    try:
+        await run_until_stopped(context.stop, _prepare(categories), *(stand(shard) for shard in range(context.shards)))
+    finally:
+        await positions.close()
+
+
+async def _prepare(categories: Categories) -> None:
+    """Learn the categories' vectors before the first text comes; then there is nothing to do."""
+    delay = _PREPARE_FIRST
+    while True:
+        try:
+            await categories.seeds()
+            break
+        except MemlogError as error:
+            level = log.info if isinstance(error, Unavailable) else log.warning
+            level("categories_not_ready", error=error.message)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _PREPARE_MOST)
+    await asyncio.Event().wait()

@@ -16,6 +16,7 @@ from gateway.mcp.sse import SseEndpoint
 from gateway.mcp.sse_session import SseOptions
 from gateway.rest import ROUTERS
 from gateway.rest.common import Rest
+from gateway.rest.event_stream import OpenStreams
 from gateway.service import MemoryService
 
 
@@ -51,6 +52,7 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
     )  # fmt: skip
     app.state.stopping = stopping
     app.state.sse = sse
+    app.state.event_streams = OpenStreams(stopping, options.sse)
     app.state.rest = Rest(service, options.default_user)
     install(app)
     for router in ROUTERS:

@@ -17,9 +17,11 @@ from gateway.edge import check_bind
 from gateway.use_cases import Memlog
 from gateway.use_cases.audit_trail import AuditTrail
 from gateway.use_cases.commanding import Commanding
+from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.health import Checking
 from gateway.use_cases.identity import Identities
+from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.operations import Operations
 from gateway.use_cases.reading import Reading
 from gateway.use_cases.writing import Writing
@@ -70,6 +72,8 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
         yield Memlog(
             Writing(identities, commanding, pool, trail, freshness),
             Reading(context.client, pool, identities, commanding, operations, trail, freshness),
+            LogReading(context.client, context.js, context.events, identities, trail),
+            DeadLetterDesk(context.client, context.js, context.events, identities, trail),
             Checking(context.client, pool, positions, freshness, context.shards),
         )
     finally:

@@ -4,6 +4,7 @@
 not differ between them.
 """
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -11,15 +12,21 @@ from typing import Literal, Protocol
 from contracts.api import (
     App,
     AppPage,
+    DeadLetterDetail,
+    DeadLetterPage,
     Deleted,
+    EventPage,
     Health,
     History,
+    LogEvent,
     Memory,
     MemoryDetail,
     MemoryList,
     Operation,
     OperationResult,
     Page,
+    Redriven,
+    RedriveReport,
     SearchResults,
     Stats,
     Wait,
@@ -76,6 +83,14 @@ class AppQuery:
     sort_direction: Literal["asc", "desc"] = "asc"
     page: int = 1
     page_size: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events of the log: of this type, about this memory. None: all."""
+
+    type: str | None = None
+    memory_id: str | None = None
 
 
 class MemoryService(Protocol):
@@ -162,6 +177,33 @@ class MemoryService(Protocol):
     async def stats(self, caller: Caller) -> Stats: ...
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation: ...
+
+    async def events(self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int) -> EventPage:
+        """The user's part of the log, from the position `after` on, oldest first."""
+        ...
+
+    async def follow(
+        self, caller: Caller, wanted: EventFilter, *, after: str | None, idle: float
+    ) -> tuple[str, AsyncGenerator[LogEvent | None]]:
+        """The position to begin at (that of now, without `after`), and the events behind it as they come, for ever;
+        None whenever none came for `idle` seconds. The caller closes the generator; it raises `Unavailable` when it
+        cannot go on, and can then be followed again from the last event."""
+        ...
+
+    # -- what was given up on: of all users; content for its owner only ------------------------------------------------
+    async def dead_letters(self, *, after: int, limit: int) -> DeadLetterPage: ...
+
+    async def dead_letter(self, caller: Caller, letter_id: int) -> DeadLetterDetail: ...
+
+    async def redrive(self, letter_id: int) -> Redriven:
+        """Try again what the letter is about. Raises `RedriveFailed` when it fails again."""
+        ...
+
+    async def redrive_all(self) -> RedriveReport: ...
+
+    async def drop_dead_letter(self, letter_id: int) -> Redriven:
+        """Go on without the message, for good. Raises `RedriveFailed` when the rest cannot be applied either."""
+        ...
 
     # -- health ------------------------------------------------------------------------------------------------
     async def health(self) -> Health:

@@ -12,6 +12,7 @@ from runtime.service import Context, run_until_stopped
 from runtime.settings import Settings
 from runtime.waiting import Positions
 
+from indexer.embed import EmbedResponder
 from indexer.embedding.embedder import Embedder
 from indexer.embedding.micro_batcher import MicroBatcher
 from indexer.embedding.minilm import MiniLM
@@ -64,7 +65,9 @@ async def serve(context: Context) -> None:
 
             responder = SearchResponder(context.client, index, batcher, positions, context.shards)
             await answer_health(context.client, NAME, describe)
+            vectors = EmbedResponder(context.client, batcher)
             await responder.open()
+            await vectors.open()
             context.ready.set()
             try:
                 await run_until_stopped(
@@ -73,6 +76,7 @@ async def serve(context: Context) -> None:
                     _watch(index),
                 )
             finally:
+                await vectors.close()
                 await responder.close()
     finally:
         await positions.close()

@@ -78,6 +78,18 @@ def fold(changes: Iterable[Change], known: Mapping[str, Head]) -> Plan:
     return plan
 
 
+def fold_anew(changes: Iterable[Change]) -> Plan:
+    """Fold `changes` in order as if nothing were known of their memories: what they lead to replaces what is stored.
+    A memory of which nothing is left is removed."""
+    changes = list(changes)
+    plan = fold(changes, {})
+    for change in changes:
+        if change.memory_id not in plan.puts:
+            plan.removed.add(change.memory_id)
+            plan.heads[change.memory_id] = Head(change.sequence, deleted=True)
+    return plan
+
+
 def _put(plan: Plan, put: PutVersion) -> None:
     plan.removed.discard(put.memory_id)
     plan.updates.pop(put.memory_id, None)
@@ -102,7 +114,7 @@ def _next_version(head: Head, change: Revise) -> PutVersion:
         app_id=head.app_id,
         version=change.version,
         state=head.state,
-        categories=tuple(head.categories),
+        categories=change.categories,
         created_at=head.created_at,
         updated_at=change.updated_at,
         chunks=change.chunks,

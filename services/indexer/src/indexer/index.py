@@ -38,11 +38,12 @@ class PutVersion:
 
 @dataclass(frozen=True, slots=True)
 class Revise:
-    """The memory's next text: its app, state, categories and time of creation stay as they are. As `PutVersion`
-    otherwise."""
+    """The memory's next text, with the categories that go with it: its app, state and time of creation stay as they
+    are. As `PutVersion` otherwise."""
 
     memory_id: str
     version: int
+    categories: tuple[str, ...]
     updated_at: int
     chunks: tuple[str, ...]
     vectors: Vector
@@ -51,7 +52,8 @@ class Revise:
 
 @dataclass(frozen=True, slots=True)
 class SetState:
-    """The memory's state changed (`active`, `paused`, `archived`); its points stay."""
+    """The memory's state changed (`active`, `paused`, `archived`, `deleted`); its points stay, so that it can come
+    back as it was: no search sees a state that its filter does not name."""
 
     memory_id: str
     state: str
@@ -71,7 +73,7 @@ class SetCategories:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """The memory was deleted: its points go, a tombstone with `sequence` stays, so that no stale write
+    """The memory is gone for good: its points go, a tombstone with `sequence` stays, so that no stale write
     (a replay from an older position, a former owner that woke up) brings it back."""
 
     memory_id: str
@@ -132,6 +134,12 @@ class MemoryIndex(Protocol):
         the memory's last applied one is dropped, so that applying a batch again changes nothing.
         Raises nothing for stale changes, `ConcurrencyConflict` when a newer owner has claimed the shard; store
         errors propagate and leave the checkpoint unmoved."""
+        ...
+
+    async def refold(self, shard: int, changes: Sequence[Change]) -> None:
+        """Replace all that is stored of the memories that `changes` name, of one shard, by what these changes alone
+        lead to, in order; a memory of which nothing is left gets a tombstone at its last one. The checkpoint stays.
+        Interrupted, it may be called again. Raises as `apply`."""
         ...
 
     async def checkpoint(self, shard: int) -> Checkpoint | None:

@@ -5,9 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contracts.codec import Recorded
-from contracts.events import MemoryAdded, MemoryDeleted, MemoryRevised
+from contracts.events import (
+    MemoryAdded,
+    MemoryArchived,
+    MemoryCategorized,
+    MemoryDeleted,
+    MemoryPaused,
+    MemoryRestored,
+    MemoryResumed,
+    MemoryRevised,
+    MemoryUnarchived,
+)
 
-from indexer.index import Remove
+from indexer.index import SetCategories, SetState
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +39,18 @@ class RevisedText:
 
     memory_id: str
     version: int
+    categories: tuple[str, ...]
     updated_at: int
     text: str
     sequence: int
 
 
-Draft = AddedText | RevisedText | Remove
+Draft = AddedText | RevisedText | SetState | SetCategories
 
 
 def project(event: Recorded) -> Draft | None:
-    """What an event means for the index; None for nothing."""
+    """What an event means for the index; None for nothing. A deleted memory keeps its points until it is erased: only
+    the log could give them back, since the index holds no text."""
     sequence = event.position.sequence
     at = _milliseconds(event.meta.occurred_at)
     match event.payload:
@@ -47,22 +59,32 @@ def project(event: Recorded) -> Draft | None:
                 added.memory_id, event.meta.uid, event.meta.app, added.categories, at, added.text, sequence
             )
         case MemoryRevised() as revised:
-            return RevisedText(revised.memory_id, revised.version, at, revised.text, sequence)
-        case MemoryDeleted() as deleted:
-            return Remove(deleted.memory_id, sequence)
+            return RevisedText(revised.memory_id, revised.version, revised.categories, at, revised.text, sequence)
+        case MemoryCategorized(memory_id=memory_id, categories=categories):
+            return SetCategories(memory_id, categories, at, sequence)
+        case MemoryPaused(memory_id=memory_id):
+            return SetState(memory_id, "paused", at, sequence)
+        case MemoryArchived(memory_id=memory_id):
+            return SetState(memory_id, "archived", at, sequence)
+        case MemoryDeleted(memory_id=memory_id):
+            return SetState(memory_id, "deleted", at, sequence)
+        case (
+            MemoryResumed(memory_id=memory_id)
+            | MemoryUnarchived(memory_id=memory_id)
+            | MemoryRestored(memory_id=memory_id)
+        ):
+            return SetState(memory_id, "active", at, sequence)
         case _:
             return None
 
 
 def needing_vectors(drafts: Sequence[Draft]) -> set[int]:
-    """Indexes of the drafts whose text has to be embedded: one that a later draft of the batch removes or replaces
-    would be embedded for nothing."""
-    last = {draft.memory_id: number for number, draft in enumerate(drafts)}
-    return {
-        number
-        for number, draft in enumerate(drafts)
-        if not isinstance(draft, Remove) and last[draft.memory_id] == number
+    """Indexes of the drafts whose text has to be embedded: one that a later draft of the batch replaces would be
+    embedded for nothing."""
+    last = {
+        draft.memory_id: number for number, draft in enumerate(drafts) if isinstance(draft, AddedText | RevisedText)
     }
+    return set(last.values())
 
 
 def _milliseconds(moment: datetime) -> int:

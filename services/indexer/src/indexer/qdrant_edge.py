@@ -23,7 +23,7 @@ from contracts.errors import ConfigurationError
 from contracts.positions import Checkpoint
 
 from indexer.edge_query import any_of, bm25_model, chunk_filter, hybrid_query
-from indexer.folding import Head, Plan, fold
+from indexer.folding import Head, Plan, fold, fold_anew
 from indexer.index import Change, Hit, MemoryIndex, PutVersion, SearchFilter, Vector
 from indexer.points import (
     best_of_each_memory,
@@ -82,6 +82,14 @@ class EdgeIndex(MemoryIndex):
     async def apply(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
         """See `MemoryIndex.apply`."""
         plan = fold(changes, self._heads({change.memory_id for change in changes}))
+        self._write(plan, [engine.Point(checkpoint_id(checkpoint.position.shard), {}, checkpoint_payload(checkpoint))])
+
+    async def refold(self, shard: int, changes: Sequence[Change]) -> None:
+        """See `MemoryIndex.refold`."""
+        self._write(fold_anew(changes), [])
+
+    def _write(self, plan: Plan, last: list[engine.Point]) -> None:
+        """Write what the plan says; its heads go with `last`, in one call."""
         chunks = [point for put in plan.puts.values() for point in self._chunks(put)]
         if chunks:
             self._shard.update(engine.UpdateOperation.upsert_points(chunks))
@@ -89,14 +97,13 @@ class EdgeIndex(MemoryIndex):
         for payload, memory_ids in updates_by_payload(plan):
             where = engine.Filter(must=[any_of("memory_id", memory_ids)])
             self._shard.update(engine.UpdateOperation.set_payload_by_filter(where, payload))
-        last = [
+        heads = [
             engine.Point(head_id(memory_id), {}, head_payload(memory_id, head))
             for memory_id, head in plan.heads.items()
         ]
-        last.append(engine.Point(checkpoint_id(checkpoint.position.shard), {}, checkpoint_payload(checkpoint)))
-        self._shard.update(engine.UpdateOperation.upsert_points(last))
+        self._shard.update(engine.UpdateOperation.upsert_points([*heads, *last]))
 
-        self._unflushed += len(chunks) + len(last)
+        self._unflushed += len(chunks) + len(heads) + len(last)
         if self._unflushed >= _FLUSH_AFTER_POINTS:
             self._shard.flush()
             self._unflushed = 0

@@ -24,7 +24,7 @@ from contracts.errors import ConcurrencyConflict, MemlogError, Unavailable
 from contracts.positions import Checkpoint
 from qdrant_client import AsyncQdrantClient, models
 
-from indexer.folding import Plan, fold
+from indexer.folding import Plan, fold, fold_anew
 from indexer.index import Change, Hit, MemoryIndex, PutVersion, SearchFilter, Vector
 from indexer.points import (
     Payload,
@@ -129,24 +129,19 @@ class ServerIndex(MemoryIndex):
             stored = await self._payloads(collection, [checkpoint_id(shard), *heads])
             self._require_place(shard, epoch, stored)
             plan = fold(changes, heads_of(payload for payload in stored if "head" in payload))
-
-            chunks = [point for put in plan.puts.values() for point in self._chunks(put)]
-            await self._upsert(collection, epoch, chunks)
-            await self._drop_leftovers(collection, epoch, plan, [point.id for point in chunks])
-            for payload, memory_ids in updates_by_payload(plan):
-                where = matching(any_of("memory_id", memory_ids), up_to_epoch(epoch))
-                await self._client.set_payload(
-                    collection, payload | {"epoch": epoch}, points=where, wait=True, ordering=_ORDERING
-                )
-            await self._upsert(
-                collection,
-                epoch,
-                [_bare(head_id(memory_id), head_payload(memory_id, head)) for memory_id, head in plan.heads.items()],
-            )
+            await self._write(collection, epoch, plan)
             # In a request of its own: of one request, points of different shards of the server may arrive alone.
             await self._upsert(collection, epoch, [_bare(checkpoint_id(shard), checkpoint_payload(checkpoint))])
             _require_owner(shard, epoch, await self._payloads(collection, [checkpoint_id(shard)]))
         self._seen[shard] = checkpoint
+
+    async def refold(self, shard: int, changes: Sequence[Change]) -> None:
+        """See `MemoryIndex.refold`."""
+        epoch = self._epochs.get(shard, 0)
+        async with self._serving("write") as collection:
+            _require_owner(shard, epoch, await self._payloads(collection, [checkpoint_id(shard)]))
+            await self._write(collection, epoch, fold_anew(changes))
+            _require_owner(shard, epoch, await self._payloads(collection, [checkpoint_id(shard)]))
 
     async def checkpoint(self, shard: int) -> Checkpoint | None:
         """See `MemoryIndex.checkpoint`."""
@@ -248,6 +243,19 @@ class ServerIndex(MemoryIndex):
             )
             for ordinal, (text, vector) in enumerate(zip(put.chunks, put.vectors, strict=True))
         ]
+
+    async def _write(self, collection: str, epoch: int, plan: Plan) -> None:
+        """Write what the plan says, its heads last."""
+        chunks = [point for put in plan.puts.values() for point in self._chunks(put)]
+        await self._upsert(collection, epoch, chunks)
+        await self._drop_leftovers(collection, epoch, plan, [point.id for point in chunks])
+        for payload, memory_ids in updates_by_payload(plan):
+            where = matching(any_of("memory_id", memory_ids), up_to_epoch(epoch))
+            await self._client.set_payload(
+                collection, payload | {"epoch": epoch}, points=where, wait=True, ordering=_ORDERING
+            )
+        heads = [_bare(head_id(memory_id), head_payload(memory_id, head)) for memory_id, head in plan.heads.items()]
+        await self._upsert(collection, epoch, heads)
 
     async def _upsert(self, collection: str, epoch: int, points: Sequence[models.PointStruct]) -> None:
         for start in range(0, len(points), _POINTS_A_REQUEST):

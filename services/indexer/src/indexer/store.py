@@ -7,9 +7,10 @@ import numpy as np
 from contracts.codec import Recorded
 from contracts.errors import ConcurrencyConflict
 from contracts.positions import Checkpoint
+from contracts.subjects import Aggregate
 
 from indexer.embedding.micro_batcher import MicroBatcher
-from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise
+from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise, SetCategories, SetState
 from indexer.projection import AddedText, Draft, needing_vectors, project
 
 
@@ -38,6 +39,16 @@ class IndexStore:
         last = batch[-1]
         await self._index.apply(changes, Checkpoint(last.position, last.meta.id, last.sha256))
 
+    async def refold(self, aggregate: Aggregate, history: Sequence[Recorded], epoch: int) -> None:
+        """See `ProjectionStore`. Only memories lead to anything here. Interrupted, it leaves the memory as it was, or
+        some of it as it shall be, and is asked for again: the dead letters stay until it is done."""
+        if aggregate.kind != "memory":
+            return
+        last = history[-1].position
+        changes = await self._embed([draft for draft in map(project, history) if draft is not None])
+        self._fence(last.shard, epoch)
+        await self._index.refold(last.shard, changes or [Remove(aggregate.id, last.sequence)])
+
     def _fence(self, shard: int, epoch: int) -> None:
         current = self._epochs.get(shard, 0)
         if epoch < current:
@@ -48,7 +59,7 @@ class IndexStore:
         chunks: dict[int, tuple[str, ...]] = {}
         for number in chosen:
             draft = drafts[number]
-            assert not isinstance(draft, Remove)
+            assert not isinstance(draft, SetState | SetCategories)
             chunks[number] = self._embedder.embedder.chunks(draft.text)
             if len(chunks) % 64 == 0:
                 await asyncio.sleep(0)  # tokenizing a large batch must not hold up queries
@@ -58,7 +69,7 @@ class IndexStore:
         changes: list[Change] = []
         at = 0
         for number, draft in enumerate(drafts):
-            if isinstance(draft, Remove):
+            if isinstance(draft, SetState | SetCategories):
                 changes.append(draft)
                 continue
             pieces = chunks.get(number, ())
@@ -81,5 +92,15 @@ class IndexStore:
                     )
                 )
             else:
-                changes.append(Revise(draft.memory_id, draft.version, draft.updated_at, pieces, rows, draft.sequence))
+                changes.append(
+                    Revise(
+                        draft.memory_id,
+                        draft.version,
+                        draft.categories,
+                        draft.updated_at,
+                        pieces,
+                        rows,
+                        draft.sequence,
+                    )
+                )
         return changes

@@ -3,8 +3,19 @@
 from collections.abc import Iterator
 
 from contracts.codec import Recorded
-from contracts.events import MemoryAdded, MemoryDeleted, MemoryRevised
+from contracts.events import (
+    MemoryAdded,
+    MemoryArchived,
+    MemoryCategorized,
+    MemoryDeleted,
+    MemoryPaused,
+    MemoryRestored,
+    MemoryResumed,
+    MemoryRevised,
+    MemoryUnarchived,
+)
 
+from audit.projections.memories import state_after
 from audit.statement import Projection, Statement, Value
 
 TABLE = "history"
@@ -55,17 +66,25 @@ _RECORD = """
 def apply(event: Recorded) -> Iterator[Statement]:
     match event.payload:
         case MemoryAdded(memory_id=memory_id):
-            yield _change(event, memory_id, version=1, state="active")
+            yield _change(event, memory_id, version=1)
         case MemoryRevised(memory_id=memory_id, version=version):
-            yield _change(event, memory_id, version=version, state=None)
-        case MemoryDeleted(memory_id=memory_id):
-            yield _change(event, memory_id, version=None, state="deleted")
+            yield _change(event, memory_id, version=version)
+        case (
+            MemoryCategorized(memory_id=memory_id)
+            | MemoryPaused(memory_id=memory_id)
+            | MemoryResumed(memory_id=memory_id)
+            | MemoryArchived(memory_id=memory_id)
+            | MemoryUnarchived(memory_id=memory_id)
+            | MemoryDeleted(memory_id=memory_id)
+            | MemoryRestored(memory_id=memory_id)
+        ):
+            yield _change(event, memory_id)
         case _:
             pass
 
 
-def _change(event: Recorded, memory_id: str, *, version: int | None, state: str | None) -> Statement:
-    """The row of a change; None stands for what the event leaves as it was."""
+def _change(event: Recorded, memory_id: str, version: int | None = None) -> Statement:
+    """The row of a change; null stands for what the event leaves as it was."""
     meta = event.meta
     row: dict[str, Value] = {
         "uid": meta.uid,
@@ -74,7 +93,7 @@ def _change(event: Recorded, memory_id: str, *, version: int | None, state: str 
         "sequence": event.position.sequence,
         "version": version,
         "event": event.type,
-        "state": state,
+        "state": state_after(event.payload),
         "app_id": meta.app,
         "actor": meta.actor,
         "occurred_at": meta.occurred_at,

@@ -3,13 +3,25 @@
 from collections.abc import Iterator
 
 from contracts.codec import Recorded
-from contracts.events import MemoryAdded, MemoryDeleted, MemoryRevised
+from contracts.events import (
+    MemoryAdded,
+    MemoryArchived,
+    MemoryCategorized,
+    MemoryDeleted,
+    MemoryPaused,
+    MemoryRestored,
+    MemoryResumed,
+    MemoryRevised,
+    MemoryUnarchived,
+)
+from contracts.messages import Event
 
 from audit.statement import Projection, Statement, Value
 
 TABLE = "memories"
 
 _DDL = (
+    # `updated_at` is of text and state. `categories_by`: person, model or classifier; null while nobody chose.
     """
     CREATE TABLE {table} (
         uid text COLLATE "C" NOT NULL,
@@ -21,6 +33,7 @@ _DDL = (
         updated_at timestamptz NOT NULL,
         deleted_at timestamptz,
         categories text[] NOT NULL,
+        categories_by text COLLATE "C",
         last_sequence bigint NOT NULL,
         PRIMARY KEY (uid, memory_id)
     )
@@ -37,25 +50,54 @@ _DDL = (
 
 _ADD = """
     INSERT INTO {table}
-        (uid, memory_id, app_id, state, version, created_at, updated_at, categories, last_sequence)
-    SELECT r.uid, r.memory_id, r.app_id, 'active', 1, r.at, r.at, r.categories, r.sequence
+        (uid, memory_id, app_id, state, version, created_at, updated_at, categories, categories_by, last_sequence)
+    SELECT r.uid, r.memory_id, r.app_id, 'active', 1, r.at, r.at, r.categories,
+           CASE WHEN cardinality(r.categories) > 0 THEN 'person' END, r.sequence
     FROM json_to_recordset($1::text::json) AS r(
         uid text, memory_id text, app_id text, at timestamptz, categories text[], sequence bigint)
     ON CONFLICT (uid, memory_id) DO NOTHING
 """
 
+# What a person chose stays with a revision, and the event says what that is; others were about the old text.
 _REVISE = """
-    UPDATE {table} AS t SET version = r.version, updated_at = r.at, last_sequence = r.sequence
+    UPDATE {table} AS t
+    SET version = r.version, updated_at = r.at, categories = r.categories,
+        categories_by = CASE WHEN t.categories_by = 'person' THEN t.categories_by END, last_sequence = r.sequence
     FROM json_to_recordset($1::text::json) AS r(
-        uid text, memory_id text, version integer, at timestamptz, sequence bigint)
+        uid text, memory_id text, version integer, categories text[], at timestamptz, sequence bigint)
     WHERE t.uid = r.uid AND t.memory_id = r.memory_id AND t.last_sequence < r.sequence
 """
 
-_DELETE = """
-    UPDATE {table} AS t SET state = 'deleted', updated_at = r.at, deleted_at = r.at, last_sequence = r.sequence
-    FROM json_to_recordset($1::text::json) AS r(uid text, memory_id text, at timestamptz, sequence bigint)
+_CATEGORIZE = """
+    UPDATE {table} AS t SET categories = r.categories, categories_by = r.by, last_sequence = r.sequence
+    FROM json_to_recordset($1::text::json) AS r(
+        uid text, memory_id text, categories text[], by text, sequence bigint)
     WHERE t.uid = r.uid AND t.memory_id = r.memory_id AND t.last_sequence < r.sequence
 """
+
+_SET_STATE = """
+    UPDATE {table} AS t
+    SET state = r.state, updated_at = r.at, deleted_at = CASE WHEN r.state = 'deleted' THEN r.at END,
+        last_sequence = r.sequence
+    FROM json_to_recordset($1::text::json) AS r(
+        uid text, memory_id text, state text, at timestamptz, sequence bigint)
+    WHERE t.uid = r.uid AND t.memory_id = r.memory_id AND t.last_sequence < r.sequence
+"""
+
+
+def state_after(event: Event | None) -> str | None:
+    """The state that the event leaves a memory in; None for one that leaves it as it was."""
+    match event:
+        case MemoryAdded() | MemoryResumed() | MemoryUnarchived() | MemoryRestored():
+            return "active"
+        case MemoryPaused():
+            return "paused"
+        case MemoryArchived():
+            return "archived"
+        case MemoryDeleted():
+            return "deleted"
+        case _:
+            return None
 
 
 def apply(event: Recorded) -> Iterator[Statement]:
@@ -71,12 +113,36 @@ def apply(event: Recorded) -> Iterator[Statement]:
                 "sequence": sequence,
             }
             yield Statement(TABLE, (uid, memory_id), _ADD, row)
-        case MemoryRevised(memory_id=memory_id, version=version):
-            row = {"uid": uid, "memory_id": memory_id, "version": version, "at": at, "sequence": sequence}
+        case MemoryRevised(memory_id=memory_id) as revised:
+            row = {
+                "uid": uid,
+                "memory_id": memory_id,
+                "version": revised.version,
+                "categories": list(revised.categories),
+                "at": at,
+                "sequence": sequence,
+            }
             yield Statement(TABLE, (uid, memory_id), _REVISE, row)
-        case MemoryDeleted(memory_id=memory_id):
-            row = {"uid": uid, "memory_id": memory_id, "at": at, "sequence": sequence}
-            yield Statement(TABLE, (uid, memory_id), _DELETE, row)
+        case MemoryCategorized(memory_id=memory_id) as categorized:
+            row = {
+                "uid": uid,
+                "memory_id": memory_id,
+                "categories": list(categorized.categories),
+                "by": categorized.by,
+                "sequence": sequence,
+            }
+            yield Statement(TABLE, (uid, memory_id), _CATEGORIZE, row)
+        case (
+            MemoryPaused(memory_id=memory_id)
+            | MemoryResumed(memory_id=memory_id)
+            | MemoryArchived(memory_id=memory_id)
+            | MemoryUnarchived(memory_id=memory_id)
+            | MemoryDeleted(memory_id=memory_id)
+            | MemoryRestored(memory_id=memory_id)
+        ):
+            state = state_after(event.payload)
+            row = {"uid": uid, "memory_id": memory_id, "state": state, "at": at, "sequence": sequence}
+            yield Statement(TABLE, (uid, memory_id), _SET_STATE, row)
         case _:
             pass
 

@@ -3,14 +3,28 @@
 from collections.abc import Iterator
 
 from contracts.codec import Recorded
-from contracts.commands import AddMemory, DeleteMemories, PauseApp, RegisterApp, RegisterUser, ResumeApp, ReviseMemory
+from contracts.commands import (
+    AddMemory,
+    CategorizeMemory,
+    DefineCategory,
+    DeleteMemories,
+    PauseApp,
+    RegisterApp,
+    RegisterUser,
+    RemoveCategory,
+    ResumeApp,
+    ReviseMemory,
+)
 from contracts.events import (
     AppPaused,
     AppRegistered,
     AppResumed,
+    CategoryDefined,
+    CategoryRemoved,
     CommandSettled,
     ItemResult,
     MemoryAdded,
+    MemoryCategorized,
     MemoryDeleted,
     MemoryRevised,
     UserRegistered,
@@ -79,6 +93,12 @@ def _completed(event: Recorded) -> tuple[str, ItemResult | None]:
             return ReviseMemory.type, ItemResult(id=memory_id, event="UPDATE")
         case MemoryDeleted(memory_id=memory_id):
             return DeleteMemories.type, ItemResult(id=memory_id, event="DELETE")
+        case MemoryCategorized(memory_id=memory_id):
+            return CategorizeMemory.type, ItemResult(id=memory_id, event="STATE")
+        case CategoryDefined():
+            return DefineCategory.type, None
+        case CategoryRemoved():
+            return RemoveCategory.type, None
         case UserRegistered():
             return RegisterUser.type, None
         case AppRegistered():

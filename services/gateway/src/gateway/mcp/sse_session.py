@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Send
 
 KEEP_ALIVE = b": keep-alive\r\n\r\n"
-_HEADERS = [
+HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
@@ -81,7 +81,7 @@ class SseSession:
         """Serve until the client goes, stalls, or `stopping` is set. `endpoint` is where messages are to be posted."""
         self._send = send
         try:
-            await self._put({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await self._put({"type": "http.response.start", "status": 200, "headers": HEADERS})
             await self._event("endpoint", endpoint)
             async with anyio.create_task_group() as group:
                 group.start_soon(self._until_gone, receive)

@@ -1,6 +1,8 @@
 """What the gateway does for its transports: `Memlog` implements `gateway.service.MemoryService`."""
 
+from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.health import Checking
+from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.reading import Reading
 from gateway.use_cases.writing import Writing
 
@@ -8,7 +10,9 @@ from gateway.use_cases.writing import Writing
 class Memlog:
     """Writing, reading and health behind one name: each method is the part's own, no layer between."""
 
-    def __init__(self, writing: Writing, reading: Reading, checking: Checking) -> None:
+    def __init__(
+        self, writing: Writing, reading: Reading, log: LogReading, desk: DeadLetterDesk, checking: Checking
+    ) -> None:
         self.add = writing.add
         self.added = writing.added
         self.revise = writing.revise
@@ -23,4 +27,11 @@ class Memlog:
         self.apps = reading.apps
         self.stats = reading.stats
         self.operation = reading.operation
+        self.events = log.events
+        self.follow = log.follow
+        self.dead_letters = desk.dead_letters
+        self.dead_letter = desk.dead_letter
+        self.redrive = desk.redrive
+        self.redrive_all = desk.redrive_all
+        self.drop_dead_letter = desk.drop_dead_letter
         self.health = checking.health

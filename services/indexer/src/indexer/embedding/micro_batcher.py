@@ -1,10 +1,11 @@
-"""Batches what waits together for a blocking embedder; queries go ahead of indexing."""
+"""Batches what waits together for a blocking embedder; queries go ahead of indexing, and that of all else."""
 
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 import numpy as np
 from contracts.errors import Unavailable
@@ -20,6 +21,8 @@ class BatchLimits:
     texts: int = 32
     characters: int = 512
     cached_queries: int = 512
+    cached_texts: int = 4096
+    """About 2 KB each. A text is wanted again soon after it was indexed, by whoever reacts to it."""
 
 
 @dataclass(slots=True)
@@ -36,15 +39,36 @@ class _Item:
     request: _Request
     row: int
     text: str
-    urgent: bool
+    memory: "_Memory"
+
+
+class _Memory:
+    """Vectors of the texts used last, at most `limit`. Texts are known by their hash: they may be long."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._vectors: OrderedDict[bytes, Vectors] = OrderedDict()
+
+    def get(self, text: str) -> Vectors | None:
+        key = _hash(text)
+        if key in self._vectors:
+            self._vectors.move_to_end(key)
+        return self._vectors.get(key)
+
+    def put(self, text: str, vector: Vectors) -> None:
+        key = _hash(text)
+        self._vectors[key] = vector.copy()  # a row would keep its whole batch in memory
+        self._vectors.move_to_end(key)
+        while len(self._vectors) > self._limit:
+            self._vectors.popitem(last=False)
 
 
 class MicroBatcher:
     """`await embed(...)` in front of an embedder that runs in one worker thread.
 
-    While a batch runs, what arrives waits and goes into the next one. An urgent batch holds urgent texts
-    only: they do not wait for the indexing that would fill it up. The owner calls `close`, or uses
-    `async with`.
+    While a batch runs, what arrives waits and goes into the next one. A batch holds texts of one kind only, the
+    most urgent that wait: they do not wait for the indexing that would fill it up. Texts are remembered, queries
+    and others apart, so that an import forgets no query. The owner calls `close`, or uses `async with`.
     """
 
     def __init__(self, embedder: Embedder, limits: BatchLimits | None = None) -> None:
@@ -52,7 +76,9 @@ class MicroBatcher:
         self._limits = limits or BatchLimits()
         self._urgent: deque[_Item] = deque()
         self._waiting: deque[_Item] = deque()
-        self._cache: OrderedDict[str, Vectors] = OrderedDict()
+        self._background: deque[_Item] = deque()
+        self._queries = _Memory(self._limits.cached_queries)
+        self._texts = _Memory(self._limits.cached_texts)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
@@ -67,8 +93,9 @@ class MicroBatcher:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def embed(self, texts: Sequence[str], urgent: bool = False) -> Vectors:
-        """(n, dimension) float32, as `Embedder.embed`. Urgent texts (queries) are remembered.
+    async def embed(self, texts: Sequence[str], urgent: bool = False, background: bool = False) -> Vectors:
+        """(n, dimension) float32, as `Embedder.embed`. `urgent`: queries, that somebody waits for; `background`: what
+        may wait until there is nothing to index.
 
         Raises what the embedder raised for a batch that held one of these texts, and `Unavailable` after
         or during `close`.
@@ -78,13 +105,14 @@ class MicroBatcher:
         if not texts:
             return np.empty((0, self._embedder.dimension), np.float32)
         request = _Request(asyncio.get_running_loop().create_future(), 0)
-        queue = self._urgent if urgent else self._waiting
+        queue = self._urgent if urgent else self._background if background else self._waiting
+        memory = self._queries if urgent else self._texts
         for row, text in enumerate(texts):
-            known = self._remembered(text) if urgent else None
+            known = memory.get(text)
             request.rows.append(known)
             if known is None:
                 request.missing += 1
-                queue.append(_Item(request, row, text, urgent))
+                queue.append(_Item(request, row, text, memory))
         if request.missing == 0:
             return _joined(request)
         if self._pump is None or self._pump.done():
@@ -94,10 +122,10 @@ class MicroBatcher:
     async def close(self) -> None:
         """Let the running batch end, refuse what still waits, stop the worker thread."""
         self._closed = True
-        for item in (*self._urgent, *self._waiting):
-            _fail(item.request, Unavailable("the embedder is closing"))
-        self._urgent.clear()
-        self._waiting.clear()
+        for queue in (self._urgent, self._waiting, self._background):
+            for item in queue:
+                _fail(item.request, Unavailable("the embedder is closing"))
+            queue.clear()
         if self._pump is not None:
             await self._pump
         self._worker.shutdown()
@@ -118,7 +146,8 @@ class MicroBatcher:
         batch: list[_Item] = []
         characters = 0
         # Items of failed and cancelled requests fall away here; only what is live decides the queue.
-        queue = self._urgent if _skip_settled(self._urgent) else self._waiting
+        queues = (self._urgent, self._waiting, self._background)
+        queue = next(filter(_skip_settled, queues), self._background)
         while _skip_settled(queue) and len(batch) < self._limits.texts:
             characters += len(queue[0].text)
             if batch and characters > self._limits.characters:
@@ -131,21 +160,9 @@ class MicroBatcher:
             request = item.request
             request.rows[item.row] = vector
             request.missing -= 1
-            if item.urgent:
-                self._remember(item.text, vector)
+            item.memory.put(item.text, vector)
             if request.missing == 0 and not request.done.done():
                 request.done.set_result(_joined(request))
-
-    def _remembered(self, text: str) -> Vectors | None:
-        if text in self._cache:
-            self._cache.move_to_end(text)
-        return self._cache.get(text)
-
-    def _remember(self, text: str, vector: Vectors) -> None:
-        self._cache[text] = vector.copy()  # a row would keep its whole batch in memory
-        self._cache.move_to_end(text)
-        while len(self._cache) > self._limits.cached_queries:
-            self._cache.popitem(last=False)
 
 
 def _skip_settled(queue: deque[_Item]) -> bool:
@@ -162,3 +179,7 @@ def _joined(request: _Request) -> Vectors:
 def _fail(request: _Request, error: BaseException) -> None:
     if not request.done.done():
         request.done.set_exception(error)
+
+
+def _hash(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

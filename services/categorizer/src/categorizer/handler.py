@@ -1,0 +1,196 @@
+"""The reactor: texts in, `CategorizeMemory` commands out.
+
+It has no store. Its position is the ack floor of a durable consumer, and its commands have ids that derive from the
+events' ids, so an event that comes again has one effect. What came again after the commands have aged out is looked
+up in the log first; the writer decides in the end (a person's choice wins, an answer about an old text is ignored).
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from contracts import subjects
+from contracts.codec import Meta, decode_event, encode, read_envelope
+from contracts.commands import CategorizeMemory
+from contracts.errors import KeyMissing
+from contracts.events import MemoryDeleted
+from contracts.positions import Position
+from contracts.streams import INDEX
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import Header
+from nats.js.errors import APIError
+from runtime.clock import utc_now
+from runtime.errors import WRONG_LAST_SEQUENCE, nats_errors
+from runtime.event_store import EventStore, StoredMessage
+from runtime.keys import KeyStore
+from runtime.outcome import Applied, NotApplicable, Outcome, Reject, Retry, Skipped
+from runtime.quarantine import WILL_HEAL
+from runtime.telemetry import span, trace_headers
+from runtime.waiting import Positions
+
+from categorizer.categories import Categories, classifier_id
+from categorizer.decision import choose
+from categorizer.embedding import Embedding
+from categorizer.reading import TEXTS, Job, still_wanted, text_of
+
+log = structlog.get_logger()
+_BATCH = 32
+_INDEXED_S = 2.0
+"""How long a text is given to be indexed first: its vector then costs nothing, and indexing has no rival."""
+_RETRY_FIRST, _RETRY_MOST = 0.5, 10.0
+_POISON_PAUSES = (0.05, 0.2, 0.5)
+_Done = Applied | Skipped | NotApplicable
+
+
+class CategorizingHandler:
+    """Handles the events of one shard, as its owner."""
+
+    def __init__(
+        self,
+        shard: int,
+        js: JetStreamContext,
+        events: EventStore,
+        keys: KeyStore,
+        positions: Positions,
+        embedding: Embedding,
+        categories: Categories,
+    ) -> None:
+        self._shard = shard
+        self._js = js
+        self._events = events
+        self._keys = keys
+        self._positions = positions
+        self._embedding = embedding
+        self._categories = categories
+        self._delay = _RETRY_FIRST
+
+    async def handle(self, messages: Sequence[Msg], seen: int) -> Sequence[Outcome]:
+        """See `runtime.consumer.Handler`. What can heal is retried with growing pauses, an event that cannot be handled
+        whatever the moment is rejected, and only that one."""
+        outcomes: list[Outcome] = []
+        try:
+            for start in range(0, len(messages), _BATCH):
+                part = messages[start : start + _BATCH]
+                copies = [stored(message) for message in part]
+                again = [_maybe_handled(message, seen) for message in part]
+                try:
+                    outcomes += await self._work(copies, again)
+                except WILL_HEAL:
+                    raise
+                except Exception as error:  # noqa: BLE001 - something in this batch: find out what, do the others
+                    log.warning("categorizing_failed", shard=self._shard, error=f"{type(error).__name__}: {error}")
+                    for one in copies:
+                        outcomes.append(await self._alone(one))
+                self._delay = _RETRY_FIRST
+        except WILL_HEAL as error:
+            outcomes.append(Retry(self._delay, str(error) or type(error).__name__))
+            self._delay = min(self._delay * 2, _RETRY_MOST)
+        return outcomes
+
+    async def again(self, letters: Sequence[StoredMessage]) -> None:
+        """Categorize what dead letters hold, now. Raises what prevents it."""
+        for letter in letters:
+            await self._work([letter], [True])
+
+    async def _alone(self, message: StoredMessage) -> Outcome:
+        for pause in _POISON_PAUSES:
+            try:
+                return (await self._work([message], [True]))[0]
+            except WILL_HEAL:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the others
+                reason = f"{type(error).__name__}: {error}"
+                await asyncio.sleep(pause)
+        return Reject(reason)
+
+    async def _work(self, messages: Sequence[StoredMessage], again: Sequence[bool]) -> list[_Done]:
+        """An outcome for each message, once the commands are durable. Raises what prevents it."""
+        outcomes: list[_Done] = [Skipped("brings no text to categorize")] * len(messages)
+        jobs: dict[str, tuple[int, Job]] = {}
+        for number, message in enumerate(messages):
+            _, _, _, uid, kind, id_ = message.subject.split(".")
+            if kind == "category":
+                self._categories.forget(uid)
+                continue
+            try:
+                found = await self._read(message, uid)
+            except KeyMissing:
+                outcomes[number] = NotApplicable("erased")
+                continue
+            if isinstance(found, Job):
+                jobs[id_] = number, found  # a later text of the same memory replaces an earlier one
+            elif found == MemoryDeleted.type:
+                jobs.pop(id_, None)
+        wanted = await asyncio.gather(*(self._wanted(job, again[number]) for number, job in jobs.values()))
+        chosen = [pair for pair, is_wanted in zip(jobs.values(), wanted, strict=True) if is_wanted]
+        if chosen:
+            await self._categorize([job for _, job in chosen])
+        for number, _ in chosen:
+            outcomes[number] = Applied()
+        return outcomes
+
+    async def _read(self, message: StoredMessage, uid: str) -> Job | str:
+        """The job that an event is, or else its type. Raises `KeyMissing`, `Undecodable`, `ContentDamaged`,
+        `UnsupportedSchema`, `Unavailable`."""
+        type_ = read_envelope(message.data)[1]
+        if type_ not in TEXTS:
+            return type_
+        key = await self._keys.get(uid)
+        meta, _, event = decode_event(message.data, key)
+        text = text_of(event)
+        return type_ if text is None else Job(*text, message.sequence, meta, key, message.headers)
+
+    async def _wanted(self, job: Job, again: bool) -> bool:
+        """An event that comes for the first time is surely wanted, as far as can be known without asking."""
+        if not again:
+            return True
+        return still_wanted(await self._events.load(subjects.memory(job.meta.uid, job.memory_id), job.key), job.version)
+
+    async def _categorize(self, jobs: Sequence[Job]) -> None:
+        last = Position(self._shard, max(job.sequence for job in jobs))
+        await self._positions.wait((INDEX,), last, _INDEXED_S)
+        embedded = await self._embedding.embed([job.text for job in jobs])
+        keys = {job.meta.uid: job.key for job in jobs}
+        candidates = {uid: await self._categories.of(uid, key, embedded.embedder) for uid, key in keys.items()}
+        model = classifier_id(embedded.embedder)
+        answers = [
+            (job, choose(vector, candidates[job.meta.uid])) for job, vector in zip(jobs, embedded.vectors, strict=True)
+        ]
+        # A new text has no categories: that nothing is near needs no saying.
+        await asyncio.gather(*(self._send(job, names, model) for job, names in answers if names))
+
+    async def _send(self, job: Job, names: tuple[str, ...], model: str) -> None:
+        command = CategorizeMemory(
+            memory_id=job.memory_id, categories=names, by="classifier", version=job.version, model=model
+        )
+        meta = Meta(
+            id=job.command_id,
+            uid=job.meta.uid,
+            app="memlog",
+            actor="service",
+            occurred_at=utc_now(),
+            correlation_id=job.meta.correlation_id,
+            causation_id=job.meta.id,
+        )
+        subject = subjects.command_subject(self._shard, meta.uid, meta.id)
+        with span("categorize", job.headers), nats_errors("accept a command"):
+            headers = {**trace_headers(), Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
+            try:
+                await self._js.publish(subject, encode(meta, command, job.key), headers=headers)
+            except APIError as error:
+                if error.err_code != WRONG_LAST_SEQUENCE:  # else it was sent before
+                    raise
+
+
+def _maybe_handled(message: Msg, seen: int) -> bool:
+    metadata = message.metadata
+    return metadata.num_delivered > 1 or metadata.sequence.stream <= seen
+
+
+def stored(message: Msg) -> StoredMessage:
+    """The message as the stream holds it."""
+    metadata = message.metadata
+    return StoredMessage(
+        message.subject, metadata.sequence.stream, message.data, metadata.timestamp, message.headers or {}
+    )
