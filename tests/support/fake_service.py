@@ -6,10 +6,13 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from contracts.api import (
     App,
     AppPage,
+    Category,
+    CategoryList,
     Deleted,
     FoundMemory,
     Health,
@@ -24,11 +27,13 @@ from contracts.api import (
     Page,
     SearchResults,
     ServiceHealth,
+    State,
+    StateChanged,
     Stats,
     Wait,
 )
 from contracts.errors import AppIsPaused, NotFound
-from gateway.service import AppQuery, Caller, ListQuery
+from gateway.service import AppQuery, Caller, ListQuery, Selection, These
 from pydantic import JsonValue
 from support.fake_operator import FakeOperator
 
@@ -43,6 +48,7 @@ class Stored:
     categories: tuple[str, ...] = ()
     metadata: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     deleted: bool = False
+    state: State = "active"
     created_at: int = field(default_factory=lambda: int(time.time()))
 
 
@@ -54,6 +60,8 @@ class FakeService(FakeOperator):
     memories: dict[str, Stored] = field(default_factory=dict[str, Stored])
     paused: set[str] = field(default_factory=set[str])
     calls: list[tuple[str, Caller]] = field(default_factory=list[tuple[str, Caller]])
+    queries: list[ListQuery | Selection] = field(default_factory=list[ListQuery | Selection])
+    own_categories: dict[str, Category] = field(default_factory=dict[str, Category])
     keys: list[str | None] = field(default_factory=list[str | None])
     fail: Exception | None = None
     hold: asyncio.Event | None = None
@@ -87,7 +95,7 @@ class FakeService(FakeOperator):
 
     def _memory(self, key: str, row: Stored) -> Memory:
         return Memory(
-            id=key, content=row.texts[-1], created_at=row.created_at, state="active", app_id=_app_id(row.app),
+            id=key, content=row.texts[-1], created_at=row.created_at, state=row.state, app_id=_app_id(row.app),
             app_name=row.app, categories=list(row.categories), metadata_=row.metadata,
         )  # fmt: skip
 
@@ -170,6 +178,54 @@ class FakeService(FakeOperator):
                 return self._app(caller, name)
         raise NotFound(f"there is no app {app_id}")
 
+    async def set_state(
+        self, caller: Caller, selection: Selection, state: Literal["active", "paused", "archived"]
+    ) -> StateChanged:
+        await self._called("set_state", caller)
+        self.queries.append(selection)
+        rows = [row for _, row in self._of(caller)]
+        if isinstance(selection, These):
+            rows = [self._one(caller, memory_id) for memory_id in selection.memory_ids]
+        return self._change(rows, state)
+
+    async def restore(self, caller: Caller, memory_ids: tuple[str, ...]) -> StateChanged:
+        await self._called("restore", caller)
+        rows = [self.memories[memory_id] for memory_id in memory_ids if memory_id in self.memories]
+        for row in rows:
+            row.deleted = False
+        return self._change(rows, "active")
+
+    def _change(self, rows: Sequence[Stored], state: State) -> StateChanged:
+        if self.unfinished:
+            return StateChanged(changed=0, operation_id=str(uuid.uuid4()), state="stored")
+        for row in rows:
+            row.state = state
+        return StateChanged(changed=len(rows), operation_id=str(uuid.uuid4()))
+
+    async def categorize(self, caller: Caller, memory_id: str, categories: tuple[str, ...]) -> OperationResult:
+        await self._called("categorize", caller)
+        self._one(caller, memory_id).categories = categories
+        return self._result(Item(id=memory_id, event="STATE"))
+
+    async def define_category(self, caller: Caller, name: str, description: str) -> Category:
+        await self._called("define_category", caller)
+        made = Category(
+            id=_app_id(name), name=name, description=description, created_at=1, updated_at=1, own=True, memories=0
+        )
+        self.own_categories[made.id] = made
+        return made
+
+    async def remove_category(self, caller: Caller, category_id: str) -> Category:
+        await self._called("remove_category", caller)
+        if category_id not in self.own_categories:
+            raise NotFound(f"there is no category {category_id}")
+        return self.own_categories.pop(category_id)
+
+    async def categories(self, caller: Caller) -> CategoryList:
+        await self._called("categories", caller)
+        found = list(self.own_categories.values())
+        return CategoryList(categories=found, total=len(found))
+
     async def search(
         self,
         caller: Caller,
@@ -206,6 +262,7 @@ class FakeService(FakeOperator):
 
     async def page(self, caller: Caller, query: ListQuery) -> Page:
         await self._called("page", caller)
+        self.queries.append(query)
         rows = [(key, row) for key, row in self._of(caller) if (query.search or "").lower() in row.texts[-1].lower()]
         start = (query.page - 1) * query.size
         items = [self._memory(key, row) for key, row in rows[start : start + query.size]]
@@ -215,7 +272,7 @@ class FakeService(FakeOperator):
         await self._called("get", caller)
         row = self._one(caller, memory_id)
         return MemoryDetail(
-            id=memory_id, text=row.texts[-1], created_at=row.created_at, updated_at=row.created_at, state="active",
+            id=memory_id, text=row.texts[-1], created_at=row.created_at, updated_at=row.created_at, state=row.state,
             app_id=_app_id(row.app), app_name=row.app, categories=list(row.categories), metadata_=row.metadata,
             version=len(row.texts),
         )  # fmt: skip

@@ -127,9 +127,8 @@ async def opened(settings: Settings, *, start: bool = True) -> AsyncGenerator[Lo
 
 async def empty(js: JetStreamContext) -> None:
     """Delete every stream of the server."""
-    for info in await js.streams_info():
-        assert info.config.name is not None
-        await js.delete_stream(info.config.name)
+    names = [info.config.name or "" for info in await js.streams_info()]
+    await asyncio.gather(*(js.delete_stream(name) for name in names))
 
 
 async def dead_letters(js: JetStreamContext) -> list[tuple[bytes, dict[str, str]]]:

@@ -78,9 +78,9 @@ async def test_it_says_why_it_can_not_start_on_stderr_and_fails(gateway: Running
     nowhere = f"http://127.0.0.1:{free_port()}"
     cases = [
         ((), 2, "--client"),
-        (("--client", "zed", "--url", nowhere), 1, f"memlog: no Memlog answers at {nowhere} (ConnectError)."),
-        (("--client", "zed", "--url", f"{gateway.url}/else"), 1, "no Memlog answers"),
-        (("--client", "zed", "--url", "nonsense"), 1, "no Memlog answers"),
+        (("--client", "zed", "--url", nowhere), 3, f"memlog: no Memlog answers at {nowhere} (ConnectError)."),
+        (("--client", "zed", "--url", f"{gateway.url}/else"), 3, "no Memlog answers"),
+        (("--client", "zed", "--url", "nonsense"), 3, "no Memlog answers"),
         (("--client", "dashboard", "--url", gateway.url), 1, "reserved"),
         (("--client", "a/b", "--url", gateway.url), 1, "can not hold a '/'"),
     ]

@@ -126,6 +126,41 @@ async def test_a_query_asked_again_is_not_embedded_again() -> None:
     assert embedder.batches == [["a"], ["bb"], ["ccc"], ["bb"]], "the least recently used one is forgotten"
 
 
+async def test_what_nobody_waits_for_comes_after_indexing() -> None:
+    embedder = HeldEmbedder()
+    async with asyncio.timeout(BOUND), MicroBatcher(embedder, BatchLimits(texts=1)) as batcher:
+        indexing = asyncio.create_task(batcher.embed(["a"]))
+        await begun(embedder)
+        background = asyncio.create_task(batcher.embed(["bb"], background=True))
+        more = asyncio.create_task(batcher.embed(["ccc"]))
+        await all_queued()
+        embedder.let(3)
+        await asyncio.gather(indexing, background, more)
+    assert embedder.batches == [["a"], ["ccc"], ["bb"]]
+
+
+async def test_a_text_that_was_just_indexed_costs_nothing_again() -> None:
+    embedder = HeldEmbedder()
+    embedder.let(9)
+    async with asyncio.timeout(BOUND), MicroBatcher(embedder, BatchLimits(cached_texts=2)) as batcher:
+        await batcher.embed(["a", "bb"])
+        assert (await batcher.embed(["bb", "a"], background=True)).tolist() == [[2], [1]]
+        await batcher.embed(["ccc"])
+        assert (await batcher.embed(["bb"], background=True)).tolist() == [[2]]
+    assert embedder.batches == [["a", "bb"], ["ccc"], ["bb"]], "the least recently used one is forgotten"
+
+
+async def test_texts_take_no_place_of_queries() -> None:
+    embedder = HeldEmbedder()
+    embedder.let(9)
+    limits = BatchLimits(cached_queries=1, cached_texts=1)
+    async with asyncio.timeout(BOUND), MicroBatcher(embedder, limits) as batcher:
+        await batcher.embed(["query"], urgent=True)
+        await batcher.embed(["a", "bb"])
+        await batcher.embed(["query"], urgent=True)
+    assert embedder.batches == [["query"], ["a", "bb"]]
+
+
 async def test_closing_ends_the_running_batch_and_refuses_the_rest() -> None:
     embedder = HeldEmbedder()
     batcher = MicroBatcher(embedder, BatchLimits(texts=1))

@@ -37,6 +37,10 @@ class Undecodable(MemlogError):
     """The stored bytes are not a message that this code can read."""
 
     code = "undecodable"
+    remedy = (
+        "Upgrade Memlog if a newer version wrote it; else restore the log from a backup. `memlog dead show` "
+        "shows the message."
+    )
 
 
 @dataclass(frozen=True, slots=True)

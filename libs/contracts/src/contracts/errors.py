@@ -1,14 +1,21 @@
 """Every error that Memlog raises on purpose: one base class, a stable code each.
 
-Transport layers map `status` to HTTP and to MCP tool errors in one place; nobody branches on message text.
+Transport layers map `status` to HTTP and to MCP tool errors in one place; nobody branches on message text. Of each
+class, docs/errors.md shows the docstring as the cause, and `remedy`; `code` is stable.
 """
+
+from typing import ClassVar
 
 
 class MemlogError(Exception):
-    """Base of all. `code` is stable and documented; `status` is the HTTP status it maps to."""
+    """Something failed inside that nobody foresaw, or that is not told outside."""
 
-    code = "internal"
-    status = 500
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    remedy: ClassVar[str] = (
+        "Look in the log of the server (`logs/` in the data folder) under the request id that the answer "
+        "carries; it is a defect, please report it."
+    )
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -20,13 +27,15 @@ class InvalidInput(MemlogError):
 
     code = "invalid_input"
     status = 422
+    remedy = "Change what the message names, and send the request again."
 
 
 class BadRequest(MemlogError):
-    """As `InvalidInput`, where OpenMemory's clients know status 400."""
+    """The request is wrong as it stands; OpenMemory's clients know status 400 for it."""
 
     code = "bad_request"
     status = 400
+    remedy = "Change what the message names, and send the request again."
 
 
 class NotFound(MemlogError):
@@ -34,6 +43,7 @@ class NotFound(MemlogError):
 
     code = "not_found"
     status = 404
+    remedy = "Check the id and the user (`user_id`). A list shows what there is."
 
 
 class AppIsPaused(MemlogError):
@@ -41,6 +51,7 @@ class AppIsPaused(MemlogError):
 
     code = "app_paused"
     status = 403
+    remedy = "Resume the app: `PUT /api/v1/apps/{app_id}?is_active=true`."
 
 
 class Forbidden(MemlogError):
@@ -48,6 +59,7 @@ class Forbidden(MemlogError):
 
     code = "forbidden"
     status = 403
+    remedy = "Use a token that has the scope."
 
 
 class Conflict(MemlogError):
@@ -55,6 +67,7 @@ class Conflict(MemlogError):
 
     code = "conflict"
     status = 409
+    remedy = "Read the state of the target again, and decide anew."
 
 
 class IdempotencyKeyReused(MemlogError):
@@ -62,6 +75,7 @@ class IdempotencyKeyReused(MemlogError):
 
     code = "idempotency_key_reused"
     status = 409
+    remedy = "Use a new key for a new request; to retry a request, send exactly the same again."
 
 
 class PayloadTooLarge(MemlogError):
@@ -69,6 +83,7 @@ class PayloadTooLarge(MemlogError):
 
     code = "payload_too_large"
     status = 413
+    remedy = "Send less at once: split the text, or the request."
 
 
 class Unavailable(MemlogError):
@@ -76,6 +91,9 @@ class Unavailable(MemlogError):
 
     code = "unavailable"
     status = 503
+    remedy = (
+        "Try again in a moment. If it stays, `memlog status` says which part is down; start it, or look in its log."
+    )
 
 
 class ConcurrencyConflict(MemlogError):
@@ -83,6 +101,7 @@ class ConcurrencyConflict(MemlogError):
 
     code = "concurrency_conflict"
     status = 409
+    remedy = "Try again: the next try sees what the other one wrote."
 
 
 class LogNotTrusted(MemlogError):
@@ -90,6 +109,10 @@ class LogNotTrusted(MemlogError):
 
     code = "log_not_trusted"
     status = 503
+    remedy = (
+        "Nothing was changed. Restore the log from a backup, or build the derived stores anew if this log is "
+        "the right one: docs/operations.md, 'The log is not trusted'."
+    )
 
 
 class ContentDamaged(MemlogError):
@@ -97,6 +120,7 @@ class ContentDamaged(MemlogError):
 
     code = "content_damaged"
     status = 503
+    remedy = "Restore the log from a backup. `memlog dead list` shows which messages are concerned; the rest is served."
 
 
 class KeyMissing(MemlogError):
@@ -104,6 +128,7 @@ class KeyMissing(MemlogError):
 
     code = "key_missing"
     status = 410
+    remedy = "Nothing brings erased content back. If nothing was erased, restore MEMLOG_KEYS from a key backup."
 
 
 class UnsupportedSchema(MemlogError):
@@ -111,6 +136,7 @@ class UnsupportedSchema(MemlogError):
 
     code = "unsupported_schema"
     status = 503
+    remedy = "Upgrade Memlog to the version that wrote the log, or a newer one."
 
 
 class ConfigurationError(MemlogError):
@@ -118,6 +144,7 @@ class ConfigurationError(MemlogError):
 
     code = "configuration"
     status = 500
+    remedy = "Change the setting that the message names: docs/operations.md explains each refusal."
 
 
 def error_from_code(code: str, message: str) -> MemlogError:

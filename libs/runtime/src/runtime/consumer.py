@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 import structlog
@@ -30,18 +32,23 @@ Handler = Callable[[Sequence[Msg], int], Awaitable[Sequence[Outcome]]]
 a lost ack); returns an outcome for each, or fewer when the last one is a `Retry`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Calm:
+    """When work that nobody waits for begins: once nothing has arrived for `quiet` seconds, or the first message waits
+    for `patience`. It then costs one large batch instead of many small ones, and takes the turn of no other."""
+
+    quiet: float
+    patience: float
+
+
 class _WentElsewhere(Exception):
     """A former owner's open request at the server got a message that is ours."""
 
 
-Bury = Callable[[Msg, str], Awaitable[None]]
-"""Keeps a copy of a message that is given up on, with the reason."""
-
-
 class CommandConsumer:
     """Consumes one stream (of commands, or of events that something is done about) through its durable consumer, whose
-    ack floor is the position. `subjects`: only these (set when the consumer is made). `bury`: how dead letters are
-    kept, where not as `memlog.dead.<name>`."""
+    ack floor is the position. `subjects`: only these (set when the consumer is made; none: all). `calm`: when to begin,
+    if not at once."""
 
     def __init__(
         self,
@@ -51,7 +58,7 @@ class CommandConsumer:
         name: str,
         handle: Handler,
         subjects: Sequence[str] = (),
-        bury: Bury | None = None,
+        calm: Calm | None = None,
     ) -> None:
         self._client = client
         self._js = js
@@ -59,7 +66,7 @@ class CommandConsumer:
         self._name = name
         self._handle = handle
         self._subjects = subjects
-        self._keep = bury or self._copy
+        self._calm = calm
         self.counts: Counter[str] = Counter()
         self.failure: str | None = None
         """Why it does not get on at the moment, for health; None while it works."""
@@ -111,7 +118,7 @@ class CommandConsumer:
         self.failure = None
         while True:
             if not waiting:
-                waiting = await pull.batch(_MAX_BATCH)
+                waiting = await self._next(pull)
                 for message in waiting:
                     if message.metadata.sequence.consumer != expected:
                         raise _WentElsewhere
@@ -126,7 +133,7 @@ class CommandConsumer:
                     case Deferred():
                         pass
                     case Reject(reason):
-                        await self._keep(message, reason)
+                        await self._bury(message, reason)
                         await message.ack()
                     case Retry(seconds, reason):
                         self.failure = reason
@@ -147,7 +154,20 @@ class CommandConsumer:
                 await asyncio.sleep(delay)
             waiting = waiting[done:]
 
-    async def _copy(self, message: Msg, reason: str) -> None:
+    async def _next(self, pull: Pull) -> list[Msg]:
+        messages = await pull.batch(_MAX_BATCH)
+        calm = self._calm
+        if calm is None:
+            return messages
+        until = time.monotonic() + calm.patience
+        while len(messages) < _MAX_BATCH and time.monotonic() < until:
+            more = await pull.batch(_MAX_BATCH - len(messages), idle=calm.quiet)
+            if not more:
+                break
+            messages += more
+        return messages
+
+    async def _bury(self, message: Msg, reason: str) -> None:
         log.error("command_rejected", stream=self._stream, subject=message.subject, reason=reason)
         metadata = message.metadata
         copy = StoredMessage(message.subject, metadata.sequence.stream, message.data, metadata.timestamp, {})

@@ -60,6 +60,10 @@ class StatementRefused(MemlogError):
 
     code = "statement_refused"
     status = 500
+    remedy = (
+        "`memlog dead list` shows what was refused and why. Remove the cause (or upgrade Memlog: it is a "
+        "defect), then `memlog dead redrive`."
+    )
 
 
 _TRANSIENT = (

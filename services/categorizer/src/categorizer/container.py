@@ -11,7 +11,7 @@ from contracts.streams import CATEGORIZER_CONSUMER, events
 from contracts.subjects import ROOT, redrive_subject
 from nats.aio.msg import Msg
 from pydantic import JsonValue
-from runtime.consumer import CommandConsumer
+from runtime.consumer import Calm, CommandConsumer
 from runtime.dead_letters import SEQUENCE, SUBJECT, DeadLetters
 from runtime.errors import NATS_FAILURES
 from runtime.health import answer_health
@@ -21,10 +21,11 @@ from runtime.waiting import Positions
 
 from categorizer.categories import Categories, classifier_id
 from categorizer.embedding import Embedding
-from categorizer.handler import CategorizingHandler, stored
+from categorizer.handler import CategorizingHandler
 
 log = structlog.get_logger()
 NAME = "categorizer"
+_CALM = Calm(quiet=0.25, patience=5.0)
 _LAG_EVERY_S = 5.0
 _PREPARE_FIRST, _PREPARE_MOST = 0.5, 10.0
 
@@ -40,7 +41,7 @@ class _Shard:
         self._letters = DeadLetters(context.js, context.events, CATEGORIZER_CONSUMER)
         kinds = (f"{ROOT}.evt.{shard}.*.memory.*", f"{ROOT}.evt.{shard}.*.category.*")
         self.consumer = CommandConsumer(
-            context.client, context.js, self._stream, CATEGORIZER_CONSUMER, handler.handle, kinds, self._bury
+            context.client, context.js, self._stream, CATEGORIZER_CONSUMER, handler.handle, kinds, _CALM
         )
         self.lag: int | None = None
         """Events that wait; None while nobody knows."""
@@ -66,9 +67,6 @@ class _Shard:
             except NATS_FAILURES:
                 self.lag = None
             await asyncio.sleep(_LAG_EVERY_S)
-
-    async def _bury(self, message: Msg, reason: str) -> None:
-        await self._letters.bury(self._stream, stored(message), reason)
 
     async def _redrive(self, message: Msg) -> None:
         """What was given up on, once more; its dead letters go when that works."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from contracts.api import MAX_EMBED_CHARACTERS, MAX_EMBED_TEXTS, EmbedReply, EmbedRequest
+from contracts.embedding import MAX_EMBED_CHARACTERS, MAX_EMBED_TEXTS, EmbedReply, EmbedRequest
 from contracts.errors import Unavailable, error_from_code
 from contracts.subjects import EMBED
 from nats.aio.client import Client

@@ -72,7 +72,7 @@ class CategorizingHandler:
         try:
             for start in range(0, len(messages), _BATCH):
                 part = messages[start : start + _BATCH]
-                copies = [stored(message) for message in part]
+                copies = [_stored(message) for message in part]
                 again = [_maybe_handled(message, seen) for message in part]
                 try:
                     outcomes += await self._work(copies, again)
@@ -94,6 +94,7 @@ class CategorizingHandler:
             await self._work([letter], [True])
 
     async def _alone(self, message: StoredMessage) -> Outcome:
+        reason = ""
         for pause in _POISON_PAUSES:
             try:
                 return (await self._work([message], [True]))[0]
@@ -188,8 +189,7 @@ def _maybe_handled(message: Msg, seen: int) -> bool:
     return metadata.num_delivered > 1 or metadata.sequence.stream <= seen
 
 
-def stored(message: Msg) -> StoredMessage:
-    """The message as the stream holds it."""
+def _stored(message: Msg) -> StoredMessage:
     metadata = message.metadata
     return StoredMessage(
         message.subject, metadata.sequence.stream, message.data, metadata.timestamp, message.headers or {}

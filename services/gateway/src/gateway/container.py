@@ -16,6 +16,7 @@ from gateway.app import GatewayOptions, create_app
 from gateway.edge import check_bind
 from gateway.use_cases import Memlog
 from gateway.use_cases.audit_trail import AuditTrail
+from gateway.use_cases.categories import Categories
 from gateway.use_cases.commanding import Commanding
 from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.freshness import Freshness
@@ -24,6 +25,7 @@ from gateway.use_cases.identity import Identities
 from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.operations import Operations
 from gateway.use_cases.reading import Reading
+from gateway.use_cases.states import States
 from gateway.use_cases.writing import Writing
 
 NAME = "gateway"
@@ -71,6 +73,8 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
         following = asyncio.create_task(freshness.follow())
         yield Memlog(
             Writing(identities, commanding, pool, trail, freshness),
+            States(identities, commanding, pool, freshness),
+            Categories(identities, commanding, pool, freshness),
             Reading(context.client, pool, identities, commanding, operations, trail, freshness),
             LogReading(context.client, context.js, context.events, identities, trail),
             DeadLetterDesk(context.client, context.js, context.events, identities, trail),

@@ -30,6 +30,7 @@ class ForeignRequest(MemlogError):
 
     code = "foreign_request"
     status = 403
+    remedy = "Use localhost, or add the name to MEMLOG_ALLOWED_HOSTS or MEMLOG_ALLOWED_ORIGINS if it is yours."
 
 
 _request_id: ContextVar[str] = ContextVar("memlog_request_id")

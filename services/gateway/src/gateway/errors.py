@@ -28,6 +28,31 @@ _STATUS_CODES = {
     413: PayloadTooLarge.code,
     415: "unsupported_media_type",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class HttpProblem:
+    """A problem of HTTP itself, before anything of Memlog is asked: no error class stands for it."""
+
+    status: int
+    cause: str
+    remedy: str
+
+
+HTTP_PROBLEMS: Mapping[str, HttpProblem] = {
+    "invalid_json": HttpProblem(400, "The body is not JSON in UTF-8 (RFC 8259).", "Send valid JSON."),
+    "no_such_route": HttpProblem(404, "There is no route with this path.", "`/docs` lists the routes."),
+    "method_not_allowed": HttpProblem(
+        405, "The route does not take this method.", "Use one of those that the answer's `Allow` header names."
+    ),
+    "unsupported_media_type": HttpProblem(
+        415, "The body is not declared as JSON.", "Send the header `Content-Type: application/json`."
+    ),
+    "http_error": HttpProblem(
+        400, "Any other refusal of the HTTP layer; the status says which.", "See the answer's status and `detail`."
+    ),
+}
+"""By code."""
 _WORDS = {"extra_forbidden": "is unknown here", "missing": "is missing", "string_unicode": "holds a lone surrogate"}
 
 

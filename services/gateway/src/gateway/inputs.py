@@ -18,6 +18,8 @@ from pydantic_core import PydanticCustomError
 MAX_QUERY_BYTES = 16 * 1024
 MAX_METADATA_DEPTH = 16
 MAX_CATEGORIES = 50
+MAX_DESCRIPTION = 2000
+MAX_IDS = MAX_IDS_PER_REQUEST
 MAX_LIMIT = 100
 MAX_LIST_LIMIT = 500
 TOO_LARGE = "too_large"
@@ -134,7 +136,8 @@ Query = Annotated[str, AfterValidator(_check_query)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Needle = Annotated[str, Field(max_length=1024), AfterValidator(_storable)]
 Metadata = Annotated[dict[str, JsonValue], BeforeValidator(_check_depth), AfterValidator(_check_metadata)]
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION), AfterValidator(_storable)]
 Names = Annotated[list[Name], Field(max_length=MAX_CATEGORIES)]
 MemoryId = Annotated[str, AfterValidator(_check_memory_id)]
-MemoryIds = Annotated[list[MemoryId], Field(min_length=1, max_length=MAX_IDS_PER_REQUEST)]
+MemoryIds = Annotated[list[MemoryId], Field(min_length=1, max_length=MAX_IDS)]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

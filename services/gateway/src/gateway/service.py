@@ -5,13 +5,13 @@ not differ between them.
 """
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal, Protocol
 
 from contracts.api import (
     App,
     AppPage,
+    Category,
+    CategoryList,
     DeadLetterDetail,
     DeadLetterPage,
     Deleted,
@@ -28,69 +28,40 @@ from contracts.api import (
     Redriven,
     RedriveReport,
     SearchResults,
+    StateChanged,
     Stats,
     Wait,
 )
 from pydantic import JsonValue
 
-OWNER_APP = "dashboard"
-"""The app under which a person reads their own memories (REST, dashboard): it sees every state, and its reads
-count for no other app."""
+from gateway.asking import (
+    OWNER_APP,
+    AppQuery,
+    Caller,
+    EventFilter,
+    Everything,
+    InCategories,
+    ListQuery,
+    OfApp,
+    Scope,
+    Selection,
+    These,
+)
 
-
-class Scope(StrEnum):
-    """What a route or tool needs. Checked when authentication comes; declared from the first day."""
-
-    READ = "read"
-    WRITE = "write"
-    DELETE = "delete"
-    ADMIN = "admin"
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, as the transport knows it: names, not ids. `actor` is the transport (`mcp`, `rest`, `cli`)."""
-
-    user: str
-    app: str
-    actor: str
-
-
-@dataclass(frozen=True, slots=True)
-class ListQuery:
-    """Filters of a REST list. Epoch seconds, inclusive. `categories`: any of. `search`: substring, any case.
-    `states` None: every state but `deleted`."""
-
-    app_id: str | None = None
-    from_date: int | None = None
-    to_date: int | None = None
-    categories: tuple[str, ...] | None = None
-    search: str | None = None
-    states: tuple[str, ...] | None = None
-    sort_column: Literal["memory", "app_name", "created_at"] = "created_at"
-    sort_direction: Literal["asc", "desc"] = "desc"
-    page: int = 1
-    size: int = 50
-
-
-@dataclass(frozen=True, slots=True)
-class AppQuery:
-    """Filters of the list of apps. `name`: substring, any case."""
-
-    name: str | None = None
-    is_active: bool | None = None
-    sort_by: Literal["name", "memories", "memories_accessed"] = "name"
-    sort_direction: Literal["asc", "desc"] = "asc"
-    page: int = 1
-    page_size: int = 10
-
-
-@dataclass(frozen=True, slots=True)
-class EventFilter:
-    """Which events of the log: of this type, about this memory. None: all."""
-
-    type: str | None = None
-    memory_id: str | None = None
+__all__ = [
+    "OWNER_APP",
+    "AppQuery",
+    "Caller",
+    "EventFilter",
+    "Everything",
+    "InCategories",
+    "ListQuery",
+    "MemoryService",
+    "OfApp",
+    "Scope",
+    "Selection",
+    "These",
+]
 
 
 class MemoryService(Protocol):
@@ -145,6 +116,29 @@ class MemoryService(Protocol):
         """Returns once the read models show it, so that a later read of any client obeys it."""
         ...
 
+    async def set_state(
+        self, caller: Caller, selection: Selection, state: Literal["active", "paused", "archived"]
+    ) -> StateChanged:
+        """Returns once every read obeys it, if that is soon. With ids, unknown or deleted ones raise `NotFound` naming
+        them and nothing is changed. Otherwise archived memories stay archived, unless `state` is `archived`."""
+        ...
+
+    async def restore(self, caller: Caller, memory_ids: tuple[str, ...]) -> StateChanged:
+        """Deleted memories are active again. Unknown ids raise `NotFound` naming them and nothing is restored."""
+        ...
+
+    async def categorize(self, caller: Caller, memory_id: str, categories: tuple[str, ...]) -> OperationResult:
+        """A person's choice: no model changes it."""
+        ...
+
+    async def define_category(self, caller: Caller, name: str, description: str) -> Category:
+        """A category of the user's own, or another description for one that Memlog brings along."""
+        ...
+
+    async def remove_category(self, caller: Caller, category_id: str) -> Category:
+        """Memories that have it keep it. Raises `Conflict` for a category that is not the user's own."""
+        ...
+
     # -- reads of an app: active memories that it may see; audited before they are returned -------------------------
     async def search(
         self,
@@ -171,6 +165,10 @@ class MemoryService(Protocol):
     async def page(self, caller: Caller, query: ListQuery) -> Page: ...
 
     async def get(self, caller: Caller, memory_id: str) -> MemoryDetail: ...
+
+    async def categories(self, caller: Caller) -> CategoryList:
+        """Those that Memlog brings along, the user's own, and what else memories have."""
+        ...
 
     async def apps(self, caller: Caller, query: AppQuery) -> AppPage: ...
 
@@ -202,7 +200,8 @@ class MemoryService(Protocol):
     async def redrive_all(self) -> RedriveReport: ...
 
     async def drop_dead_letter(self, letter_id: int) -> Redriven:
-        """Go on without the message, for good. Raises `RedriveFailed` when the rest cannot be applied either."""
+        """Go on without the message, and without what it waited behind, for good; the rest is applied. Raises
+        `RedriveFailed` when that cannot be applied either."""
         ...
 
     # -- health ------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import base64
 
 import numpy as np
 import structlog
-from contracts.api import EmbedReply, EmbedRequest
+from contracts.embedding import EmbedReply, EmbedRequest
 from contracts.errors import MemlogError
 from contracts.subjects import EMBED
 from nats.aio.client import Client

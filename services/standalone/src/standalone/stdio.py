@@ -16,7 +16,7 @@ from urllib.parse import quote
 import anyio
 import httpx2
 import structlog
-from contracts.errors import InvalidInput, Unavailable
+from contracts.errors import InvalidInput
 from gateway.mcp.identity import path_caller
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.stdio import stdio_server
@@ -42,6 +42,7 @@ from mcp_types import (
 )
 from runtime.logging import configure_logging
 
+from standalone.failures import NotReachable
 from standalone.patient_http import PatientTransport
 
 log = structlog.get_logger("memlog.mcp")
@@ -54,7 +55,7 @@ _TIMEOUT = httpx2.Timeout(30.0, read=300.0)
 def run_stdio(locate: Callable[[], str], client: str, user: str) -> None:
     """Bridge until stdin ends. `locate` says where Memlog is, and is asked again whenever it does not answer.
 
-    Raises `InvalidInput` for a name that is none, `Unavailable` when no Memlog answers at the start."""
+    Raises `InvalidInput` for a name that is none, `NotReachable` when no Memlog answers at the start."""
     path_caller({"client": client, "user": user})
     if "/" in client + user:
         raise InvalidInput("the client's and the user's name can not hold a '/'")
@@ -95,7 +96,7 @@ async def _require_memlog(http: httpx2.AsyncClient, base: str) -> None:
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         alive, reason = False, type(error).__name__
     if not alive:
-        raise Unavailable(f"no Memlog answers at {base} ({reason}). Start it with: memlog up")
+        raise NotReachable(f"no Memlog answers at {base} ({reason}). Start it with: memlog up")
 
 
 class Bridge:

@@ -48,6 +48,7 @@ class TooManyCalls(MemlogError):
 
     code = "too_many_calls"
     status = 429
+    remedy = "Wait for the answers that are outstanding, then call again."
 
 
 def no_such_session() -> NotFound:

@@ -1,9 +1,24 @@
 """REST: one router per domain."""
 
-from gateway.rest import apps, dead_letters, events, health, memories, operations, search, stats
+from gateway.rest import (
+    apps,
+    categories,
+    dead_letters,
+    events,
+    filtering,
+    health,
+    memories,
+    operations,
+    search,
+    states,
+    stats,
+)
 
 ROUTERS = (
+    categories.routes,  # before memories: `categories` is no memory's id
     memories.routes,
+    filtering.routes,
+    states.routes,
     search.routes,
     apps.routes,
     stats.routes,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
+from contracts.api import Memory, MemoryDetail, View
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.params import Depends as DependsParam
 from fastapi.routing import APIRoute
@@ -104,3 +105,22 @@ def comma_separated(value: str | None) -> tuple[str, ...] | None:
     """`a, b` as ('a', 'b'); nothing at all means no restriction."""
     names = tuple(part.strip() for part in (value or "").split(",") if part.strip())
     return names or None
+
+
+class Message(View):
+    message: str
+
+
+def json_answer(view: View, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """The view as it is: checked when it was made, so not checked again."""
+    return Response(view.model_dump_json(), status, headers, media_type="application/json")
+
+
+def location(operation_id: str) -> dict[str, str]:
+    """The header that says where a write that is not done can be asked for."""
+    return {"Location": f"/api/v1/operations/{operation_id}"}
+
+
+def listed(detail: MemoryDetail) -> Memory:
+    """The memory in the form in which lists and writes give it."""
+    return Memory(content=detail.text, **detail.model_dump(include={*Memory.model_fields} - {"content"}))

@@ -54,7 +54,7 @@ async def events(params: Annotated[EventParams, Query()], rest: RestDep) -> Even
 @routes.get(
     "/stream",
     dependencies=[requires(Scope.READ)],
-    response_class=EventStreamResponse,
+    response_class=Response,
     responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events, for ever"}},
 )
 async def stream(

@@ -2,14 +2,25 @@
 
 from typing import Annotated, Literal
 
-from contracts.api import Deleted, History, Memory, MemoryDetail, OperationResult, Page, View, Wait
+from contracts.api import Deleted, History, Memory, MemoryDetail, OperationResult, Page, Wait
 from contracts.errors import InvalidInput, NotFound
 from contracts.ids import parse_uuid
 from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
 
 from gateway.inputs import STRICT, MemoryId, MemoryIds, Metadata, Name, Names, Needle, Text, require_name
-from gateway.rest.common import Params, Rest, RestDep, comma_separated, requires, router
+from gateway.rest.common import (
+    Message,
+    Params,
+    Rest,
+    RestDep,
+    comma_separated,
+    json_answer,
+    listed,
+    location,
+    requires,
+    router,
+)
 from gateway.service import Caller, ListQuery, Scope
 
 DEFAULT_APP = "openmemory"
@@ -60,15 +71,11 @@ class DeleteMemories(BaseModel):
     user_id: Name | None = None
 
 
-class Message(View):
-    message: str
-
-
 @routes.get("", dependencies=[requires(Scope.READ)])
 async def list_memories(params: Annotated[ListParams, Query()], rest: RestDep) -> Page:
     """One page of the user's memories, in every state but deleted."""
     query = ListQuery(
-        app_id=None if params.app_id is None else parse_uuid(params.app_id, "app id"),
+        app_ids=None if params.app_id is None else (parse_uuid(params.app_id, "app id"),),
         from_date=params.from_date,
         to_date=params.to_date,
         categories=comma_separated(params.categories),
@@ -109,9 +116,9 @@ async def create_memory(
     try:
         caller = rest.caller(body.user_id, body.app)
         said = (body.text, body.metadata, tuple(body.categories))
-        return _json(await rest.service.added(caller, item.id, *said))
+        return json_answer(await rest.service.added(caller, item.id, *said))
     except NotFound:  # deleted meanwhile: the write happened all the same
-        return _json(result)
+        return json_answer(result)
 
 
 @routes.delete(
@@ -125,8 +132,8 @@ async def delete_memories(body: DeleteMemories, rest: RestDep) -> Response:
     ids = tuple(dict.fromkeys(body.memory_ids))
     done = await rest.service.delete(rest.caller(body.user_id), ids, all_or_nothing=True)
     if done.state == "accepted" and done.operation_id is not None:
-        return _json(done, 202, _location(done.operation_id))
-    return _json(Message(message=f"Successfully deleted {done.deleted} memories"))
+        return json_answer(done, 202, location(done.operation_id))
+    return json_answer(Message(message=f"Successfully deleted {done.deleted} memories"))
 
 
 @routes.get("/{memory_id}", dependencies=[requires(Scope.READ)])
@@ -156,21 +163,12 @@ async def update_memory(memory_id: MemoryId, body: UpdateMemory, rest: RestDep) 
 async def _written(rest: Rest, owner: Caller, result: OperationResult) -> Response:
     """The answer to a write: 202 while it is not done, the memory when it led to exactly one, else the result."""
     if result.state == "accepted":
-        return _json(result, 202, _location(result.operation_id))
+        return json_answer(result, 202, location(result.operation_id))
     item = result.results[0] if len(result.results) == 1 else None
     if item is None or item.event == "DELETE" or result.state != "searchable":
-        return _json(result)
+        return json_answer(result)
     try:
         detail = await rest.service.get(owner, item.id)
     except NotFound:  # deleted meanwhile: the write happened all the same
-        return _json(result)
-    fields = detail.model_dump(include={*Memory.model_fields} - {"content"})
-    return _json(Memory(content=detail.text, **fields))
-
-
-def _location(operation_id: str) -> dict[str, str]:
-    return {"Location": f"/api/v1/operations/{operation_id}"}
-
-
-def _json(view: View, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(view.model_dump_json(), status, headers, media_type="application/json")
+        return json_answer(result)
+    return json_answer(listed(detail))

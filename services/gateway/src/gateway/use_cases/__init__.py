@@ -1,9 +1,11 @@
 """What the gateway does for its transports: `Memlog` implements `gateway.service.MemoryService`."""
 
+from gateway.use_cases.categories import Categories
 from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.health import Checking
 from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.reading import Reading
+from gateway.use_cases.states import States
 from gateway.use_cases.writing import Writing
 
 
@@ -11,7 +13,14 @@ class Memlog:
     """Writing, reading and health behind one name: each method is the part's own, no layer between."""
 
     def __init__(
-        self, writing: Writing, reading: Reading, log: LogReading, desk: DeadLetterDesk, checking: Checking
+        self,
+        writing: Writing,
+        states: States,
+        categories: Categories,
+        reading: Reading,
+        log: LogReading,
+        desk: DeadLetterDesk,
+        checking: Checking,
     ) -> None:
         self.add = writing.add
         self.added = writing.added
@@ -19,6 +28,12 @@ class Memlog:
         self.delete = writing.delete
         self.delete_all = writing.delete_all
         self.set_app_active = writing.set_app_active
+        self.set_state = states.set_state
+        self.restore = states.restore
+        self.categorize = categories.categorize
+        self.define_category = categories.define_category
+        self.remove_category = categories.remove_category
+        self.categories = categories.categories
         self.search = reading.search
         self.list_for_app = reading.list_for_app
         self.history = reading.history

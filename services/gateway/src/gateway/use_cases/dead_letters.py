@@ -45,6 +45,9 @@ class RedriveFailed(Conflict):
     """What was given up on fails again: its cause is still there. The dead letters stay."""
 
     code = "redrive_failed"
+    remedy = (
+        "Remove the cause that the message names, then `memlog dead redrive`; or go on without it: `memlog dead drop`."
+    )
 
 
 class DeadLetterDesk:
@@ -106,8 +109,10 @@ class DeadLetterDesk:
         letter = await self._letter(letter_id)
         count = (await self._counts()).get(letter.subject, 1)
         if _consumer(letter) in _PROJECTIONS:
-            # Its followers are folded without it; else they would stay quarantined behind a letter that is gone.
-            await self._refold(letter, [int(letter.headers[SEQUENCE])])
+            # What follows is folded without it, and without what it follows itself; else that would stay quarantined
+            # behind a letter that is gone.
+            about = await self._log.read_subject(DEAD.name, letter.subject)
+            await self._refold(letter, [int(each.headers[SEQUENCE]) for each in about if each.sequence <= letter_id])
         else:
             await self._remove(letter)
         return _done(letter, count, "dropped")

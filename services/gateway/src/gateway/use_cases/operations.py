@@ -4,10 +4,14 @@ import asyncio
 import time
 from typing import Any
 
-from contracts.api import Item, Outcome
+from contracts.api import Item, Outcome, Progress
+from contracts.subjects import progress_subject
+from nats.aio.client import Client
+from runtime.errors import NATS_FAILURES
 from runtime.postgres import Pool, Row, postgres_errors
 
 _POLL_FIRST, _POLL_MOST = 0.01, 0.25
+_PROGRESS_S = 0.5
 
 _OPERATION = """
     SELECT command_id, type, status, code, reason, results, counts, position, occurred_at, settled_at
@@ -60,3 +64,12 @@ class Operations:
             # Another caller's command: no push reaches this one, so ask again, less and less often.
             await asyncio.sleep(pause)
             pause = min(pause * 1.6, _POLL_MOST)
+
+
+async def ask_progress(client: Client, command_id: str) -> Progress | None:
+    """How far the writer is with a large command; None when it is not at it, or does not answer at once."""
+    try:
+        reply = await client.request(progress_subject(command_id), b"", timeout=_PROGRESS_S)
+    except NATS_FAILURES:
+        return None
+    return Progress.model_validate_json(reply.data)

@@ -1,20 +1,12 @@
 """Reads: one decision about access, the answer audited before it leaves (architecture §5)."""
 
-import base64
-import binascii
-import hashlib
-import json
 import math
-from datetime import datetime
 
 from contracts import ids
 from contracts.api import (
-    App,
     AppPage,
     FoundMemory,
     History,
-    HistoryEntry,
-    Memory,
     MemoryDetail,
     MemoryList,
     Operation,
@@ -24,20 +16,30 @@ from contracts.api import (
     Stats,
 )
 from contracts.codec import timestamp
-from contracts.errors import InvalidInput, NotFound
-from contracts.positions import Position
+from contracts.commands import ForMemories
+from contracts.errors import NotFound
 from contracts.streams import READ_MODELS, SERVING_PROJECTIONS
 from nats.aio.client import Client
-from runtime.postgres import Pool, Row, postgres_errors
+from runtime.postgres import Pool, postgres_errors
 
 from gateway.service import OWNER_APP, AppQuery, Caller, ListQuery
 from gateway.use_cases import sql
 from gateway.use_cases.audit_trail import AuditTrail
+from gateway.use_cases.categories import names_of
 from gateway.use_cases.commanding import Commanding, Principal
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
-from gateway.use_cases.operations import Operations
+from gateway.use_cases.operations import Operations, ask_progress
 from gateway.use_cases.searching import ask_indexer
+from gateway.use_cases.views import (
+    app_view,
+    cursor_behind,
+    detail_view,
+    found_view,
+    history_entry,
+    memory_view,
+    read_cursor,
+)
 
 _SPARE = 5
 """Hits asked for beyond the limit: some may have changed state since the index was written."""
@@ -105,7 +107,7 @@ class Reading:
 
     async def list_for_app(self, caller: Caller, *, limit: int = 100, cursor: str | None = None) -> MemoryList:
         principal = await self._reader(caller)
-        before, before_id = (None, None) if cursor is None else _read_cursor(cursor)
+        before, before_id = (None, None) if cursor is None else read_cursor(cursor)
         with postgres_errors():
             rows = await self._pool.fetch(
                 sql.LIST_FOR_APP, principal.uid, principal.app_id, limit + 1, before, before_id
@@ -114,7 +116,7 @@ class Reading:
         await self._trail.record(principal, "list", [(row["memory_id"], None) for row in shown])
         return MemoryList(
             results=[found_view(row) for row in shown],
-            next_cursor=_cursor(shown[-1]) if len(rows) > limit else None,
+            next_cursor=cursor_behind(shown[-1]) if len(rows) > limit else None,
         )
 
     async def history(self, caller: Caller, memory_id: str) -> History:
@@ -126,19 +128,22 @@ class Reading:
         if not rows:
             raise NotFound(f"memory {memory_id} was not found")
         await self._trail.record(principal, "history", [(memory_id, None)])
-        return History(memory_id=memory_id, entries=[_history_entry(row) for row in rows])
+        return History(memory_id=memory_id, entries=[history_entry(row) for row in rows])
 
     # -- reads of the owner -------------------------------------------------------------------------------------
 
     async def page(self, caller: Caller, query: ListQuery) -> Page:
         principal = await self._reader(caller)
+        categories = None if query.categories is None else list(query.categories)
+        if query.category_ids is not None:
+            categories = [*(categories or ()), *await names_of(self._pool, principal, query.category_ids)]
         where = (
             principal.uid,
             None if query.states is None else list(query.states),
-            query.app_id,
+            None if query.app_ids is None else list(query.app_ids),
             query.from_date,
             query.to_date,
-            None if query.categories is None else list(query.categories),
+            categories,
             None if query.search is None else sql.substring(query.search),
         )
         statement = sql.page(query.sort_column, query.sort_direction)
@@ -164,18 +169,7 @@ class Reading:
         if row is None:
             raise NotFound(f"memory {memory_id} was not found")
         await self._trail.record(principal, "get", [(memory_id, None)])
-        return MemoryDetail(
-            id=row["memory_id"],
-            text=row["text"],
-            created_at=_epoch(row["created_at"]),
-            updated_at=_epoch(row["updated_at"]),
-            state=row["state"],
-            app_id=row["app_id"],
-            app_name=row["app_name"],
-            categories=row["categories"],
-            metadata_=row["metadata"],
-            version=row["version"],
-        )
+        return detail_view(row)
 
     async def apps(self, caller: Caller, query: AppQuery) -> AppPage:
         principal = await self._reader(caller)
@@ -200,11 +194,13 @@ class Reading:
         row = await self._operations.find(principal.uid, operation_id)
         if row is None:
             accepted = await self._commanding.was_accepted(principal, operation_id)
+            large = isinstance(accepted.payload, ForMemories)
             return Operation(
                 operation_id=operation_id,
                 status="accepted",
                 type=accepted.payload.type,
                 accepted_at=timestamp(accepted.meta.occurred_at),
+                progress=await ask_progress(self._client, operation_id) if large else None,
             )
         items = await self._operations.items(principal.uid, row)
         shown = [(item.id, None) for item in items if item.memory is not None]
@@ -222,74 +218,3 @@ class Reading:
             code=row["code"],
             reason=row["reason"],
         )
-
-
-def _epoch(moment: datetime) -> int:
-    return int(moment.timestamp())
-
-
-def found_view(row: Row, score: float | None = None) -> FoundMemory:
-    """A memory as MCP tools show it."""
-    text: str = row["text"]
-    return FoundMemory(
-        id=row["memory_id"],
-        memory=text,
-        score=None if score is None else round(score, 4),
-        categories=row["categories"],
-        source_app=row["app_name"],
-        created_at=_epoch(row["created_at"]),
-        updated_at=_epoch(row["updated_at"]),
-        hash=hashlib.sha256(text.encode()).hexdigest(),
-    )
-
-
-def memory_view(row: Row) -> Memory:
-    """A memory as REST lists it."""
-    return Memory(
-        id=row["memory_id"],
-        content=row["text"],
-        created_at=_epoch(row["created_at"]),
-        state=row["state"],
-        app_id=row["app_id"],
-        app_name=row["app_name"],
-        categories=row["categories"],
-        metadata_=row["metadata"],
-    )
-
-
-def app_view(row: Row) -> App:
-    """An app with its totals."""
-    return App(
-        id=row["app_id"],
-        name=row["name"],
-        is_active=row["is_active"],
-        total_memories_created=row["created"],
-        total_memories_accessed=row["accessed"],
-    )
-
-
-def _history_entry(row: Row) -> HistoryEntry:
-    return HistoryEntry(
-        event=row["event"],
-        version=row["version"],
-        state=row["state"],
-        text=row["text"],
-        at=timestamp(row["occurred_at"]),
-        recorded_at=timestamp(row["recorded_at"]),
-        app_name=row["app_name"],
-        actor=row["actor"],
-        position=str(Position(row["shard"], row["sequence"])),
-    )
-
-
-def _cursor(row: Row) -> str:
-    fields = [row["created_at"].isoformat(), row["memory_id"]]
-    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        at, memory_id = json.loads(base64.urlsafe_b64decode(cursor))
-        return datetime.fromisoformat(at), ids.parse_uuid(memory_id)
-    except (ValueError, TypeError, binascii.Error, InvalidInput):
-        raise InvalidInput("'cursor' is not one that Memlog returned; pass next_cursor back unchanged") from None

@@ -47,13 +47,32 @@ HISTORY = f"""
 _PAGE_WHERE = r"""
     m.uid = $1 AND m.state <> 'deleted'
     AND ($2::text[] IS NULL OR m.state = ANY($2))
-    AND ($3::text IS NULL OR m.app_id = $3)
+    AND ($3::text[] IS NULL OR m.app_id = ANY($3))
     AND ($4::double precision IS NULL OR m.created_at >= to_timestamp($4))
     AND ($5::double precision IS NULL OR m.created_at < to_timestamp($5 + 1))
     AND ($6::text[] IS NULL OR m.categories && $6)
     AND ($7::text IS NULL OR m.memory_id IN (
         SELECT s.memory_id FROM memlog.memory_texts AS s WHERE s.uid = $1 AND s.current AND s.text ILIKE $7))
 """
+
+SELECTED = """
+    SELECT m.memory_id FROM memlog.memories AS m
+    WHERE m.uid = $1 AND m.state = ANY($2) AND ($3::text IS NULL OR m.app_id = $3)
+      AND ($4::text[] IS NULL OR m.categories && $4)
+    ORDER BY m.created_at, m.memory_id
+"""
+
+OWN_CATEGORIES = """
+    SELECT category_id, name, description, defined_at, updated_at FROM memlog.categories WHERE uid = $1 ORDER BY name
+"""
+
+USED_CATEGORIES = """
+    SELECT name, count(*) AS memories, min(m.created_at) AS first_at, max(m.created_at) AS last_at
+    FROM memlog.memories AS m, unnest(m.categories) AS name WHERE m.uid = $1 AND m.state <> 'deleted'
+    GROUP BY name ORDER BY name
+"""
+
+USER_SINCE = "SELECT registered_at FROM memlog.users WHERE uid = $1"
 
 COUNT_PAGE = f"SELECT count(*) FROM memlog.memories AS m WHERE {_PAGE_WHERE}"
 

@@ -2,7 +2,6 @@
 
 from contracts.api import App, Deleted, Memory, OperationResult, Wait
 from contracts.commands import (
-    MAX_IDS_PER_COMMAND,
     AddMemory,
     AnyCommand,
     DeleteMemories,
@@ -21,7 +20,8 @@ from gateway.use_cases.audit_trail import AuditTrail
 from gateway.use_cases.commanding import Commanding, Sent
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
-from gateway.use_cases.reading import app_view, memory_view
+from gateway.use_cases.many import send_for_many
+from gateway.use_cases.views import app_view, memory_view
 
 
 class Writing:
@@ -114,19 +114,12 @@ class Writing:
             raise AppIsPaused(f"app '{principal.app_name}' is paused: resume it in Memlog before it can write")
         if not rows:
             return Deleted(deleted=0)
-        # Durable commands name them all: once accepted, they are carried out whatever stops in between.
         ids = [row["memory_id"] for row in rows]
-        chunks = [tuple(ids[at : at + MAX_IDS_PER_COMMAND]) for at in range(0, len(ids), MAX_IDS_PER_COMMAND)]
-        sent = [
-            await self._commanding.send(
-                principal, DeleteMemories(memory_ids=chunk, only_active=True), wait=wait if last else "accepted"
-            )
-            for chunk, last in zip(chunks, [*[False] * (len(chunks) - 1), True], strict=True)
-        ]
-        done = _deleted(sent[-1])
-        # Those before the last one are done when it is: commands of a user are carried out in order.
-        earlier = len(ids) - len(chunks[-1]) if done.state != "accepted" else 0
-        return done.model_copy(update={"deleted": done.deleted + earlier})
+
+        def delete(part: tuple[str, ...]) -> DeleteMemories:
+            return DeleteMemories(memory_ids=part, only_active=True)
+
+        return _deleted(await send_for_many(self._commanding, principal, delete, ids, wait))
 
     async def set_app_active(self, caller: Caller, app_id: str, active: bool) -> App:
         principal = await self._identities.resolve(caller)

@@ -1,0 +1,95 @@
+"""What can be asked of the gateway's service, as data: who asks, with which scope, for what."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+OWNER_APP = "dashboard"
+"""The app under which a person reads their own memories (REST, dashboard): it sees every state, and its reads
+count for no other app."""
+
+
+class Scope(StrEnum):
+    """What a route or tool needs. Checked when authentication comes; declared from the first day."""
+
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as the transport knows it: names, not ids. `actor` is the transport (`mcp`, `rest`, `cli`)."""
+
+    user: str
+    app: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """Filters of a REST list. Epoch seconds, inclusive. `categories` (names) and `category_ids`: any of either.
+    `search`: substring, any case. `states` None: every state but `deleted`."""
+
+    app_ids: tuple[str, ...] | None = None
+    from_date: int | None = None
+    to_date: int | None = None
+    categories: tuple[str, ...] | None = None
+    category_ids: tuple[str, ...] | None = None
+    search: str | None = None
+    states: tuple[str, ...] | None = None
+    sort_column: Literal["memory", "app_name", "created_at"] = "created_at"
+    sort_direction: Literal["asc", "desc"] = "desc"
+    page: int = 1
+    size: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class AppQuery:
+    """Filters of the list of apps. `name`: substring, any case."""
+
+    name: str | None = None
+    is_active: bool | None = None
+    sort_by: Literal["name", "memories", "memories_accessed"] = "name"
+    sort_direction: Literal["asc", "desc"] = "asc"
+    page: int = 1
+    page_size: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events of the log: of this type, about this memory. None: all."""
+
+    type: str | None = None
+    memory_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class These:
+    """The memories with these ids, whatever their state."""
+
+    memory_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InCategories:
+    """The memories that have any of these categories."""
+
+    category_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OfApp:
+    """The memories that this app wrote."""
+
+    app_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All memories of the user."""
+
+
+Selection = These | InCategories | OfApp | Everything
+"""Memories of one user to change together."""

@@ -1,0 +1,50 @@
+"""One change of many memories: durable commands name them all. Once accepted, they are carried out whatever stops in
+between."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from contracts.api import ChangeKind, Wait
+from contracts.commands import (
+    MAX_IDS_PER_COMMAND,
+    ActivateMemories,
+    ArchiveMemories,
+    DeleteMemories,
+    PauseMemories,
+    RestoreMemories,
+)
+
+from gateway.use_cases.commanding import Commanding, Principal, Sent
+
+ForMany = DeleteMemories | PauseMemories | ArchiveMemories | ActivateMemories | RestoreMemories
+_FAR: dict[Wait, int] = {"accepted": 0, "stored": 1, "searchable": 2}
+
+
+async def send_for_many(
+    commanding: Commanding,
+    principal: Principal,
+    command: Callable[[tuple[str, ...]], ForMany],
+    memory_ids: Sequence[str],
+    wait: Wait = "searchable",
+) -> Sent:
+    """Send the command for these memories (at least one), in several where one could not be sent, and wait as asked.
+    What comes back covers all of them; its operation and state are those of the one that is least far. Raises as
+    `Commanding.send`; then some of several may have been accepted."""
+    parts = [tuple(memory_ids[at : at + MAX_IDS_PER_COMMAND]) for at in range(0, len(memory_ids), MAX_IDS_PER_COMMAND)]
+    answers = await asyncio.gather(
+        *(commanding.send(principal, command(part), wait=wait) for part in parts), return_exceptions=True
+    )
+    sent: list[Sent] = []
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+        sent.append(answer)
+    if len(sent) == 1:
+        return sent[0]
+    counts: Counter[ChangeKind] = Counter()
+    for each in sent:
+        counts.update(each.counts)
+    least = min(sent, key=lambda each: _FAR[each.state])
+    changed = any(each.status == "done" for each in sent)
+    return Sent(least.command_id, least.state, "done" if changed else least.status, counts=counts)

@@ -1,0 +1,1 @@
+"""The commands of `memlog`, a module each."""

@@ -1,0 +1,45 @@
+"""What the commands share: options, the address of the Memlog that runs, exit statuses."""
+
+import json
+import os
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from standalone.home import Home
+
+DEFAULT_PORT = 8765
+
+
+class ExitStatus(IntEnum):
+    """How `memlog` ends."""
+
+    DONE = 0
+    FAILED = 1
+    """Failed, or refused: stderr says why."""
+    USAGE = 2
+    NOT_REACHABLE = 3
+
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", envvar="MEMLOG_HOME", help="Data folder.", show_default="the user's data folder"),
+]
+UrlOption = Annotated[str | None, typer.Option(help="Memlog's address.", show_default="the one running here")]
+UserOption = Annotated[
+    str | None,
+    typer.Option(envvar="MEMLOG_DEFAULT_USER", help="Whose memories.", show_default="Memlog's default user"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print Memlog's answer as JSON.")]
+CategoryOption = Annotated[list[str] | None, typer.Option(metavar="NAME", help="A category; give it again for more.")]
+
+
+def running_url(home: Path | None) -> str:
+    """The address of the Memlog that runs on this home; else of MEMLOG_URL; else on this machine's MEMLOG_PORT."""
+    found = Home.at(home).run / "memlog.address"
+    try:
+        return json.loads(found.read_text())["url"]
+    except (OSError, ValueError, KeyError):
+        return os.environ.get("MEMLOG_URL") or f"http://127.0.0.1:{os.environ.get('MEMLOG_PORT') or DEFAULT_PORT}"

@@ -1,0 +1,158 @@
+"""`memlog up`: all of Memlog on this machine, until Ctrl-C."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import httpx
+import typer
+from contracts.api import Health
+from contracts.errors import MemlogError
+from rich.console import Console
+from rich.table import Table
+from runtime.logging import configure_logging
+from runtime.service import run
+from runtime.settings import Settings, load_settings
+from runtime.telemetry import configure_tracing
+
+from standalone.children import bound_log
+from standalone.commands.options import HomeOption
+from standalone.files import write_atomically
+from standalone.home import Home
+
+if TYPE_CHECKING:
+    from standalone.embedded import Running
+
+_READY_TIMEOUT = 120.0
+_SAY_EVERY = 5.0
+
+
+def up(
+    home: HomeOption = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on (MEMLOG_HOST).", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (MEMLOG_PORT).", show_default="8765")] = None,
+    processes: Annotated[bool, typer.Option("--processes", help="Run each service as a process of its own.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one line of JSON.")] = False,
+) -> None:
+    """Start all of Memlog here, until Ctrl-C. No Docker, no root, no key.
+
+    Examples:
+
+      memlog up
+
+      MEMLOG_PORT=9000 memlog up --home ~/work-memory
+    """
+    overrides = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = load_settings(**overrides)
+    started = time.monotonic()
+    with Home.open(home) as opened:
+        log_file = opened.logs / "memlog.log"
+        bound_log(log_file)
+        with log_file.open("a", buffering=1) as log_stream:
+            configure_logging("memlog", settings.log_level, settings.log_format, log_stream)
+            configure_tracing("memlog")
+            if not as_json:
+                _say(f"Starting Memlog (data in {opened.root}) …")
+            run(_up(opened, settings, started, processes, as_json))
+    if not as_json:
+        _say("Memlog stopped. Nothing is lost: start it again with the same command.")
+
+
+async def _up(home: Home, settings: Settings, started: float, processes: bool, as_json: bool) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping = asyncio.ensure_future(stop.wait())
+    starting = asyncio.ensure_future(_serve(home, settings, started, processes, as_json, stopping))
+    try:
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done() and stopping.done():
+            starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+    finally:
+        stopping.cancel()
+
+
+async def _serve(
+    home: Home,
+    settings: Settings,
+    started: float,
+    processes: bool,
+    as_json: bool,
+    stopping: "asyncio.Future[Any]",
+) -> None:
+    from standalone.embedded import embedded  # all services: half of the time and memory of every other command
+
+    address = home.run / "memlog.address"
+    async with embedded(home, settings, processes=processes) as running:
+        health = await _ready(running.url, quiet=as_json)
+        write_atomically(address, json.dumps({"url": running.url, "pid": os.getpid()}))
+        try:
+            _announce(running, health, time.monotonic() - started, as_json)
+            await asyncio.wait((running.ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if running.ended.done() and not stopping.done():
+                running.ended.result()
+        except asyncio.CancelledError:
+            if not as_json:
+                _say("Stopping …")
+        finally:
+            address.unlink(missing_ok=True)
+
+
+async def _ready(url: str, *, quiet: bool) -> Health:
+    """Ready means that the gateway itself answers, over HTTP, that every part is well. Catching up with a long log may
+    take its time; only when nothing moves any more for long it counts as failed."""
+    async with httpx.AsyncClient(base_url=url, timeout=5.0) as http:
+        said, before, deadline = time.monotonic(), "", time.monotonic() + _READY_TIMEOUT
+        while True:
+            down = "the gateway does not answer"
+            with contextlib.suppress(httpx.TransportError):
+                health = Health.model_validate_json((await http.get("/api/v1/health")).content)
+                if health.status == "ok":
+                    return health
+                down = "; ".join(f"{s.service}: {s.detail}" for s in health.services if not s.ok)
+            if down != before:
+                deadline, before = time.monotonic() + _READY_TIMEOUT, down
+            if time.monotonic() > deadline:
+                raise MemlogError(f"not every part became ready: {down}")
+            if not quiet and time.monotonic() - said > _SAY_EVERY:
+                said = time.monotonic()
+                _say(f"  not ready yet: {down}")
+            await asyncio.sleep(0.05)
+
+
+def _announce(running: "Running", health: Health, seconds: float, as_json: bool) -> None:
+    if as_json:
+        facts = {"url": running.url, "home": str(running.home.root), "embedder": health.embedder, "seconds": seconds}
+        typer.echo(json.dumps(facts))
+        return
+    user = running.settings.default_user
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"\n[bold green]Memlog is ready[/] at [bold]{running.url}[/]  ({seconds:.1f} s)\n")
+    table = Table.grid(padding=(0, 2))
+    table.add_row("Data", str(running.home.root))
+    table.add_row("Embedder", f"{health.embedder} (on this machine, no key)")
+    table.add_row("Index", f"{health.index}")
+    table.add_row("LLM", health.llm or "none (texts are stored as they are)")
+    table.add_row("Access", "no authentication (only this machine can connect)")
+    console.print(table)
+    console.print("Back up master.key in the data folder too: nothing can be read without it.")
+    console.print("\nConnect a client (MCP):")
+    console.print(f"  Claude Code   claude mcp add -s user -t http memlog {running.url}/mcp/claude/http/{user}")
+    console.print(f"  any client    {running.url}/mcp/<client name>/http/{user}   or   {running.url}/mcp")
+    console.print(f"  HTTP+SSE      {running.url}/mcp/<client name>/sse/{user}")
+    console.print("  stdio         memlog mcp --client <client name>")
+    console.print(f"  REST          {running.url}/docs")
+    console.print("\nTry it from another terminal:  memlog add TEXT   memlog search QUERY   memlog --help")
+    console.print("\nPress Ctrl-C to stop.")
+
+
+def _say(text: str) -> None:
+    Console(highlight=False, soft_wrap=True, markup=False).print(text)
