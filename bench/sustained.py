@@ -44,7 +44,7 @@ async def run(plan: Plan) -> Section:
         "sustained_other_cores": after.others_since(before),
         "drain_s": round(all_s - accepted_s, 1),
         "embedder_alone_per_s": round(max(alone), 1),
-        "searchable_to_embedder": round(sustained / max(alone), 3),
+        "searchable_to_embedder": round(sustained / max(alone), 4),
     }
     plan.say(f"{len(added)} adds searchable after {all_s:.1f} s: {sustained:.0f}/s; embedder alone {max(alone):.0f}/s")
     return section

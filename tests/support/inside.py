@@ -13,7 +13,6 @@ from contracts import subjects
 from runtime.settings import Settings
 from standalone.embedded import embedded
 from standalone.home import Home
-
 from support.servers import Log, opened
 
 
@@ -52,8 +51,11 @@ async def inside() -> AsyncGenerator[Inside]:
     folder = Path(tempfile.mkdtemp(prefix="memlog-"))
     try:
         with Home.open(folder / "home") as home:
-            async with embedded(home, Settings(port=0)) as running, opened(running.settings, start=False) as log:
-                async with httpx.AsyncClient(base_url=running.url, timeout=30) as http:
-                    yield Inside(running.url, running.settings, http, log)
+            async with (
+                embedded(home, Settings(port=0)) as running,
+                opened(running.settings, start=False) as log,
+                httpx.AsyncClient(base_url=running.url, timeout=30) as http,
+            ):
+                yield Inside(running.url, running.settings, http, log)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

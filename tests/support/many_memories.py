@@ -12,14 +12,14 @@ from runtime.clock import utc_now
 from runtime.event_store import NewEvent
 from standalone.home import Home
 from standalone.nats_server import nats_server
-
 from support.servers import Log, opened, settings_for
 
 _AT_ONCE = 2000
 
 
 async def add_many(folder: Path, user: str, app: str, texts: list[str]) -> None:
-    """Give the user, who exists and has the app, these memories. Nothing else may run on the home."""
+    """Give the user, who exists and has the app, these memories, filed by a person, so that nobody else has to. Nothing
+    else may run on the home."""
     with Home.open(folder) as home:
         async with nats_server(home) as server, opened(settings_for(home, server), start=False) as log:
             entry = await log.js.get_msg(USERS.name, subject=user_subject(log.keys.master.name_hash(user)))
@@ -43,7 +43,7 @@ async def _append(log: Log, uid: str, app: str, texts: list[str]) -> None:
             causation_id=command_id,
             final=True,
         )
-        event = MemoryAdded(memory_id=memory_id, text=text)
+        event = MemoryAdded(memory_id=memory_id, text=text, categories=("notes",))
         new.append(NewEvent(subjects.memory(uid, memory_id), meta, event, 0, key, {}))
     refused = [result for result in await log.events.append(new) if isinstance(result, Exception)]
     assert not refused, refused[0]

@@ -48,8 +48,8 @@ class Stack:
         assert self._process is not None
         return self._process.pid
 
-    async def start(self) -> None:
-        """Start and wait until it says that it is ready. Raises AssertionError with its words when it is not."""
+    async def start(self, within: float = _READY_S) -> None:
+        """Start and wait until it says that it is ready, at most so many seconds. Raises AssertionError with its words when it is not."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -62,7 +62,7 @@ class Stack:
             stderr=asyncio.subprocess.PIPE,
         )
         assert self._process.stdout is not None
-        async with asyncio.timeout(_READY_S):
+        async with asyncio.timeout(within):
             line = await self._process.stdout.readline()
         if not line:
             _, said = await self._process.communicate()

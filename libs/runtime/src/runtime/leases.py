@@ -35,6 +35,7 @@ class Leases:
         self._owner = f"{owner}#{os.urandom(6).hex()}".encode()
         self._ttl = ttl
         self._sole = sole
+        self._until: dict[str, float] = {}
 
     @classmethod
     async def open(cls, js: JetStreamContext, owner: str, ttl: float, replicas: int, sole: bool) -> "Leases":
@@ -70,6 +71,11 @@ class Leases:
                         task.exception()  # retrieved: it is propagated, or of no interest any more
                 await self._release(name)
 
+    def holds(self, name: str) -> bool:
+        """Whether the lease is surely this owner's still, by its own clock: an owner that slept must look before it
+        acts, since another may have taken over meanwhile."""
+        return time.monotonic() < self._until.get(name, 0.0)
+
     async def _acquire(self, name: str) -> int:
         seen: int | None = None
         since = time.monotonic()
@@ -86,7 +92,10 @@ class Leases:
                 free = value in (None, _RELEASED, self._owner) or self._sole or time.monotonic() - since > self._ttl
                 if free:
                     with contextlib.suppress(APIError):  # somebody was quicker
-                        return await self._bucket.update(name, self._owner, last=revision)
+                        asked = time.monotonic()
+                        epoch = await self._bucket.update(name, self._owner, last=revision)
+                        self._until[name] = asked + self._ttl
+                        return epoch
             await asyncio.sleep(min(0.5, self._ttl / 8))
 
     async def _renew(self, name: str, revision: int) -> None:
@@ -94,11 +103,13 @@ class Leases:
         renewed = time.monotonic()
         while time.monotonic() - renewed < self._ttl * 0.7:
             await asyncio.sleep(self._ttl / 4)
+            asked = time.monotonic()
             try:
                 revision = await asyncio.wait_for(
                     self._bucket.update(name, self._owner, last=revision), timeout=self._ttl / 4
                 )
                 renewed = time.monotonic()
+                self._until[name] = asked + self._ttl
             except APIError:
                 # A renewal whose ack was lost has moved the revision itself.
                 mine = await self._mine(name)

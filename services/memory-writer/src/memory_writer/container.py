@@ -1,6 +1,7 @@
 """Composition of the memory-writer: one command consumer per shard, owned by lease."""
 
 import asyncio
+from functools import partial
 
 from contracts.api import ServiceHealth
 from contracts.streams import SERVING_PROJECTIONS, WRITER_CONSUMER, commands
@@ -23,7 +24,8 @@ async def serve(context: Context) -> None:
     async def own(shard: int, epoch: int) -> None:
         await check_against_projections(context.client, context.events, shard, SERVING_PROJECTIONS, _ASK_PROJECTIONS_S)
         async with asyncio.TaskGroup() as tasks:
-            await consume(shard, CommandHandler(context.client, context.events, context.keys, tasks))
+            holds = partial(context.leases.holds, f"{NAME}.{shard}")
+            await consume(shard, CommandHandler(context.client, context.events, context.keys, tasks, holds))
 
     async def consume(shard: int, handler: CommandHandler) -> None:
         consumer = CommandConsumer(context.client, context.js, commands(shard).name, WRITER_CONSUMER, handler.handle)

@@ -8,7 +8,7 @@ NATS failures are retried; anything else settles the command with its reason.
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -69,9 +69,12 @@ _Planned = tuple[_Pending, Plan] | outcome.Reject | outcome.Deferred
 class CommandHandler:
     """Handles the commands of one shard, as its owner."""
 
-    def __init__(self, client: Client, events: EventStore, keys: KeyStore, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, client: Client, events: EventStore, keys: KeyStore, tasks: asyncio.TaskGroup, holds: Callable[[], bool]
+    ) -> None:
         self._client = client
         self._tasks = tasks
+        self._holds = holds
         self._large: dict[str, Msg] = {}
         # One wave at a time: what is loaded stays right until the wave is appended.
         self._turn = asyncio.Lock()
@@ -252,6 +255,10 @@ class CommandHandler:
     async def _append(self, new: Sequence[NewEvent]) -> list[Position | Exception]:
         """Append as a pipeline; but what closes a command of several events goes after all of them are stored: an
         operation must not be done in the log while a part of it is not."""
+        if not self._holds():
+            # Expected sequences protect what is written, not what was only read: an owner that slept may not know
+            # that an app was paused meanwhile.
+            return [ConcurrencyConflict("the lease on this shard has run out")] * len(new)
         parts = {event.meta.causation_id for event in new if event.aggregate.kind != "op"}
         closing = {e.meta.id: e for e in new if e.aggregate.kind == "op" and e.meta.causation_id in parts}
         before = [event for event in new if event.meta.id not in closing]

@@ -1,6 +1,6 @@
 """Dead letters for a person: what was given up on and why, trying again, going on without.
 
-What a projection gave up on, its owner folds anew. A command that the writer rejected is published once more as it
+What a projection gave up on, its owner folds anew (the categorizer likewise looks once more). A command that the writer rejected is published once more as it
 is, under its own id: the id is bound into its seal, so under a fresh one it could not be opened, and a command handled
 twice under one id has one effect.
 """
@@ -21,7 +21,7 @@ from contracts.api import (
 )
 from contracts.codec import timestamp
 from contracts.errors import Conflict, MemlogError, NotFound, Unavailable
-from contracts.streams import ACCESS_LOG, DEAD, INDEX, READ_MODELS, WRITER_CONSUMER
+from contracts.streams import DEAD, WRITER_CONSUMER
 from contracts.subjects import redrive_subject
 from nats.aio.client import Client
 from nats.js import JetStreamContext
@@ -37,7 +37,6 @@ from gateway.use_cases.identity import Identities
 from gateway.use_cases.log_reading import message_view
 
 _ALL = DEAD.subjects[0]
-_PROJECTIONS = (READ_MODELS, ACCESS_LOG, INDEX)
 _REFOLD_S = 30.0
 
 
@@ -108,13 +107,13 @@ class DeadLetterDesk:
         """See `gateway.service.MemoryService`."""
         letter = await self._letter(letter_id)
         count = (await self._counts()).get(letter.subject, 1)
-        if _consumer(letter) in _PROJECTIONS:
+        if _consumer(letter) == WRITER_CONSUMER:
+            await self._remove(letter)
+        else:
             # What follows is folded without it, and without what it follows itself; else that would stay quarantined
             # behind a letter that is gone.
             about = await self._log.read_subject(DEAD.name, letter.subject)
             await self._refold(letter, [int(each.headers[SEQUENCE]) for each in about if each.sequence <= letter_id])
-        else:
-            await self._remove(letter)
         return _done(letter, count, "dropped")
 
     async def _redrive(self, letter: StoredMessage) -> Redriven:
@@ -134,7 +133,7 @@ class DeadLetterDesk:
             )
         except NATS_FAILURES as error:
             raise Unavailable(
-                f"the projection {consumer}.{shard} does not answer ({type(error).__name__}); see: memlog status"
+                f"{consumer}.{shard}, which gave it up, does not answer ({type(error).__name__}); see: memlog status"
             ) from error
         failure = RedriveReply.model_validate_json(answer.data).error
         if failure is not None:

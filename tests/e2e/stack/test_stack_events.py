@@ -1,0 +1,109 @@
+"""The log as its owner reads it, from a real one: complete, in order, theirs alone, and audited."""
+
+import asyncio
+import json
+import uuid
+from typing import Any
+
+import pytest
+from contracts.streams import events as events_stream
+from runtime.event_store import recorded
+from support.inside import Inside
+from support.stack import eventually
+
+
+def user(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+async def add(memlog: Inside, who: str, text: str) -> str:
+    answer = await memlog.http.post("/api/v1/memories", json={"user_id": who, "text": text})
+    return answer.raise_for_status().json()["id"]
+
+
+async def pages(memlog: Inside, who: str, **params: Any) -> list[dict[str, Any]]:
+    """All events, page by page."""
+    found: list[dict[str, Any]] = []
+    after: str | None = None
+    while True:
+        asked = {"user_id": who, **params, **({} if after is None else {"after": after})}
+        page = (await memlog.http.get("/api/v1/events", params=asked)).raise_for_status().json()
+        found += page["events"]
+        after = page.get("next")
+        if after is None:
+            return found
+
+
+async def accesses(memlog: Inside, who: str, kind: str) -> list[int]:
+    """How many memories each access event of this kind names, oldest first."""
+    uid = await memlog.uid(who)
+    shard = memlog.shard(uid)
+    key = await memlog.log.keys.get(uid)
+    stored = await memlog.log.events.read_subject(f"MEMLOG_ACCESS_{shard}", f"memlog.access.{shard}.{uid}.*")
+    reads: list[Any] = [recorded(shard, message, key).payload for message in stored]
+    return [len(read.items) for read in reads if read.kind == kind]
+
+
+async def test_the_pages_are_the_users_log_in_its_order_with_content_and_nobody_elses(memlog: Inside) -> None:
+    ada, bob = user("ada"), user("bob")
+    texts = [f"Memory {number}" for number in range(12)]
+    for text in texts:
+        await add(memlog, ada, text)
+        await add(memlog, bob, f"Bob's {text}")
+    found = await pages(memlog, ada, limit=5)
+    assert [e["data"]["text"] for e in found if e["type"] == "MemoryAdded"] == texts
+    sequences = [int(event["position"].split("-")[1]) for event in found]
+    assert sequences == sorted(set(sequences))
+    assert {event["app_name"] for event in found if event["type"] == "MemoryAdded"} == {"openmemory"}
+    added = await pages(memlog, ada, limit=5, type="MemoryAdded")
+    assert added == [event for event in found if event["type"] == "MemoryAdded"]
+    one = await pages(memlog, ada, memory_id=added[3]["aggregate"]["id"])
+    assert one == [added[3]]
+    foreign = await pages(memlog, bob, memory_id=added[3]["aggregate"]["id"])
+    assert foreign == [], "another user's memory looks like none"
+
+
+@pytest.mark.guarantee("G7")
+async def test_a_page_is_an_export_in_the_access_log_with_the_memories_that_it_showed(memlog: Inside) -> None:
+    ada = user("ada")
+    await add(memlog, ada, "One")
+    await add(memlog, ada, "Two")
+    await memlog.http.get("/api/v1/events", params={"user_id": ada, "type": "MemoryAdded"})
+    assert await accesses(memlog, ada, "export") == [2, 0]  # the second: where this test learns the uid
+
+
+@pytest.mark.guarantee("G7")
+async def test_a_stream_is_live_resumes_where_it_was_and_is_audited_each_hundred_events(memlog: Inside) -> None:
+    ada = user("ada")
+    await add(memlog, ada, "Before")
+    seen: list[dict[str, Any]] = []
+    position = asyncio.Event()
+
+    async def follow(count: int, **headers: str) -> None:
+        async with memlog.http.stream(
+            "GET", "/api/v1/events/stream", params={"user_id": ada, "type": "MemoryAdded"}, headers=headers
+        ) as response:
+            async for line in response.aiter_lines():
+                if line.startswith("event: position"):
+                    position.set()
+                elif line.startswith("data: {"):
+                    seen.append(json.loads(line.removeprefix("data: ")))
+                    if len(seen) == count:
+                        return
+
+    async with asyncio.timeout(60):
+        first = asyncio.create_task(follow(105))
+        await position.wait()
+        await asyncio.gather(*(add(memlog, ada, f"Live {number}") for number in range(105)))
+        await first
+        assert await accesses(memlog, ada, "stream") == [0, 100]
+        await add(memlog, ada, "While nobody looked")
+        await follow(106, **{"Last-Event-ID": seen[-1]["position"]})
+    assert [event["data"]["text"] for event in seen][-1] == "While nobody looked"
+    assert len({event["event_id"] for event in seen}) == 106
+
+    async def consumers_are_gone() -> bool:
+        infos = await memlog.log.js.consumers_info(events_stream(0).name)
+        return not any(info.config.filter_subject for info in infos)
+
+    await eventually(consumers_are_gone)
