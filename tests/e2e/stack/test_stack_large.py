@@ -47,7 +47,7 @@ async def test_deleting_20000_memories_shows_progress_delays_nobody_and_survives
     tmp_path: Path,
 ) -> None:
     t0 = time.monotonic()
-    async with running_stack(tmp_path / "home", MEMLOG_WAIT_TIMEOUT="1") as stack:
+    async with running_stack(tmp_path / "home", MEMLOG_WAIT_TIMEOUT="3") as stack:
         async with stack.http() as http:
             await http.post("/api/v1/memories", json={"user_id": "big", "text": "the first", "app": "notes"})
         await stack.stop()
@@ -76,6 +76,7 @@ async def test_deleting_20000_memories_shows_progress_delays_nobody_and_survives
                 if found["progress"] is not None:
                     assert found["progress"]["total"] == MEMORIES + 1
                     seen.append(found["progress"]["done"])
+                    print(f"T {time.monotonic() - t0:.2f} {seen[-1]} {len(took)} {took[-1:]}", flush=True)
                 return bool(seen) and seen[-1] >= MEMORIES / 3
 
             await eventually(half, 60)

@@ -12,7 +12,7 @@ import structlog
 from contracts import subjects
 from contracts.codec import Meta, decode_event, encode, read_envelope
 from contracts.commands import CategorizeMemory
-from contracts.errors import KeyMissing
+from contracts.errors import KeyMissing, MemlogError
 from contracts.events import MemoryDeleted
 from contracts.positions import Position
 from contracts.streams import INDEX
@@ -101,7 +101,7 @@ class CategorizingHandler:
             except WILL_HEAL:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the others
-                reason = f"{type(error).__name__}: {error}"
+                reason = f"{error.code if isinstance(error, MemlogError) else type(error).__name__}: {error}"
                 await asyncio.sleep(pause)
         return Reject(reason)
 

@@ -48,6 +48,8 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
 
     app = FastAPI(
         title="Memlog", version=options.version, lifespan=lifespan, redirect_slashes=False,
+        # One span a request is enough; each further one costs a tenth of an accepted add.
+        telemetry={"operation_spans": False, "metrics": False, "logs": False},
         summary="A private, local-first memory layer. Errors are RFC 9457 problems with a stable code.",
     )  # fmt: skip
     app.state.stopping = stopping

@@ -31,6 +31,8 @@ from gateway.use_cases.writing import Writing
 NAME = "gateway"
 _POOL_SIZE = 4
 _STOP_STREAMS_S = 2
+_KEEP_ALIVE_S = 75
+"""Clients keep connections between calls; closing one as its next request leaves makes that fail."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -117,6 +119,7 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=_STOP_STREAMS_S,
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 server_header=False,
                 lifespan="on",
             )

@@ -45,7 +45,7 @@ class Rest:
         return Caller(user_id or self.default_user, app, ACTOR)
 
 
-def _rest(request: Request) -> Rest:
+async def _rest(request: Request) -> Rest:  # async: a plain function would be sent to the thread pool
     return request.app.state.rest
 
 

@@ -8,13 +8,13 @@ APP_RUNS = "EXISTS (SELECT 1 FROM memlog.apps AS me WHERE me.uid = $1 AND me.app
 
 PRINCIPAL = "SELECT is_active FROM memlog.apps WHERE uid = $1 AND app_id = $2"
 
-_MEMORY = """
-    SELECT m.memory_id, m.app_id, m.state, m.version, m.created_at, m.updated_at, m.categories,
-           t.text, t.metadata, a.name AS app_name
-    FROM memlog.memories AS m
+_COLUMNS = """m.memory_id, m.app_id, m.state, m.version, m.created_at, m.updated_at, m.categories,
+           t.text, t.metadata, a.name AS app_name"""
+_TEXT_AND_APP = """
     JOIN memlog.memory_texts AS t ON t.uid = m.uid AND t.memory_id = m.memory_id AND t.version = m.version
     JOIN memlog.apps AS a ON a.uid = m.uid AND a.app_id = m.app_id
 """
+_MEMORY = f"SELECT {_COLUMNS} FROM memlog.memories AS m {_TEXT_AND_APP}"
 
 FOUND = f"{_MEMORY} WHERE m.uid = $1 AND m.memory_id = ANY($3) AND m.state = 'active' AND {APP_RUNS}"
 
@@ -84,6 +84,10 @@ def page(sort_column: str, sort_direction: str) -> str:
     direction = {"asc": "ASC", "desc": "DESC"}[sort_direction]
     column = _ORDER[sort_column]
     order = f"{column} {direction}, m.memory_id {direction}"
+    if sort_column == "created_at":
+        # The page first, from an index alone, then the texts of its rows: not the texts of all that match.
+        rows = f"SELECT * FROM memlog.memories AS m WHERE {_PAGE_WHERE} ORDER BY {order} LIMIT $8 OFFSET $9"
+        return f"SELECT {_COLUMNS} FROM ({rows}) AS m {_TEXT_AND_APP} ORDER BY {order}"
     return f"{_MEMORY} WHERE {_PAGE_WHERE} ORDER BY {order} LIMIT $8 OFFSET $9"
 
 
