@@ -74,7 +74,7 @@ async def test_dead_letters_can_be_worked_off_from_the_command_line(memlog: Insi
         await run(memlog, "add", "--user", who, "poison")
         listed = await run(memlog, "dead", "list")
         assert "read-models" in listed.out and "CheckViolation" in listed.out
-        [letter] = json.loads((await run(memlog, "dead", "list", "--json")).out)
+        letter = json.loads((await run(memlog, "dead", "list", "--json")).out)[0]
         shown = await run(memlog, "dead", "show", str(letter["id"]), "--user", who)
         assert '"text": "poison"' in shown.out
         status = await run(memlog, "status")

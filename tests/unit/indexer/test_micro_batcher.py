@@ -81,9 +81,23 @@ async def test_a_query_goes_ahead_of_indexing_that_waits_longer() -> None:
 async def test_batches_are_bounded_by_characters_but_hold_at_least_one_text() -> None:
     embedder = HeldEmbedder()
     embedder.let(9)
-    async with asyncio.timeout(BOUND), MicroBatcher(embedder, BatchLimits(characters=10)) as batcher:
+    async with (
+        asyncio.timeout(BOUND),
+        MicroBatcher(embedder, BatchLimits(characters=10, quiet_characters=10)) as batcher,
+    ):
         await batcher.embed(["x" * 6, "y" * 4, "z" * 20, "w"])
     assert embedder.batches == [["x" * 6, "y" * 4], ["z" * 20], ["w"]]
+
+
+async def test_batches_are_larger_while_nobody_asks_and_small_after_a_query() -> None:
+    embedder = HeldEmbedder()
+    embedder.let(9)
+    limits = BatchLimits(characters=4, quiet_characters=8, quiet_s=60.0)
+    async with asyncio.timeout(BOUND), MicroBatcher(embedder, limits) as batcher:
+        await batcher.embed(["aa", "bb", "cc", "dd"])
+        await batcher.embed(["query"], urgent=True)
+        await batcher.embed(["ee", "ff", "gg", "hh"])
+    assert embedder.batches == [["aa", "bb", "cc", "dd"], ["query"], ["ee", "ff"], ["gg", "hh"]]
 
 
 async def test_an_error_reaches_the_callers_of_its_batch_only() -> None:

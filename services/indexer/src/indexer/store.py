@@ -10,7 +10,7 @@ from contracts.positions import Checkpoint
 from contracts.subjects import Aggregate
 
 from indexer.embedding.micro_batcher import MicroBatcher
-from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise, SetCategories, SetState
+from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise, SetCategories, SetState, Vector
 from indexer.projection import AddedText, Draft, needing_vectors, project
 
 
@@ -54,6 +54,16 @@ class IndexStore:
         if epoch < current:
             raise ConcurrencyConflict(f"shard {shard} of the index was taken over by epoch {current}")
 
+    async def _vectors(self, texts: Sequence[str]) -> Vector:
+        """Their vectors, in their order. Texts of like length go together: the shorter ones of a run are padded."""
+        if not texts:
+            return np.empty((0, 0), np.float32)
+        by_length = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        sorted_vectors = await self._embedder.embed([texts[place] for place in by_length])
+        vectors = np.empty_like(sorted_vectors)
+        vectors[by_length] = sorted_vectors
+        return vectors
+
     async def _embed(self, drafts: Sequence[Draft]) -> list[Change]:
         chosen = needing_vectors(drafts)
         chunks: dict[int, tuple[str, ...]] = {}
@@ -65,7 +75,7 @@ class IndexStore:
                 await asyncio.sleep(0)  # tokenizing a large batch must not hold up queries
         order = sorted(chunks)
         texts = [text for number in order for text in chunks[number]]
-        vectors = await self._embedder.embed(texts) if texts else np.empty((0, 0), np.float32)
+        vectors = await self._vectors(texts)
         changes: list[Change] = []
         at = 0
         for number, draft in enumerate(drafts):

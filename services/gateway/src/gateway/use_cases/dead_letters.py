@@ -1,8 +1,8 @@
 """Dead letters for a person: what was given up on and why, trying again, going on without.
 
-What a projection gave up on, its owner folds anew (the categorizer likewise looks once more). A command that the writer rejected is published once more as it
-is, under its own id: the id is bound into its seal, so under a fresh one it could not be opened, and a command handled
-twice under one id has one effect.
+What a projection gave up on, its owner folds anew (the categorizer likewise looks once more). A command that the
+writer rejected is published once more as it is, under its own id: the id is bound into its seal, so under a fresh one
+it could not be opened, and a command handled twice under one id has one effect.
 """
 
 import contextlib
