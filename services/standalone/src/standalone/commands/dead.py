@@ -8,11 +8,10 @@ import typer
 from contracts.api import DeadLetter, DeadLetterDetail, DeadLetterPage, Redriven
 from contracts.errors import MemlogError
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from standalone.commands.options import ExitStatus, HomeOption, JsonOption, UrlOption, UserOption, running_url
+from standalone.commands.options import ExitStatus, HomeOption, JsonOption, UrlOption, UserOption, progress, running_url
 from standalone.failures import NotReachable
 from standalone.rest_client import RestClient
 
@@ -173,7 +172,7 @@ def _chosen(memlog: RestClient, ids: list[int] | None, all_: bool) -> list[int]:
 def _each(memlog: RestClient, method: str, action: str, ids: list[int], as_json: bool) -> None:
     done: list[Redriven] = []
     failures: list[tuple[int, MemlogError]] = []
-    for letter_id in track(ids, "Working", console=Console(stderr=True), disable=len(ids) < 2, transient=True):
+    for letter_id in progress(ids, "Working"):
         try:
             done.append(memlog.call(method, f"{_PATH}/{letter_id}{action}", Redriven))
         except NotReachable:

@@ -9,11 +9,18 @@ import typer
 from contracts.api import FoundMemory, Memory, OperationResult, Page, SearchResults, Wait
 from contracts.errors import InvalidInput
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from standalone.commands.options import CategoryOption, HomeOption, JsonOption, UrlOption, UserOption, running_url
+from standalone.commands.options import (
+    CategoryOption,
+    HomeOption,
+    JsonOption,
+    UrlOption,
+    UserOption,
+    progress,
+    running_url,
+)
 from standalone.rest_client import RestClient
 
 _SHOWN = 300
@@ -52,9 +59,7 @@ def add(
         body["user_id"] = user
     answers: list[dict[str, Any]] = []
     with RestClient.connect(url or running_url(home)) as memlog:
-        for number, one in enumerate(
-            track(texts, "Adding", console=Console(stderr=True), disable=len(texts) < 2, transient=True)
-        ):
+        for number, one in enumerate(progress(texts, "Adding")):
             this = {**body, "text": one}
             if key is not None:
                 this["idempotency_key"] = f"{key}:{number}" if lines else key

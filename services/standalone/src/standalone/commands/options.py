@@ -2,15 +2,20 @@
 
 import json
 import os
+import sys
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from standalone.home import Home
 
 DEFAULT_PORT = 8765
+T = TypeVar("T")
 
 
 class ExitStatus(IntEnum):
@@ -43,3 +48,9 @@ def running_url(home: Path | None) -> str:
         return json.loads(found.read_text())["url"]
     except (OSError, ValueError, KeyError):
         return os.environ.get("MEMLOG_URL") or f"http://127.0.0.1:{os.environ.get('MEMLOG_PORT') or DEFAULT_PORT}"
+
+
+def progress(items: Sequence[T], doing: str) -> Iterable[T]:
+    """The items, with a bar on stderr while they are worked off, if there are several and somebody looks."""
+    hidden = len(items) < 2 or not sys.stderr.isatty()
+    return track(items, doing, console=Console(stderr=True), disable=hidden, transient=True)

@@ -1,0 +1,59 @@
+"""What each event means for the index, and what is embedded for it."""
+
+import pytest
+from contracts.events import (
+    AppPaused,
+    MemoryAdded,
+    MemoryArchived,
+    MemoryCategorized,
+    MemoryDeleted,
+    MemoryPaused,
+    MemoryRestored,
+    MemoryResumed,
+    MemoryRevised,
+    MemoryUnarchived,
+)
+from contracts.messages import Event
+from indexer.index import SetCategories, SetState
+from indexer.projection import Draft, RevisedText, needing_vectors, project
+from support.recorded_events import at, recorded
+
+NOW = int(at(7).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (MemoryPaused(memory_id="m"), "paused"),
+        (MemoryResumed(memory_id="m"), "active"),
+        (MemoryArchived(memory_id="m"), "archived"),
+        (MemoryUnarchived(memory_id="m"), "active"),
+        (MemoryDeleted(memory_id="m"), "deleted"),
+        (MemoryRestored(memory_id="m"), "active"),
+    ],
+)
+def test_a_change_of_state_keeps_the_points_so_that_the_memory_can_come_back(event: Event, state: str) -> None:
+    assert project(recorded(7, event)) == SetState("m", state, NOW, 7)
+
+
+def test_categories_come_from_a_choice_and_from_a_revision() -> None:
+    chosen = MemoryCategorized(memory_id="m", categories=("food",), by="classifier")
+    assert project(recorded(7, chosen)) == SetCategories("m", ("food",), NOW, 7)
+    revised = MemoryRevised(memory_id="m", version=2, text="x", categories=("home",))
+    assert project(recorded(7, revised)) == RevisedText("m", 2, ("home",), NOW, "x", 7)
+
+
+def test_an_event_of_another_aggregate_means_nothing() -> None:
+    assert project(recorded(7, AppPaused(app_id="a"))) is None
+
+
+def test_each_memorys_last_text_of_a_batch_is_embedded_whatever_becomes_of_the_memory() -> None:
+    events = [
+        MemoryAdded(memory_id="m", text="first"),
+        MemoryAdded(memory_id="n", text="deleted at once"),
+        MemoryDeleted(memory_id="n"),
+        MemoryRevised(memory_id="m", version=2, text="second"),
+        MemoryPaused(memory_id="m"),
+    ]
+    drafts: list[Draft] = [draft for n, e in enumerate(events) if (draft := project(recorded(n + 1, e))) is not None]
+    assert needing_vectors(drafts) == {1, 3}
