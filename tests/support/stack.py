@@ -49,7 +49,8 @@ class Stack:
         return self._process.pid
 
     async def start(self, within: float = _READY_S) -> None:
-        """Start and wait until it says that it is ready, at most so many seconds. Raises AssertionError with its words when it is not."""
+        """Start and wait until it says that it is ready, at most `within` seconds. Raises AssertionError with its words
+        when it is not."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

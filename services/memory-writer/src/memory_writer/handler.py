@@ -39,7 +39,7 @@ from runtime.nats import subscribe
 from runtime.telemetry import span, trace_headers
 
 from memory_writer.aggregates import Aggregates
-from memory_writer.many import CHUNK, size
+from memory_writer.many import CHUNK, LARGE, size
 from memory_writer.plan import Planner
 from memory_writer.planning import Plan, counts, refuse
 
@@ -103,7 +103,7 @@ class CommandHandler:
 
     def _take_over(self, each: "_Work", message: Msg) -> "_Work":
         """A large command is carried out beside the others, in chunks, so that it holds up nobody."""
-        if not isinstance(each, _Pending) or each.command is None or size(each.command) <= CHUNK:
+        if not isinstance(each, _Pending) or each.command is None or size(each.command) <= LARGE:
             return each
         running = each.meta.id in self._large
         self._large[each.meta.id] = message

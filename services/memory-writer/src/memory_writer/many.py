@@ -21,8 +21,10 @@ from memory_writer.domain.memory import MEMORY, Become
 from memory_writer.planning import Append, Loader, Plan, appends
 
 _LOADED_AT_ONCE = 128
-CHUNK = 500
-"""A command for more memories than this is carried out in chunks of so many."""
+LARGE = 500
+"""A command for more memories than this is carried out beside the others, in chunks."""
+CHUNK = 100
+"""Memories a chunk: somebody else's command waits for the chunk under way, some 0.1 s on a slow machine."""
 _State = Literal["active", "paused", "archived", "deleted", "restored"]
 
 
