@@ -30,6 +30,8 @@ from gateway.use_cases.writing import Writing
 
 NAME = "gateway"
 _POOL_SIZE = 4
+_QUERY_S = 5.0
+"""Past this a query is given up and its request answered 503: PostgreSQL is away, or hangs."""
 _STOP_STREAMS_S = 2
 _KEEP_ALIVE_S = 75
 """Clients keep connections between calls; closing one as its next request leaves makes that fail."""
@@ -60,7 +62,7 @@ def bind(host: str, port: int) -> socket.socket:
 async def memlog(context: Context) -> AsyncGenerator[Memlog]:
     """The use cases, wired to this context's log and read models."""
     settings = context.settings
-    pool = await create_pool(settings.reader_dsn, application_name=NAME, size=_POOL_SIZE)
+    pool = await create_pool(settings.reader_dsn, application_name=NAME, size=_POOL_SIZE, command_timeout=_QUERY_S)
     positions = Positions(context.client)
     operations = Operations(pool)
     commanding = Commanding(context.client, context.js, positions, operations, context.shards, settings.wait_timeout)
