@@ -4,7 +4,7 @@ import uuid
 
 import httpx
 import pytest
-from support.stack import Stack, call
+from support.stack import Stack, call, eventually
 
 REVISIONS = ["2026-07-28", "2025-11-25"]
 
@@ -90,3 +90,23 @@ async def test_the_same_text_of_two_users_is_two_memories_with_unrelated_ids(sta
             body = {"user_id": user, "text": "I like tea"}
             ids.append((await http.post("/api/v1/memories/", json=body)).json()["id"])
     assert ids[0] != ids[1]
+
+
+@pytest.mark.guarantee("G2", "G7", "G8")
+async def test_a_repeated_add_is_told_what_it_said_itself_and_an_update_counts_as_a_read(stack: Stack) -> None:
+    who = f"echo-{uuid.uuid4().hex[:8]}"
+    body = {"user_id": who, "text": "The gate code is 1234", "app": "notes", "idempotency_key": "gate"}
+    async with stack.mcp(path=f"/mcp/cursor/http/{who}") as cursor, stack.http() as http:
+        first = (await http.post("/api/v1/memories/", json=body)).json()
+        revised = await call(cursor, "update_memory", memory_id=first["id"], text="The gate code is 9876")
+        assert revised["results"][0]["previous_memory"] == "The gate code is 1234"
+
+        async def counted() -> bool:
+            apps = (await http.get("/api/v1/apps/", params={"user_id": who, "name": "cursor"})).json()["apps"]
+            return apps[0]["total_memories_accessed"] == 1
+
+        assert await eventually(counted), "the answer told what the memory said before"
+        await _set_active(http, who, await _app_id(http, who, "notes"), False)
+        again = (await http.post("/api/v1/memories/", json=body)).json()
+        assert again["id"] == first["id"]
+        assert "9876" not in str(again), "what another app wrote is not this one's to learn"
