@@ -9,28 +9,20 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import structlog
 from contracts import subjects
 from contracts.api import ChangeKind, Item, Outcome, Progress
-from contracts.codec import DataKey, Decoded, Meta, Undecodable, decode_command, read_envelope
-from contracts.commands import MAX_RESULTS, AnyCommand
-from contracts.errors import (
-    ConcurrencyConflict,
-    ContentDamaged,
-    InvalidInput,
-    KeyMissing,
-    MemlogError,
-    Unavailable,
-    UnsupportedSchema,
-)
+from contracts.codec import Meta
+from contracts.commands import MAX_RESULTS
+from contracts.errors import ConcurrencyConflict, MemlogError, Unavailable
 from contracts.events import CommandSettled
-from contracts.ids import event_id, parse_uuid
+from contracts.ids import event_id
 from contracts.positions import Position
 from contracts.subjects import Aggregate, progress_subject
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from runtime import outcome
 from runtime.errors import NATS_FAILURES
 from runtime.event_store import EventStore, NewEvent
@@ -39,6 +31,7 @@ from runtime.nats import subscribe
 from runtime.telemetry import span, trace_headers
 
 from memory_writer.aggregates import Aggregates
+from memory_writer.incoming import Pending, read
 from memory_writer.many import CHUNK, LARGE, size
 from memory_writer.plan import Planner
 from memory_writer.planning import Plan, counts, refuse
@@ -49,21 +42,8 @@ REPLY_HEADER = "Memlog-Reply"
 _RETRY_DELAY = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A command to handle; `command` is None for one that cannot be read, and `unreadable` says why."""
-
-    meta: Meta
-    type: str
-    command: Decoded[AnyCommand] | None
-    key: DataKey
-    headers: Mapping[str, str]
-    maybe_handled: bool
-    unreadable: MemlogError | None = None
-
-
-_Work = _Pending | outcome.Reject | outcome.Deferred
-_Planned = tuple[_Pending, Plan] | outcome.Reject | outcome.Deferred
+_Work = Pending | outcome.Reject | outcome.Deferred
+_Planned = tuple[Pending, Plan] | outcome.Reject | outcome.Deferred
 
 
 class CommandHandler:
@@ -87,9 +67,9 @@ class CommandHandler:
         """See `runtime.consumer.Handler`."""
         outcomes: list[outcome.Outcome] = []
         try:
-            pending = [await self._read(message, seen) for message in messages]
+            pending = [await read(self._keys, message, seen) for message in messages]
             pending = [self._take_over(each, message) for each, message in zip(pending, messages, strict=True)]
-            readable = [(e.command, e.key) for e in pending if isinstance(e, _Pending) and e.command is not None]
+            readable = [(e.command, e.key) for e in pending if isinstance(e, Pending) and e.command is not None]
             # Only to load in parallel: what fails here fails again where the command that it belongs to is planned.
             await asyncio.gather(*(self._planner.warm(c, key) for c, key in readable), return_exceptions=True)
             while len(outcomes) < len(pending):
@@ -103,7 +83,7 @@ class CommandHandler:
 
     def _take_over(self, each: "_Work", message: Msg) -> "_Work":
         """A large command is carried out beside the others, in chunks, so that it holds up nobody."""
-        if not isinstance(each, _Pending) or each.command is None or size(each.command) <= LARGE:
+        if not isinstance(each, Pending) or each.command is None or size(each.command) <= LARGE:
             return each
         running = each.meta.id in self._large
         self._large[each.meta.id] = message
@@ -111,25 +91,30 @@ class CommandHandler:
             self._tasks.create_task(self._carry_out(each), name=f"large {each.meta.id}")
         return outcome.Deferred()
 
-    async def _carry_out(self, each: _Pending) -> None:
+    async def _carry_out(self, each: Pending) -> None:
         """All chunks of a large command, then its ack. Interrupted, it is delivered again and goes on where it was:
         the events that are there are found by the command's id."""
         assert each.command is not None
-        command, total = each.command, size(each.command)
+        total = size(each.command)
         totals: Counter[ChangeKind] = Counter()
         done = 0
 
         async def asked(message: Msg) -> None:
             await message.respond(Progress(done=done, total=total).model_dump_json().encode())
 
-        progress = await subscribe(self._client, progress_subject(each.meta.id), asked)
+        progress: Subscription | None = None
+        plan: Plan | None = None
+        looked = not each.maybe_handled
         try:
-            plan = await self._settled_before(each) if each.maybe_handled else None
             while plan is None or plan.partial:
                 try:
+                    progress = progress or await subscribe(self._client, progress_subject(each.meta.id), asked)
+                    if not looked:
+                        plan, looked = await self._settled_before(each), True
+                        continue
                     async with self._turn:
-                        plan = await self._planner.plan_chunk(command, each.key, done, totals)
                         with span(f"decide {each.type}", each.headers):
+                            plan = await self._plan_chunk(each, done, totals)
                             new = self._new_events(each, plan, trace_headers())
                         result = (await self._conclude([(each, plan)], iter(await self._append(new))))[-1]
                 except (Unavailable, ConcurrencyConflict, *NATS_FAILURES) as error:
@@ -143,34 +128,25 @@ class CommandHandler:
                 done = min(done + CHUNK, total)
                 with contextlib.suppress(*NATS_FAILURES):
                     await self._large[each.meta.id].in_progress()
-            await self._tell(each, plan, plan.position)
             with contextlib.suppress(*NATS_FAILURES):
+                await self._tell(each, plan, plan.position)
                 await self._large[each.meta.id].ack()
         finally:
             self._large.pop(each.meta.id, None)
-            with contextlib.suppress(*NATS_FAILURES):
-                await progress.unsubscribe()
+            if progress is not None:
+                with contextlib.suppress(*NATS_FAILURES):
+                    await progress.unsubscribe()
 
-    async def _read(self, message: Msg, seen: int) -> "_Work":
-        uid = message.subject.split(".")[3]
+    async def _plan_chunk(self, each: Pending, done: int, totals: Mapping[ChangeKind, int]) -> Plan:
+        assert each.command is not None
         try:
-            key = await self._keys.get(uid)
-            meta, type_ = read_envelope(message.data)
-        except (Undecodable, KeyMissing) as error:
-            return outcome.Reject(f"{error.code}: {error.message}")
-        metadata = message.metadata
-        handled = metadata.num_delivered > 1 or metadata.sequence.stream <= seen
-        headers = message.headers or {}
-        if not message.subject.endswith(f".{uid}.{meta.id}") or meta.uid != uid:
-            return outcome.Reject("undecodable: the envelope does not belong to its subject")
-        try:
-            parse_uuid(meta.id, "command id")  # event ids derive from it
-        except InvalidInput as error:
-            return outcome.Reject(f"{error.code}: {error.message}")
-        try:
-            return _Pending(meta, type_, decode_command(message.data, key), key, headers, handled)
-        except (Undecodable, ContentDamaged, UnsupportedSchema) as error:
-            return _Pending(meta, type_, None, key, headers, handled, error)
+            return await self._planner.plan_chunk(each.command, each.key, done, totals)
+        except (Unavailable, ConcurrencyConflict, *NATS_FAILURES):
+            raise
+        except Exception as error:
+            log.error("chunk_failed", command=each.meta.id, type=each.type, done=done, exc_info=error)
+            what = f"a defect in Memlog ({type(error).__name__}), after {done} memories"
+            return refuse(each.meta, each.type, MemlogError(what), index=size(each.command))
 
     async def _wave(self, pending: Sequence["_Work"]) -> list[outcome.Outcome]:
         """Handle the first commands of `pending` together; returns an outcome for each that was handled."""
@@ -178,7 +154,7 @@ class CommandHandler:
         written: set[Aggregate] = set()
         new: list[NewEvent] = []
         for each in pending:
-            if not isinstance(each, _Pending):
+            if not isinstance(each, Pending):
                 planned.append(each)
                 continue
             with span(f"decide {each.type}", each.headers):
@@ -191,7 +167,7 @@ class CommandHandler:
         results = iter(await self._append(new))
         return await self._conclude(planned, results)
 
-    async def _plan(self, each: _Pending) -> Plan:
+    async def _plan(self, each: Pending) -> Plan:
         try:
             if each.maybe_handled:
                 settled = await self._settled_before(each)
@@ -211,7 +187,7 @@ class CommandHandler:
                 each.meta, each.type, MemlogError(f"a defect in Memlog ({type(error).__name__}); nothing was changed")
             )
 
-    async def _settled_before(self, each: _Pending) -> Plan | None:
+    async def _settled_before(self, each: Pending) -> Plan | None:
         """What an earlier handling of this command ended in, if it ended without an event of its own."""
         aggregate = subjects.operation(each.meta.uid, each.meta.id)
         for event in await self._events.load(aggregate, each.key):
@@ -228,7 +204,7 @@ class CommandHandler:
                 )
         return None
 
-    def _new_events(self, each: _Pending, plan: Plan, trace: Mapping[str, str]) -> list[NewEvent]:
+    def _new_events(self, each: Pending, plan: Plan, trace: Mapping[str, str]) -> list[NewEvent]:
         asked = each.meta
         last = len(plan.appends) - 1
         return [
@@ -297,7 +273,7 @@ class CommandHandler:
                 outcomes.append(outcome.Applied() if plan.appends else outcome.Skipped("handled before"))
         return outcomes if failure is None else [*outcomes, failure]
 
-    async def _tell(self, pending: _Pending, plan: Plan, position: Position | None) -> None:
+    async def _tell(self, pending: Pending, plan: Plan, position: Position | None) -> None:
         reply = pending.headers.get(REPLY_HEADER)
         if reply is None or position is None or plan.partial:
             return

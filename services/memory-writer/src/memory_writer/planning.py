@@ -66,9 +66,10 @@ def appends(aggregate: Aggregate, events: Iterable[Event], loaded: Loaded, index
     return tuple(Append(aggregate, event, loaded.sequence, index) for event in events)
 
 
-def refuse(meta: Meta, type_: str, error: MemlogError, touched: Iterable[Aggregate] = ()) -> Plan:
-    """The plan of a command that is refused: its operation ends with the reason."""
-    return closed(meta, type_, Plan(frozenset(touched), status="refused", code=error.code, reason=error.message), 0)
+def refuse(meta: Meta, type_: str, error: MemlogError, touched: Iterable[Aggregate] = (), index: int = 0) -> Plan:
+    """The plan of a command that is refused: its operation ends with the reason, as the command's `index`-th event."""
+    plan = Plan(frozenset(touched), status="refused", code=error.code, reason=error.message)
+    return closed(meta, type_, plan, index)
 
 
 def closed(meta: Meta, type_: str, plan: Plan, index: int) -> Plan:
