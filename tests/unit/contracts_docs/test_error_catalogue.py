@@ -14,9 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_catalogue_in_docs_is_what_the_code_says_now() -> None:
     found = (ROOT / error_catalogue.DEFAULT_PATH).read_text(encoding="utf-8")
-    assert found == error_catalogue.render(), (
-        "out of date: run `python -m standalone.error_catalogue`"
-    )
+    assert found == error_catalogue.render(), "out of date: run `python -m standalone.error_catalogue`"
 
 
 def test_each_code_stands_for_one_error() -> None:
