@@ -74,7 +74,7 @@ async def test_a_client_that_takes_nothing_is_cut_off() -> None:
                     return answer.status_code == 404
 
                 assert await eventually(refused)
-        assert gateway.sse.open_sessions == 0
+        assert await eventually(lambda: _no_session(gateway))  # its task ends a moment after it is unknown
 
 
 async def test_a_call_ends_with_its_stream(gateway: RunningGateway) -> None:
