@@ -96,9 +96,9 @@ class Stack:
         """The pid of a supervised part (`indexer`, `nats-server`, `postgres`, …), None while it is down."""
         try:
             pid: int = json.loads((self.home / "run" / f"{name}.json").read_text())["child"]["pid"]
-        except (FileNotFoundError, ValueError):
+            return pid if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else None
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
-        return pid if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else None
 
     def log_tail(self, lines: int = 15) -> str:
         path = self.home / "logs" / "memlog.log"
