@@ -106,6 +106,16 @@ def redrive_subject(consumer: str, shard: int) -> str:
     return f"{ROOT}.ask.redrive.{consumer}.{shard}"
 
 
+def generations_subject(projection: str) -> str:
+    """Core NATS request/reply: asks who keeps a projection's generations to describe or to change them."""
+    return f"{ROOT}.ask.generations.{projection}"
+
+
+def follow_subject(projection: str, shard: int) -> str:
+    """Core NATS request/reply: asks a projection's owner to feed another generation too."""
+    return f"{ROOT}.ask.follow.{projection}.{shard}"
+
+
 def progress_subject(command_id: str) -> str:
     """Core NATS request/reply: asks the writer how far a large command is."""
     return f"{ROOT}.ask.progress.{command_id}"

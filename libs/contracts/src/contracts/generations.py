@@ -1,0 +1,88 @@
+"""Generations of derived stores: what serves, what is being rebuilt beside it, and what can be rolled back to."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from contracts.api import View
+
+GenerationState = Literal["building", "paused", "following", "serving", "retired", "failed"]
+"""`building`: being filled from the log, apart from what serves. `paused`: that, halted by a person. `following`: it has
+caught up and gets every batch together with the serving one. `serving`: reads see it. `retired`: it served before, and
+can be rolled back to. `failed`: `failure` says why; it is dropped, or built on when that is asked for."""
+
+
+class GenerationView(View):
+    """One generation of a projection. `version` is that of the code that fills it, `embedder` that of an index."""
+
+    number: int
+    state: GenerationState
+    version: int
+    embedder: str | None = None
+    started_at: datetime
+    switched_at: datetime | None = None
+    positions: dict[str, int] = Field(default={}, description="Shard to the last sequence applied")
+    parity: Literal["equal", "differs", "not comparable"] | None = Field(
+        default=None, description="How it compared with the serving one when it had caught up"
+    )
+    difference: str | None = Field(default=None, description="The first difference that was found")
+    failure: str | None = None
+
+
+class RebuildProgress(View):
+    """How far a rebuild is, over all shards. `rate` in events a second, `seconds_left` None while it is not known."""
+
+    number: int
+    events: int
+    of: int
+    rate: float
+    seconds_left: float | None = None
+
+
+class ProjectionView(View):
+    """A projection: where it is (`positions`), how far behind the log (`lag`, events), and its generations."""
+
+    name: str
+    positions: dict[str, int]
+    lag: int
+    state_hash: str | None = None
+    generations: list[GenerationView]
+    rebuild: RebuildProgress | None = None
+
+
+class ProjectionList(View):
+    projections: list[ProjectionView]
+
+
+GenerationAction = Literal["describe", "rebuild", "pause", "resume", "cancel", "switch", "rollback", "drop"]
+
+
+class GenerationRequest(View):
+    """Asked of the one who keeps a projection's generations (`subjects.generations_subject`).
+
+    `rebuild`: fill a new generation, or go on with one that was not finished, unless `from_scratch`; switch to it when
+    it has caught up and compares equal, unless `hold`. `switch` and `rollback` take `number` (default: the one that
+    follows; the one that served last), and `force` past a difference. `drop` removes one that does not serve.
+    """
+
+    action: GenerationAction
+    number: int | None = None
+    from_scratch: bool = False
+    hold: bool = False
+    force: bool = False
+    embedder: str | None = Field(default=None, description="Of an index: rebuild it with this embedder")
+
+
+class GenerationReply(View):
+    """What the projection is like after the action; or the error that refused it."""
+
+    projection: ProjectionView | None = None
+    code: str | None = None
+    error: str | None = None
+
+
+class FollowRequest(View):
+    """Asked of a shard's owner: catch this generation up, and feed it together with the serving one from then on."""
+
+    number: int
