@@ -8,9 +8,9 @@ from pydantic import Field
 from contracts.api import View
 
 GenerationState = Literal["building", "paused", "following", "serving", "retired", "failed"]
-"""`building`: being filled from the log, apart from what serves. `paused`: that, halted by a person. `following`: it has
-caught up and gets every batch together with the serving one. `serving`: reads see it. `retired`: it served before, and
-can be rolled back to. `failed`: `failure` says why; it is dropped, or built on when that is asked for."""
+"""`building`: being filled from the log, apart from what serves. `paused`: that, halted by a person. `following`: it
+has caught up and gets every batch together with the serving one. `serving`: reads see it. `retired`: it served before,
+and can be rolled back to. `failed`: `failure` says why; it is dropped, or built on when that is asked for."""
 
 
 class GenerationView(View):
