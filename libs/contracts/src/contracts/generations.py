@@ -82,7 +82,22 @@ class GenerationReply(View):
     error: str | None = None
 
 
-class FollowRequest(View):
-    """Asked of a shard's owner: catch this generation up, and feed it together with the serving one from then on."""
+FollowAction = Literal["follow", "leave", "serve"]
 
+
+class FollowRequest(View):
+    """Asked of a shard's owner (`subjects.follow_subject`). `follow`: catch the generation up, and feed it together
+    with the serving one from then on, both under `epoch`. `leave`: feed it no longer. `serve`: it serves now, the one
+    before is fed no longer. Each may be asked again."""
+
+    action: FollowAction
     number: int
+    epoch: int = 0
+
+
+class FollowReply(View):
+    """Which generations the owner of the shard feeds after that; or why it could not."""
+
+    serving: int = 0
+    following: list[int] = []
+    error: str | None = None

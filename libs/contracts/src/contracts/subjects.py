@@ -116,6 +116,11 @@ def follow_subject(projection: str, shard: int) -> str:
     return f"{ROOT}.ask.follow.{projection}.{shard}"
 
 
+def switched_subject(projection: str) -> str:
+    """Core NATS, not a stream: another generation of the projection serves; the message is its number."""
+    return f"{ROOT}.generation.{projection}"
+
+
 def progress_subject(command_id: str) -> str:
     """Core NATS request/reply: asks the writer how far a large command is."""
     return f"{ROOT}.ask.progress.{command_id}"

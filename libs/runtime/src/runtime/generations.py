@@ -67,7 +67,8 @@ class GenerationKeeper(Protocol):
         difference: str | None = None,
         failure: str | None = None,
     ) -> None:
-        """Write down what became of a generation that does not serve."""
+        """Write down what became of a generation. Raises `Conflict` when it serves; nothing happens when it is not
+        there."""
         ...
 
     def builder(self, number: int, from_scratch: bool) -> tuple[str, ...]:
@@ -75,7 +76,8 @@ class GenerationKeeper(Protocol):
         ...
 
     async def open(self, number: int) -> ProjectionStore:
-        """The generation as a store to be fed. Nothing else may have it open."""
+        """The generation as a store to be fed, for all shards. Asked once in a process until it is released; no child
+        has it open then."""
         ...
 
     async def release(self, number: int) -> None:
@@ -90,7 +92,13 @@ class GenerationKeeper(Protocol):
 
     async def switch(self, number: int) -> None:
         """Let reads see this generation, in one step; the one before is `retired`. Raises `Conflict` when it is
-        behind the serving one."""
+        behind the serving one, or, where several processes can feed the store, when in a shard the two were not claimed
+        under one epoch: then somebody feeds the serving one alone."""
+        ...
+
+    async def state_hash(self, number: int) -> str:
+        """A hash of what the generation holds (hex), whatever order it was filled in. What belongs to one recording
+        of the events is left out (sequences, times of recording): an imported log leads to the same."""
         ...
 
     async def drop(self, number: int) -> None:
