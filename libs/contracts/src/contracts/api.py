@@ -117,12 +117,14 @@ class Item(View):
 
 
 class OperationResult(View):
-    """How far a write is: `accepted` (durable, not decided yet) → `stored` (in the log) → `searchable`."""
+    """How far a write is: `accepted` (durable, not decided yet) → `stored` (in the log) → `searchable`. `reason` says
+    why a stored one does not become searchable by itself."""
 
     results: list[Item] = []
     operation_id: str
     position: str | None = None
     state: Wait
+    reason: str | None = None
 
 
 class Progress(View):
@@ -133,8 +135,8 @@ class Progress(View):
 
 
 class Operation(View):
-    """An operation asked for later. `code` and `reason` say why it was refused; `progress` is there while a large one
-    is under way."""
+    """An operation asked for later. `code` and `reason` say why it was refused, or why reads do not show what it did
+    (`quarantined`); `progress` is there while a large one is under way."""
 
     operation_id: str
     status: Literal["accepted", "done", "nothing", "refused"]
@@ -151,21 +153,25 @@ class Operation(View):
 
 class Deleted(View):
     """`deleted` counts; `not_accessible` names ids that the app cannot see or that do not exist. While `state` is
-    `accepted`, nothing is counted yet: the operation tells later."""
+    `accepted`, nothing is counted yet: the operation tells later. `reason` says why reads still show what is deleted,
+    where that does not heal by itself."""
 
     deleted: int
     not_accessible: list[str] = []
     operation_id: str | None = None
     state: Wait = "searchable"
+    reason: str | None = None
 
 
 class StateChanged(View):
     """`changed` counts memories. While `state` is `accepted`, nothing is counted yet: the operation tells later. What
-    is not `searchable` yet may still be seen in its old state."""
+    is not `searchable` yet may still be seen in its old state; `reason` says why, where that does not heal by itself.
+    """
 
     changed: int
     operation_id: str | None = None
     state: Wait = "searchable"
+    reason: str | None = None
 
 
 # -- categories ---------------------------------------------------------------------------------------------------
@@ -349,6 +355,7 @@ class Announcement(View):
     shard: int
     sequence: int
     run: int = Field(default=0, description="Grows each time the projection starts from its checkpoint")
+    quarantined: int = Field(default=0, description="Aggregates with events that it passed and did not apply")
     event_id: str | None = None
     sha256: str | None = None
 

@@ -26,10 +26,13 @@ class DeadLetters:
         self._events = events
         self._consumer = consumer
 
-    async def quarantined(self, shard: int) -> set[str]:
-        """The subjects of MEMLOG_DEAD that hold letters of this consumer and shard. Raises `Unavailable`."""
+    async def quarantined(self, shard: int, uid: str = "*") -> set[str]:
+        """The subjects of MEMLOG_DEAD that hold letters of this consumer and shard, of one user or all. Raises
+        `Unavailable`."""
         with nats_errors("list dead letters"):
-            info = await self._js.stream_info(DEAD.name, subjects_filter=f"memlog.dead.{self._consumer}.{shard}.>")
+            info = await self._js.stream_info(
+                DEAD.name, subjects_filter=f"memlog.dead.{self._consumer}.{shard}.{uid}.>"
+            )
         return set(info.state.subjects or {})
 
     async def bury(self, stream: str, message: StoredMessage, reason: str) -> str:

@@ -55,12 +55,15 @@ class ProjectionStatus:
         """What it tells others about where it is."""
         at = self.checkpoint
         if at is None:
-            return Announcement(projection=self.name, shard=self.shard, sequence=0, run=self.run)
+            return Announcement(
+                projection=self.name, shard=self.shard, sequence=0, run=self.run, quarantined=self.quarantined
+            )
         return Announcement(
             projection=self.name,
             shard=self.shard,
             sequence=at.position.sequence,
             run=self.run,
+            quarantined=self.quarantined,
             event_id=at.event_id,
             sha256=at.sha256,
         )

@@ -31,6 +31,7 @@ class Positions:
         self._at: dict[tuple[str, int], int] = {}
         self._run: dict[tuple[str, int], int] = {}
         self._highest: dict[tuple[str, int], int] = {}
+        self._quarantined: dict[tuple[str, int], int] = {}
         self._waiting: dict[tuple[str, int], _Waiting] = {}
         self._order = itertools.count()
         self._subscription: Subscription | None = None
@@ -54,6 +55,11 @@ class Positions:
         """The highest sequence that the projection was ever heard at. Above `known`, it has gone back: its store came
         back from a crash without its last commits and is catching up."""
         return self._highest.get((projection, shard), 0)
+
+    def quarantined(self, projection: str, shard: int) -> int:
+        """How many aggregates the projection has quarantined: their events are passed without being applied. As of the
+        position that it is known to have passed; what it passes later may be healed before this is heard."""
+        return self._quarantined.get((projection, shard), 0)
 
     async def wait(self, projections: Iterable[str], position: Position, timeout: float) -> bool:
         """Whether all of the projections passed the position within `timeout` seconds."""
@@ -91,6 +97,8 @@ class Positions:
         run, at = self._run.get(key, 0), self._at.get(key, 0)
         if heard.run < run:
             return  # said before the projection started anew
+        if heard.run > run or heard.sequence >= at:
+            self._quarantined[key] = heard.quarantined
         # Within a run, an answer may arrive behind a later push. A new run may have gone back: then the old number
         # must not be believed any more.
         self._at[key] = max(at, heard.sequence) if heard.run == run else heard.sequence

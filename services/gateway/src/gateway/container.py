@@ -24,6 +24,7 @@ from gateway.use_cases.health import Checking
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.operations import Operations
+from gateway.use_cases.quarantined import Quarantined
 from gateway.use_cases.reading import Reading
 from gateway.use_cases.states import States
 from gateway.use_cases.writing import Writing
@@ -65,7 +66,10 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
     pool = await create_pool(settings.reader_dsn, application_name=NAME, size=_POOL_SIZE, command_timeout=_QUERY_S)
     positions = Positions(context.client)
     operations = Operations(pool)
-    commanding = Commanding(context.client, context.js, positions, operations, context.shards, settings.wait_timeout)
+    quarantined = Quarantined(context.js, context.events, positions)
+    commanding = Commanding(
+        context.client, context.js, positions, operations, quarantined, context.events, settings.wait_timeout
+    )
     identities = Identities(context.js, context.keys, commanding)
     trail = AuditTrail(context.js, context.shards)
     freshness = Freshness(positions, context.events, context.shards)
@@ -79,7 +83,9 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             Writing(identities, commanding, pool, trail, freshness),
             States(identities, commanding, pool, freshness),
             Categories(identities, commanding, pool, freshness),
-            Reading(context.client, pool, identities, commanding, operations, trail, freshness),
+            Reading(
+                context.client, pool, identities, commanding, operations, quarantined, context.events, trail, freshness
+            ),
             LogReading(context.client, context.js, context.events, identities, trail),
             DeadLetterDesk(context.client, context.js, context.events, identities, trail),
             Checking(context.client, pool, positions, freshness, context.shards),

@@ -131,7 +131,7 @@ async def delete_memories(body: DeleteMemories, rest: RestDep) -> Response:
     """Delete these memories, or none of them when one is unknown."""
     ids = tuple(dict.fromkeys(body.memory_ids))
     done = await rest.service.delete(rest.caller(body.user_id), ids, all_or_nothing=True)
-    if done.state == "accepted" and done.operation_id is not None:
+    if done.state != "searchable" and done.operation_id is not None:
         return json_answer(done, 202, location(done.operation_id))
     return json_answer(Message(message=f"Successfully deleted {done.deleted} memories"))
 
@@ -161,8 +161,9 @@ async def update_memory(memory_id: MemoryId, body: UpdateMemory, rest: RestDep) 
 
 
 async def _written(rest: Rest, owner: Caller, result: OperationResult) -> Response:
-    """The answer to a write: 202 while it is not done, the memory when it led to exactly one, else the result."""
-    if result.state == "accepted":
+    """The answer to a write: 202 while it is not done, or reads will not show it; the memory when it led to exactly
+    one, else the result."""
+    if result.state == "accepted" or result.reason is not None:
         return json_answer(result, 202, location(result.operation_id))
     item = result.results[0] if len(result.results) == 1 else None
     if item is None or item.event == "DELETE" or result.state != "searchable":

@@ -16,7 +16,7 @@ from gateway.use_cases import sql
 from gateway.use_cases.commanding import Commanding, Principal, Sent
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
-from gateway.use_cases.views import epoch
+from gateway.use_cases.views import epoch, operation_result
 
 
 class Categories:
@@ -58,12 +58,7 @@ class Categories:
         principal = await self._identities.resolve(caller)
         command = CategorizeMemory(memory_id=memory_id, categories=categories, by="person")
         sent = await self._commanding.send(principal, command)
-        return OperationResult(
-            results=sent.items,
-            operation_id=sent.command_id,
-            position=None if sent.position is None else str(sent.position),
-            state=sent.state,
-        )
+        return operation_result(sent)
 
     async def _one(self, principal: Principal, category_id: str) -> Category:
         for category in await self._all(principal):
@@ -120,6 +115,6 @@ def _merged(principal: Principal, own: Sequence[Row], used: Sequence[Row], since
 def _require_shown(sent: Sent) -> None:
     if sent.state != "searchable":
         raise Unavailable(
-            f"the change is accepted (operation {sent.command_id}) but the read models do not show it yet: "
-            "ask for the categories again before relying on it"
+            f"the change is accepted (operation {sent.command_id}) but the read models do not show it: "
+            f"{sent.reason or 'ask for the categories again before relying on it'}"
         )

@@ -22,16 +22,20 @@ from nats.js.api import Header
 from nats.js.errors import APIError, NotFoundError
 from runtime.clock import utc_now
 from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
+from runtime.event_store import EventStore
 from runtime.keys import SealingKey
 from runtime.nats import subscribe
 from runtime.telemetry import trace_headers
 from runtime.waiting import Positions
 
 from gateway.use_cases.operations import Operations
+from gateway.use_cases.quarantined import Quarantined, reason
+from gateway.use_cases.touched import logged_outcome, touched
 
 REPLY_HEADER = "Memlog-Reply"
 _PUBLISH_TRIES = 2
 _PUBLISH_TIMEOUT = 5.0
+_POLL_FIRST, _POLL_MOST = 0.01, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How far a command is. `status` is None while it is only accepted."""
+    """How far a command is. `status` is None while it is only accepted. `reason`: why it is stored and will not become
+    searchable by itself."""
 
     command_id: str
     state: Wait
@@ -55,6 +60,7 @@ class Sent:
     items: list[Item] = field(default_factory=list[Item])
     counts: Mapping[ChangeKind, int] = field(default_factory=dict[ChangeKind, int])
     position: Position | None = None
+    reason: str | None = None
 
 
 class Commanding:
@@ -66,14 +72,17 @@ class Commanding:
         js: JetStreamContext,
         positions: Positions,
         operations: Operations,
-        shards: int,
+        quarantined: Quarantined,
+        log: EventStore,
         wait_timeout: float,
     ) -> None:
         self._client = client
         self._js = js
         self._positions = positions
         self._operations = operations
-        self._shards = shards
+        self._quarantined = quarantined
+        self._log = log
+        self._shards = log.shards
         self._wait_timeout = wait_timeout
         self._inbox = client.new_inbox()
         self._waiting: dict[str, asyncio.Future[Outcome]] = {}
@@ -133,7 +142,7 @@ class Commanding:
             if first and future is not None:
                 outcome = await self._outcome(future, deadline)
             else:
-                outcome = await self._operations.settled(principal.uid, command_id, deadline)
+                outcome = await self._settled(principal, command, command_id, deadline)
         finally:
             if future is not None:
                 self._waiting.pop(command_id, None)
@@ -142,12 +151,34 @@ class Commanding:
         if outcome.status == "refused":
             raise error_from_code(outcome.code or MemlogError.code, outcome.reason or "refused")
         position = Position.parse(outcome.position)
-        state: Wait = "stored"
-        if wait == "searchable":
-            left = max(deadline - time.monotonic(), 0.05)
-            state = "searchable" if await self._positions.wait(projections, position, left) else "stored"
         items = outcome.results if first else [_as_sent(item, command) for item in outcome.results]
-        return Sent(command_id, state, outcome.status, items, outcome.counts, position)
+        sent = Sent(command_id, "stored", outcome.status, items, outcome.counts, position)
+        left = max(deadline - time.monotonic(), 0.05)
+        if wait != "searchable" or not await self._positions.wait(projections, position, left):
+            return sent
+        about = touched(principal.uid, principal.key, command, outcome.results)
+        try:
+            given_up = await self._quarantined.by(about, projections)
+        except Unavailable:
+            return sent  # nobody knows
+        return replace(sent, reason=reason(given_up)) if given_up else replace(sent, state="searchable")
+
+    async def _settled(
+        self, principal: Principal, command: AnyCommand, command_id: str, deadline: float
+    ) -> Outcome | None:
+        """The outcome of a command that somebody else sent first; waits for it until `deadline` (monotonic s)."""
+        pause = _POLL_FIRST
+        while True:
+            outcome = await self._operations.outcome(principal.uid, command_id)
+            if outcome is None and pause > _POLL_FIRST:  # the read models may be behind it, or have given up on it
+                outcome = await logged_outcome(self._log, principal.uid, principal.key, command_id, command)
+            if outcome is not None:
+                return outcome
+            if time.monotonic() + pause > deadline:
+                return None
+            # Another caller's command: no push reaches this one, so ask again, less and less often.
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.6, _POLL_MOST)
 
     async def _outcome(self, future: asyncio.Future[Outcome], deadline: float) -> Outcome | None:
         try:

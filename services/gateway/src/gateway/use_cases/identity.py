@@ -119,5 +119,6 @@ class Identities:
 
     async def _register(self, principal: Principal, command: RegisterUser | RegisterApp, key: str) -> None:
         sent = await self._commanding.send_internal(principal, command, key)
-        if sent.state != "searchable":
+        # What the read models gave up on is registered all the same: its reads find nothing, its writes go on.
+        if sent.state != "searchable" and sent.reason is None:
             raise Unavailable("a new user or app is accepted but not known everywhere yet; try again in a moment")

@@ -47,4 +47,5 @@ async def send_for_many(
         counts.update(each.counts)
     least = min(sent, key=lambda each: _FAR[each.state])
     changed = any(each.status == "done" for each in sent)
-    return Sent(least.command_id, least.state, "done" if changed else least.status, counts=counts)
+    status = "done" if changed else least.status
+    return Sent(least.command_id, least.state, status, counts=counts, reason=least.reason)

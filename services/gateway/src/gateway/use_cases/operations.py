@@ -1,7 +1,5 @@
 """Operations: what became of a command, read from the read model that audit projects."""
 
-import asyncio
-import time
 from typing import Any
 
 from contracts.api import Item, Outcome, Progress
@@ -10,7 +8,6 @@ from nats.aio.client import Client
 from runtime.errors import NATS_FAILURES
 from runtime.postgres import Pool, Row, postgres_errors
 
-_POLL_FIRST, _POLL_MOST = 0.01, 0.25
 _PROGRESS_S = 0.5
 
 _OPERATION = """
@@ -44,26 +41,20 @@ class Operations:
             texts = {found["memory_id"]: found["text"] for found in rows if found["current"]}
         return [Item(id=r["id"], memory=texts.get(r["id"]), event=r["event"]) for r in results]
 
-    async def settled(self, uid: str, command_id: str, deadline: float) -> Outcome | None:
-        """The outcome of a command that somebody else sent first; waits for it until `deadline` (monotonic s)."""
-        pause = _POLL_FIRST
-        while True:
-            row = await self.find(uid, command_id)
-            if row is not None:
-                return Outcome(
-                    command_id=command_id,
-                    status=row["status"],
-                    code=row["code"],
-                    reason=row["reason"],
-                    results=[Item(id=r["id"], event=r["event"]) for r in row["results"]],
-                    counts=row["counts"],
-                    position=row["position"],
-                )
-            if time.monotonic() + pause > deadline:
-                return None
-            # Another caller's command: no push reaches this one, so ask again, less and less often.
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.6, _POLL_MOST)
+    async def outcome(self, uid: str, command_id: str) -> Outcome | None:
+        """How a command ended, or None while the read models do not say."""
+        row = await self.find(uid, command_id)
+        if row is None:
+            return None
+        return Outcome(
+            command_id=command_id,
+            status=row["status"],
+            code=row["code"],
+            reason=row["reason"],
+            results=[Item(id=r["id"], event=r["event"]) for r in row["results"]],
+            counts=row["counts"],
+            position=row["position"],
+        )
 
 
 async def ask_progress(client: Client, command_id: str) -> Progress | None:

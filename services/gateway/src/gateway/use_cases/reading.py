@@ -2,7 +2,7 @@
 
 import math
 
-from contracts import ids
+from contracts import ids, subjects
 from contracts.api import (
     AppPage,
     FoundMemory,
@@ -20,6 +20,7 @@ from contracts.commands import ForMemories
 from contracts.errors import NotFound
 from contracts.streams import READ_MODELS, SERVING_PROJECTIONS
 from nats.aio.client import Client
+from runtime.event_store import EventStore
 from runtime.postgres import Pool, postgres_errors
 
 from gateway.service import OWNER_APP, AppQuery, Caller, ListQuery
@@ -30,7 +31,11 @@ from gateway.use_cases.commanding import Commanding, Principal
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.operations import Operations, ask_progress
+from gateway.use_cases.quarantined import CODE as QUARANTINED
+from gateway.use_cases.quarantined import Quarantined
+from gateway.use_cases.quarantined import reason as why
 from gateway.use_cases.searching import ask_indexer
+from gateway.use_cases.touched import logged_outcome, touched
 from gateway.use_cases.views import (
     app_view,
     cursor_behind,
@@ -55,6 +60,8 @@ class Reading:
         identities: Identities,
         commanding: Commanding,
         operations: Operations,
+        quarantined: Quarantined,
+        log: EventStore,
         trail: AuditTrail,
         freshness: Freshness,
     ) -> None:
@@ -63,6 +70,8 @@ class Reading:
         self._identities = identities
         self._commanding = commanding
         self._operations = operations
+        self._quarantined = quarantined
+        self._log = log
         self._trail = trail
         self._freshness = freshness
 
@@ -193,19 +202,15 @@ class Reading:
         principal = await self._reader(caller)
         row = await self._operations.find(principal.uid, operation_id)
         if row is None:
-            accepted = await self._commanding.was_accepted(principal, operation_id)
-            large = isinstance(accepted.payload, ForMemories)
-            return Operation(
-                operation_id=operation_id,
-                status="accepted",
-                type=accepted.payload.type,
-                accepted_at=timestamp(accepted.meta.occurred_at),
-                progress=await ask_progress(self._client, operation_id) if large else None,
-            )
+            return await self._not_settled(principal, operation_id)
         items = await self._operations.items(principal.uid, row)
         shown = [(item.id, None) for item in items if item.memory is not None]
         if shown:
             await self._trail.record(principal, "get", shown)
+        code, reason = row["code"], row["reason"]
+        given_up = await self._quarantined.by([subjects.memory(principal.uid, item.id) for item in items])
+        if given_up and code is None:
+            code, reason = QUARANTINED, why(given_up)
         return Operation(
             operation_id=operation_id,
             status=row["status"],
@@ -215,6 +220,26 @@ class Reading:
             results=items,
             counts=row["counts"],
             position=row["position"],
-            code=row["code"],
-            reason=row["reason"],
+            code=code,
+            reason=reason,
         )
+
+    async def _not_settled(self, principal: Principal, operation_id: str) -> Operation:
+        """An operation that the read models do not know to have ended."""
+        accepted = await self._commanding.was_accepted(principal, operation_id)
+        command, key = accepted.payload, principal.key
+        known = Operation(
+            operation_id=operation_id,
+            status="accepted",
+            type=command.type,
+            accepted_at=timestamp(accepted.meta.occurred_at),
+        )
+        outcome = await logged_outcome(self._log, principal.uid, key, operation_id, command)
+        if outcome is None:
+            large = isinstance(command, ForMemories)
+            progress = await ask_progress(self._client, operation_id) if large else None
+            return known.model_copy(update={"progress": progress})
+        given_up = await self._quarantined.by(touched(principal.uid, key, command, outcome.results))
+        said = outcome.model_dump(include={"status", "counts", "position"})
+        code, reason = (QUARANTINED, why(given_up)) if given_up else (outcome.code, outcome.reason)
+        return known.model_copy(update={**said, "results": outcome.results, "code": code, "reason": reason})

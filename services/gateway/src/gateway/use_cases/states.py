@@ -84,4 +84,5 @@ class States:
 
 
 def _changed(sent: Sent) -> StateChanged:
-    return StateChanged(changed=sent.counts.get("STATE", 0), operation_id=sent.command_id, state=sent.state)
+    changed = sent.counts.get("STATE", 0)
+    return StateChanged(changed=changed, operation_id=sent.command_id, state=sent.state, reason=sent.reason)

@@ -7,11 +7,13 @@ import json
 from datetime import datetime
 
 from contracts import ids
-from contracts.api import App, FoundMemory, HistoryEntry, Memory, MemoryDetail
+from contracts.api import App, FoundMemory, HistoryEntry, Memory, MemoryDetail, OperationResult
 from contracts.codec import timestamp
 from contracts.errors import InvalidInput
 from contracts.positions import Position
 from runtime.postgres import Row
+
+from gateway.use_cases.commanding import Sent
 
 
 def epoch(moment: datetime) -> int:
@@ -45,6 +47,17 @@ def memory_view(row: Row) -> Memory:
         app_name=row["app_name"],
         categories=row["categories"],
         metadata_=row["metadata"],
+    )
+
+
+def operation_result(sent: Sent) -> OperationResult:
+    """How far a write is, as its sender is told."""
+    return OperationResult(
+        results=sent.items,
+        operation_id=sent.command_id,
+        position=None if sent.position is None else str(sent.position),
+        state=sent.state,
+        reason=sent.reason,
     )
 
 

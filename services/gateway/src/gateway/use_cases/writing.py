@@ -21,7 +21,7 @@ from gateway.use_cases.commanding import Commanding, Sent
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.many import send_for_many
-from gateway.use_cases.views import app_view, memory_view
+from gateway.use_cases.views import app_view, memory_view, operation_result
 
 
 class Writing:
@@ -82,12 +82,7 @@ class Writing:
     ) -> OperationResult:
         principal = await self._identities.resolve(caller)
         sent = await self._commanding.send(principal, command, idempotency_key=idempotency_key, wait=wait)
-        return OperationResult(
-            results=sent.items,
-            operation_id=sent.command_id,
-            position=None if sent.position is None else str(sent.position),
-            state=sent.state,
-        )
+        return operation_result(sent)
 
     async def delete(
         self,
@@ -133,8 +128,8 @@ class Writing:
         sent = await self._commanding.send(principal, command, projections=(READ_MODELS,))
         if sent.state != "searchable":
             raise Unavailable(
-                f"the change is accepted (operation {sent.command_id}) but the read models do not show it yet: "
-                "ask for the app again before relying on it"
+                f"the change is accepted (operation {sent.command_id}) but the read models do not show it: "
+                f"{sent.reason or 'ask for the app again before relying on it'}"
             )
         with postgres_errors():
             row = await self._pool.fetchrow(sql.ONE_APP, principal.uid, app_id)
@@ -146,4 +141,6 @@ class Writing:
 def _deleted(sent: Sent) -> Deleted:
     gone = sent.counts.get("DELETE", 0)
     missing = [item.id for item in sent.items if item.event == "NONE"]
-    return Deleted(deleted=gone, not_accessible=missing, operation_id=sent.command_id, state=sent.state)
+    return Deleted(
+        deleted=gone, not_accessible=missing, operation_id=sent.command_id, state=sent.state, reason=sent.reason
+    )
