@@ -1,12 +1,15 @@
 """`python -m bench`: measure Memlog over real HTTP and MCP, on this machine, load generator included.
 
-Prints a table and writes bench/results/<date>.json. Exit status: 0 measured (whether or not bars are met), 1 failed.
+Prints a table and writes bench/results/<date>.json. Exit status: 0 measured (whether or not bars are met), 1 when a
+benchmark failed: the others are measured all the same.
 """
 
 import argparse
 import asyncio
 import json
+import sys
 import tempfile
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
@@ -14,8 +17,10 @@ from pathlib import Path
 
 import uvloop
 from rich.console import Console
+from runtime.logging import configure_logging
 
-from bench import adding, hops, machine, searching, starting, sustained
+from bench import adding, forms, hops, listing, machine, replaying, searching, starting, sustained
+from bench.corpus import Corpus
 from bench.plan import FULL, QUICK, Plan
 from bench.result import BARS, Section
 from bench.table import numbers_of, show
@@ -24,9 +29,12 @@ from bench.texts import Texts
 _BENCHMARKS: dict[str, Callable[[Plan], Awaitable[Section]]] = {
     "start": starting.run,
     "add": adding.run,
-    "search": searching.run,
     "sustained": sustained.run,
     "hops": hops.run,
+    "search": searching.run,
+    "list": listing.run,
+    "forms": forms.run,
+    "replay": replaying.run,
 }
 _RESULTS = Path(__file__).parent / "results"
 _SEED = 2026
@@ -44,26 +52,39 @@ def main() -> None:
         help="wait this long at each row for others to leave the CPU alone, and measure disturbed rows again",
     )
     options = parser.parse_args()
+    configure_logging("bench", "error", "console")  # of the servers that it starts itself
     described = machine.describe()
+    sizes = QUICK if options.quick else FULL
+    corpus, texts = Corpus(_SEED, sizes.held[-1]), Texts(_SEED)
+    texts.never(memory.text for memory in corpus.first(sizes.held[-1]))
     with (
         tempfile.TemporaryDirectory(prefix="memlog-bench-") as scratch,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        plan = Plan(QUICK if options.quick else FULL, Path(scratch), Texts(_SEED), options.patience)
-        sections = runner.run(_measure(plan, options.only or list(_BENCHMARKS)))
+        plan = Plan(sizes, Path(scratch), texts, corpus, options.patience)
+        sections, failed = runner.run(_measure(plan, options.only or list(_BENCHMARKS)))
     show(described, sections, Console(highlight=False, width=160))
-    print(f"written to {_write(described, plan, sections)}")
+    print(f"written to {_write(described, plan, sections, failed)}")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
-async def _measure(plan: Plan, names: list[str]) -> list[Section]:
+async def _measure(plan: Plan, names: list[str]) -> tuple[list[Section], dict[str, str]]:
+    """What was found, and why which benchmarks found nothing."""
     sections: list[Section] = []
+    failed: dict[str, str] = {}
     for name in names:
         plan.say(f"--- {name}")
-        sections.append(await _BENCHMARKS[name](plan))
-    return sections
+        try:
+            sections.append(await _BENCHMARKS[name](plan))
+        except Exception as error:  # noqa: BLE001 - the others are worth having
+            traceback.print_exc()
+            failed[name] = f"{type(error).__name__}: {error}"
+    plan.say("--- done")
+    return sections, failed
 
 
-def _write(described: dict[str, str | int | float], plan: Plan, sections: list[Section]) -> str:
+def _write(described: dict[str, str | int | float], plan: Plan, sections: list[Section], failed: dict[str, str]) -> str:
     now = datetime.now().astimezone()
     numbers = numbers_of(sections)
     bars = [asdict(bar) | {"measured": numbers.get(bar.number), "met": bar.met(numbers)} for bar in BARS]
@@ -71,9 +92,10 @@ def _write(described: dict[str, str | int | float], plan: Plan, sections: list[S
     path = _RESULTS / f"{now:%Y-%m-%d-%H%M%S}.json"
     document = {
         "at": now.isoformat(timespec="seconds"),
-        "machine": described,
+        "machine": described | {"load_after": machine.load()},
         "sizes": asdict(plan.sizes),
         "benchmarks": [asdict(section) for section in sections],
+        "failed": failed,
         "bars": bars,
     }
     path.write_text(json.dumps(document, indent=1) + "\n")

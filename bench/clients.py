@@ -29,12 +29,15 @@ class MemoryClient(Protocol):
 
 
 class Rest:
-    def __init__(self, connection: Connection, user: str) -> None:
+    """REST, as the app `bench` unless told."""
+
+    def __init__(self, connection: Connection, user: str, app: str = _APP) -> None:
         self._connection = connection
         self._user = user
+        self._app = app
 
     async def add(self, text: str, wait: Wait) -> dict[str, Any]:
-        body = {"text": text, "user_id": self._user, "app": _APP, "wait": wait}
+        body = {"text": text, "user_id": self._user, "app": self._app, "wait": wait}
         answer = await self._connection.post("/api/v1/memories", body)
         result = answer.json()
         # A searchable write is answered with the memory itself.
@@ -42,12 +45,34 @@ class Rest:
             return result
         return _reached(result, wait)
 
-    async def search(self, query: str) -> list[dict[str, Any]]:
-        asked = urlencode({"user_id": self._user, "query": query, "app": _APP})
+    async def search(self, query: str, app: str | None = None, category: str | None = None) -> list[dict[str, Any]]:
+        """Among all memories, or those that this app wrote, of this category."""
+        bounds = {name: value for name, value in (("apps", app), ("categories", category)) if value is not None}
+        asked = urlencode({"user_id": self._user, "query": query, "app": self._app, **bounds})
         return (await self._connection.get(f"/api/v1/search?{asked}")).json()["results"]
 
     async def list(self) -> list[dict[str, Any]]:
-        return (await self._connection.get(f"/api/v1/memories?user_id={quote(self._user)}&size=50")).json()["items"]
+        return (await self.page())["items"]
+
+    async def page(self, **parameters: str | int) -> dict[str, Any]:
+        """A page of the owner's list, of 50 unless told: `GET /api/v1/memories`."""
+        asked = urlencode({"user_id": self._user, "size": 50, **parameters})
+        return (await self._connection.get(f"/api/v1/memories?{asked}")).json()
+
+    async def filter(self, **fields: Any) -> dict[str, Any]:
+        """A page of the owner's list, of 50 unless told, as a dashboard filters it: `POST /api/v1/memories/filter`."""
+        body = {"user_id": self._user, "size": 50, **fields}
+        return (await self._connection.post("/api/v1/memories/filter", body)).json()
+
+    async def ids_of_apps(self) -> dict[str, str]:
+        """The id of each app by its name."""
+        answer = await self._connection.get(f"/api/v1/apps?user_id={quote(self._user)}&page_size=100")
+        return {app["name"]: app["id"] for app in answer.json()["apps"]}
+
+    async def ids_of_categories(self) -> dict[str, str]:
+        """The id of each category by its name."""
+        answer = await self._connection.get(f"/api/v1/memories/categories?user_id={quote(self._user)}")
+        return {category["name"]: category["id"] for category in answer.json()["categories"]}
 
     async def close(self) -> None:
         self._connection.close()

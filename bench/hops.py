@@ -5,24 +5,21 @@ each hop ended, on the clock that also times the request. The tap is one more re
 """
 
 import asyncio
-import json
 import statistics
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import nats
 from nats.aio.msg import Msg
 
 from bench.clients import MemoryClient, Transport, connect
-from bench.filling import fill
+from bench.homes import USER, serving
+from bench.nats_address import nats_address
 from bench.plan import Plan
 from bench.result import Section
-from bench.server import running
 
-_USER = "owner"
 _WARM_UP = 30
 _SETTLE_S = 0.02
 _Seen = list[tuple[float, str]]
@@ -30,14 +27,13 @@ _Hops = dict[str, float]
 
 
 async def run(plan: Plan) -> Section:
-    """Medians over single requests, one at a time, to a Memlog that holds `small` memories."""
+    """Medians over single requests, one at a time, to the smallest of the filled homes."""
     section = Section("hops")
     count = 100 if plan.sizes.starts == 1 else 300
     transports: tuple[Transport, ...] = ("rest", "mcp")
-    async with running(plan.home("hops")) as server, _tap(server.home) as seen:
-        await fill(plan, server, _USER, plan.sizes.small)
+    async with serving(plan, plan.sizes.held[0], "hops") as (server, _), _tap(server.home) as seen:
         for transport in transports:
-            client = await connect(transport, server.port, _USER)
+            client = await connect(transport, server.port, USER)
 
             async def add(client: MemoryClient = client) -> None:
                 await client.add(plan.texts.memory(), "searchable")
@@ -126,18 +122,12 @@ async def _tap(home: Path) -> AsyncGenerator[_Seen]:
                 asked[message.reply] = message.subject
             seen.append((at, message.subject))
 
-    client = await nats.connect(_url(home))  # pyright: ignore[reportUnknownMemberType]
+    url = nats_address(home)
+    assert url is not None
+    client = await nats.connect(url)  # pyright: ignore[reportUnknownMemberType]
     try:
         # One subscription, so that a request is seen before its answer.
         await client.subscribe(">", cb=note)  # pyright: ignore[reportUnknownMemberType]
         yield seen
     finally:
         await client.close()
-
-
-def _url(home: Path) -> str:
-    """The address of the server that the benchmark itself has started on this home."""
-    login = json.loads((home / "run" / "nats.conf").read_text())["authorization"]
-    ports = json.loads(next((home / "run").glob("nats-server_*.ports")).read_text())
-    address = urlsplit(str(ports["nats"][0]))
-    return f"nats://{login['user']}:{login['password']}@{address.hostname}:{address.port}"

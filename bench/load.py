@@ -5,17 +5,19 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import psutil
 
-from bench.clients import MemoryClient
 from bench.server import Server
 
 QUIET_PERCENT = 12.0
 """Of all cores together: what an idle machine uses, and a little."""
 DISTURBED = 0.3
 """Cores used by others from which on a row is measured again, when there is patience for it."""
-Call = Callable[[MemoryClient], Awaitable[object]]
+_WARM_UP_CALLS = 10
+_WARM_UP_S = 2.0
+C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,11 @@ class Cpu:
 
 
 async def closed_loop(
-    name: str, server: Server, clients: Sequence[MemoryClient], call: Call, seconds: float, warm_up: int = 10
+    name: str, server: Server, clients: Sequence[C], call: Callable[[C], Awaitable[object]], seconds: float
 ) -> Latency:
-    """Measure `call` for about `seconds` with all clients at once, after `warm_up` calls of each that count nothing.
-    The first call that fails ends the run with its error."""
-    await _run(clients, call, float("inf"), warm_up)
+    """Measure `call` for about `seconds` with all clients at once, after some calls of each that count nothing. The
+    first call that fails ends the run with its error."""
+    await _run(clients, call, time.perf_counter() + _WARM_UP_S, _WARM_UP_CALLS)
     before = Cpu.now(server)
     taken = await _run(clients, call, before.at + seconds, None)
     after = Cpu.now(server)
@@ -79,10 +81,12 @@ async def until_quiet(patience_s: float) -> None:
             return
 
 
-async def _run(clients: Sequence[MemoryClient], call: Call, until: float, most: int | None) -> list[float]:
+async def _run(
+    clients: Sequence[C], call: Callable[[C], Awaitable[object]], until: float, most: int | None
+) -> list[float]:
     taken: list[float] = []
 
-    async def one(client: MemoryClient) -> None:
+    async def one(client: C) -> None:
         for number in itertools.count():
             started = time.perf_counter()
             if number == most or started >= until:

@@ -15,7 +15,7 @@ _ROOT = Path(__file__).parent.parent
 
 
 def describe() -> dict[str, str | int | float]:
-    """CPU, memory, kernel, versions of what serves, and which code. Load averages are those before the run."""
+    """CPU, memory, kernel, versions of what serves, which code, and the load before the run."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 0,
@@ -26,9 +26,13 @@ def describe() -> dict[str, str | int | float]:
         "postgres": _said(str(postgres_binaries() / "postgres"), "--version"),
         "memlog": version("memlog-standalone"),
         "git_commit": _git(),
-        "load_1m": round(os.getloadavg()[0], 2),
-        "load_5m": round(os.getloadavg()[1], 2),
+        "load_before": load(),
     }
+
+
+def load() -> float:
+    """The load average of the last minute: how much others want, when Memlog does not run."""
+    return round(os.getloadavg()[0], 2)
 
 
 def _cpu_model() -> str:

@@ -5,45 +5,74 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from bench.load import DISTURBED, Latency, until_quiet
+from bench.corpus import Corpus
+from bench.load import DISTURBED, until_quiet
 from bench.texts import Texts
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Seconds a row, and memories of one user."""
+    """Seconds a row; how many memories the users of filled homes have, ascending; reads to replay; starts."""
 
     add_s: float
     search_s: float
+    filter_s: float
     list_s: float
     sustained_s: float
-    small: int
-    large: int
+    held: tuple[int, int, int]
+    reads: int
     starts: int
 
 
-FULL = Sizes(add_s=6.0, search_s=8.0, list_s=3.0, sustained_s=20.0, small=1_000, large=10_000, starts=3)
-QUICK = Sizes(add_s=2.0, search_s=2.0, list_s=1.0, sustained_s=5.0, small=500, large=2_000, starts=1)
+FULL = Sizes(
+    add_s=6.0,
+    search_s=8.0,
+    filter_s=3.0,
+    list_s=2.0,
+    sustained_s=20.0,
+    held=(1_000, 10_000, 50_000),
+    reads=10_000,
+    starts=3,
+)
+QUICK = Sizes(
+    add_s=1.0, search_s=1.0, filter_s=0.5, list_s=0.5, sustained_s=4.0, held=(200, 500, 1_000), reads=500, starts=1
+)
+
+
+class Row(Protocol):
+    """A row of a table."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def other_cpu(self) -> float: ...
+
+
+_Row = TypeVar("_Row", bound=Row)
 
 
 @dataclass(slots=True)
 class Plan:
-    """`texts` never repeats itself over all benchmarks of a run; `scratch` is an empty folder."""
+    """`texts` never repeats itself over all benchmarks of a run, nor what is in `corpus`; `scratch` is an empty
+    folder."""
 
     sizes: Sizes
     scratch: Path
     texts: Texts
+    corpus: Corpus
     patience_s: float = 0.0
     _started: float = 0.0
 
     def home(self, name: str) -> Path:
         return self.scratch / name
 
-    async def undisturbed(self, measure: Callable[[], Awaitable[Latency]]) -> Latency:
+    async def undisturbed(self, measure: Callable[[], Awaitable[_Row]]) -> _Row:
         """`measure`, again while others were busy and patience lasts; the least disturbed row."""
         deadline = time.monotonic() + self.patience_s
-        rows: list[Latency] = []
+        rows: list[_Row] = []
         while True:
             await until_quiet(deadline - time.monotonic())
             rows.append(await measure())

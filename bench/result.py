@@ -5,12 +5,42 @@ from dataclasses import dataclass, field
 from bench.load import Latency
 
 
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """How long one piece of work over many events took. `server_cpu_ms` is CPU milliseconds an event by role,
+    `other_cpu` the cores that neither Memlog nor the benchmark used."""
+
+    name: str
+    events: int
+    seconds: float
+    per_second: float
+    server_cpu_ms: dict[str, float]
+    other_cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One thing measured in both forms; `ratio` is processes to embedded."""
+
+    name: str
+    embedded: float
+    processes: float
+    ratio: float
+
+    @classmethod
+    def of(cls, name: str, embedded: float, processes: float) -> "Beside":
+        return cls(name, embedded, processes, round(processes / embedded, 2))
+
+
 @dataclass(slots=True)
 class Section:
-    """One benchmark's findings: latencies, and single numbers by name (the unit is in the name)."""
+    """One benchmark's findings: latencies, throughputs, comparisons of the two forms, and single numbers by name (the
+    unit is in the name)."""
 
     name: str
     latencies: list[Latency] = field(default_factory=list[Latency])
+    throughputs: list[Throughput] = field(default_factory=list[Throughput])
+    comparisons: list[Beside] = field(default_factory=list[Beside])
     numbers: dict[str, float] = field(default_factory=dict[str, float])
     notes: list[str] = field(default_factory=list[str])
 

@@ -1,76 +1,108 @@
-"""Searches and lists of a user with many memories."""
+"""Searches of a user with many memories, unbounded and bounded to an app, a category, both."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
-from bench.clients import MemoryClient, Transport, connect
-from bench.filling import fill
-from bench.load import Latency, closed_loop
+from bench.clients import MemoryClient, Rest, Transport
+from bench.corpus import APPS, CATEGORIES, Filter, Held
+from bench.homes import USER, serving
+from bench.load import Latency
 from bench.plan import Plan, thousands
 from bench.result import Section
-from bench.server import Server, running
+from bench.rows import ONE_AND_MANY, rest_row, row
+from bench.server import Server
+from bench.texts import Texts
 from bench.wire import RequestFailed
 
-_MANY = 8
-_ROWS: tuple[tuple[Transport, int], ...] = (("rest", 1), ("rest", _MANY), ("mcp", 1), ("mcp", _MANY))
+Bounds = Literal["nothing", "app", "category", "app and category"]
+_BOUNDED: tuple[Bounds, ...] = ("app", "category", "app and category")
+_LIMIT = 10
+_KNOWN_ANSWER = 0.2
+"""Share of the questions that have one right answer, which must come first."""
 
 
 async def run(plan: Plan) -> Section:
     section = Section("search")
-    sizes = plan.sizes
-    async with running(plan.home("search")) as server:
-        for count in (sizes.small, sizes.large):
-            user, size = f"owner of {count}", thousands(count)
-            rate = await fill(plan, server, user, count)
-            plan.say(f"filled a user with {count} memories at {rate:.0f}/s")
-            for transport, clients in _ROWS:
-                section.latencies.append(await _searches(plan, server, transport, user, size, clients))
-            if count == sizes.large:
-                section.latencies.append(await _searches(plan, server, "mcp-sdk", user, size, 1))
-            for transport, clients in _ROWS:
-                section.latencies.append(await _lists(plan, server, transport, user, size, clients))
-        memory = server.memory_mb()
-    for row in section.latencies:
-        what, transport, size = row.name.split()
-        if what == "search" and transport != "mcp-sdk" and row.clients == 1:
-            section.numbers[f"search_{size}_{transport}_p50_ms"] = row.p50_ms
-            section.numbers[f"search_{size}_{transport}_p95_ms"] = row.p95_ms
-    section.numbers["pss_after_search_mb"] = round(sum(memory.values()), 1)
-    section.numbers |= {f"pss_after_search_{role}_mb": megabytes for role, megabytes in memory.items()}
-    section.notes.append("each query is asked once only; lists are of the newest 50")
+    for count in plan.sizes.held:
+        async with serving(plan, count, "search") as (server, held):
+            await _at_size(plan, server, held, section)
+            memory = server.memory_mb()
+        section.numbers[f"pss_after_search_{thousands(count)}_mb"] = round(sum(memory.values()), 1)
+        section.numbers[f"pss_after_search_{thousands(count)}_indexer_mb"] = memory["indexer"]
+    section.notes.append(
+        "Each query is asked once only and finds 10. Answers are checked: how many, best first, within the filter; one "
+        f"in {round(1 / _KNOWN_ANSWER)} has one right answer, which must come first. Apps hold a quarter of the "
+        "memories each, categories about an eighth."
+    )
     return section
 
 
-async def _searches(plan: Plan, server: Server, transport: Transport, user: str, size: str, clients: int) -> Latency:
+async def _at_size(plan: Plan, server: Server, held: Held, section: Section) -> None:
+    transports: tuple[Transport, ...] = ("rest", "mcp")
+    size = thousands(len(held.memories))
+    for transport in transports:
+        for clients in ONE_AND_MANY:
+            found = await searches(plan, server, held, transport, clients)
+            section.latencies.append(found)
+            if clients == 1:
+                section.numbers[f"search_{size}_{transport}_p50_ms"] = found.p50_ms
+                section.numbers[f"search_{size}_{transport}_p95_ms"] = found.p95_ms
+    if len(held.memories) == plan.sizes.held[1]:
+        section.latencies.append(await searches(plan, server, held, "mcp-sdk", 1))
+    for bounds in _BOUNDED:
+        for clients in ONE_AND_MANY:
+            section.latencies.append(await _bounded(plan, server, held, bounds, clients))
+
+
+async def searches(plan: Plan, server: Server, held: Held, transport: Transport, clients: int) -> Latency:
+    """A row of unbounded searches."""
+    questions = _questions(plan.texts, held, "nothing")
+
     async def search(client: MemoryClient) -> None:
-        if len(await client.search(plan.texts.question())) != 10:
-            raise RequestFailed("a search among many memories found fewer than 10")
+        query, bounds, code = next(questions)
+        check(await client.search(query), held, bounds, code)
 
-    return await _row(plan, server, f"search {transport} {size}", transport, user, clients, search, plan.sizes.search_s)
-
-
-async def _lists(plan: Plan, server: Server, transport: Transport, user: str, size: str, clients: int) -> Latency:
-    async def listing(client: MemoryClient) -> None:
-        if len(await client.list()) != 50:
-            raise RequestFailed("a list of many memories has fewer than 50")
-
-    return await _row(plan, server, f"list {transport} {size}", transport, user, clients, listing, plan.sizes.list_s)
+    name = f"search {transport} {thousands(len(held.memories))}"
+    return await row(plan, server, name, transport, USER, clients, search, plan.sizes.search_s)
 
 
-async def _row(
-    plan: Plan,
-    server: Server,
-    name: str,
-    transport: Transport,
-    user: str,
-    clients: int,
-    call: Callable[[MemoryClient], Awaitable[None]],
-    seconds: float,
-) -> Latency:
-    async with AsyncExitStack() as stack:
-        connected = [await connect(transport, server.port, user) for _ in range(clients)]
-        for client in connected:
-            stack.push_async_callback(client.close)
-        row = await plan.undisturbed(lambda: closed_loop(name, server, connected, call, seconds))
-    plan.say(f"{name}, {clients} clients: p50 {row.p50_ms} ms, p95 {row.p95_ms} ms, {row.rate}/s")
-    return row
+async def _bounded(plan: Plan, server: Server, held: Held, kind: Bounds, clients: int) -> Latency:
+    questions = _questions(plan.texts, held, kind)
+
+    async def search(client: Rest) -> None:
+        query, bounds, code = next(questions)
+        check(await client.search(query, bounds.app, bounds.category), held, bounds, code)
+
+    name = f"search rest {thousands(len(held.memories))}, by {kind}"
+    return await rest_row(plan, server, name, USER, clients, search, plan.sizes.filter_s)
+
+
+def _questions(texts: Texts, held: Held, kind: Bounds) -> Iterator[tuple[str, Filter, str | None]]:
+    """Without end: a question, what to bound it to, and the word that the first answer must hold, where there is one
+    right answer."""
+    chance = random.Random(kind)
+    while True:
+        bounds = Filter(
+            app=chance.choice(APPS) if "app" in kind else None,
+            category=chance.choice(CATEGORIES) if "category" in kind else None,
+        )
+        if chance.random() < _KNOWN_ANSWER:
+            code = chance.choice(held.codes(bounds))
+            yield texts.question_about(code), bounds, code
+        else:
+            yield texts.question(), bounds, None
+
+
+def check(found: Sequence[dict[str, Any]], held: Held, bounds: Filter, code: str | None) -> None:
+    """Raises `RequestFailed` when this cannot be the answer to a search within `bounds`."""
+    texts = [each["memory"] for each in found]
+    scores = [each["score"] for each in found]
+    if len(set(texts)) != min(_LIMIT, len(held.newest_first(bounds))):
+        raise RequestFailed(f"a search within {bounds} found {len(texts)}")
+    if scores != sorted(scores, reverse=True):
+        raise RequestFailed("a search's results are not in the order of their scores")
+    if not all(text in held.by_text and bounds.lets_through(held.by_text[text]) for text in texts):
+        raise RequestFailed(f"a search found what is not within {bounds}")
+    if code is not None and code not in texts[0]:
+        raise RequestFailed(f"the one right answer, with {code}, did not come first within {bounds}: {texts[:3]}")

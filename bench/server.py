@@ -20,7 +20,9 @@ from contracts.streams import SERVING_PROJECTIONS
 from bench.wire import Connection
 
 ROLES = ("services", "indexer", "nats-server", "postgres")
-"""`services` is the process that runs gateway, memory-writer, categorizer and audit together."""
+"""`services` is gateway, memory-writer, categorizer and audit, with their supervisor: one process when embedded."""
+_MODULES = ("indexer", "audit", "memory_writer", "categorizer", "gateway")
+_SUPERVISOR = "supervisor"
 _READY_S = 90.0
 _STOP_S = 20.0
 _POLL_S = 0.1
@@ -34,23 +36,27 @@ def free_port() -> int:
 
 @dataclass(slots=True)
 class Server:
-    """One Memlog on a home. `start()` again after `stop()` or `kill()` continues on it."""
+    """One Memlog on a home. `start()` again after `stop()` or `kill()` continues on it. `settings` are MEMLOG_*
+    variables; with `processes` each service is a process of its own."""
 
     home: Path
     port: int = field(default_factory=free_port)
+    processes: bool = False
+    settings: dict[str, str] = field(default_factory=dict[str, str])
     _process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> float:
-        """Start, and wait until it says that it is ready; seconds taken. Raises RuntimeError with its words."""
+    async def start(self, within: float = _READY_S) -> float:
+        """Start, and wait until it says that it is ready, which is when reads see all of the log; seconds taken.
+        Raises RuntimeError with its words, TimeoutError."""
         started = time.perf_counter()
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "standalone", "up", "--json"),
+            *(sys.executable, "-m", "standalone", "up", "--json", *(["--processes"] if self.processes else [])),
             env=self._environment(),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         assert self._process.stdout is not None
-        async with asyncio.timeout(_READY_S):
+        async with asyncio.timeout(within):
             line = await self._process.stdout.readline()
         if not line:
             _, said = await self._process.communicate()
@@ -66,6 +72,7 @@ class Server:
             "MEMLOG_HOME": str(self.home),
             "MEMLOG_PORT": str(self.port),
             "PYTHONPYCACHEPREFIX": str(self.home.parent / "bytecode"),
+            **self.settings,
         }
 
     async def stop(self) -> None:
@@ -98,10 +105,15 @@ class Server:
 
     def memory_mb(self) -> dict[str, float]:
         """PSS by role: shared pages are counted once, divided among those who share them."""
+        parts = self.memory_of_parts_mb()
+        return {role: round(sum(mb for part, mb in parts.items() if _role(part) == role), 1) for role in ROLES}
+
+    def memory_of_parts_mb(self) -> dict[str, float]:
+        """PSS by program; those of PostgreSQL count as one."""
         kilobytes: Counter[str] = Counter()
         for process in self.tree():
-            kilobytes[self._role(process)] += _pss_kb(process.pid)
-        return {role: round(kilobytes[role] / 1024, 1) for role in ROLES}
+            kilobytes[self._part(process)] += _pss_kb(process.pid)
+        return {part: round(count / 1024, 1) for part, count in kilobytes.items()}
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time so far by role. A PostgreSQL worker that ended meanwhile counts with its parent."""
@@ -111,23 +123,22 @@ class Server:
                 times = process.cpu_times()
             except psutil.NoSuchProcess:
                 continue
-            role = self._role(process)
+            role = _role(self._part(process))
             seconds[role] += times.user + times.system
             if role == "postgres":
                 seconds[role] += times.children_user + times.children_system
         return seconds
 
-    def _role(self, process: psutil.Process) -> str:
+    def _part(self, process: psutil.Process) -> str:
         assert self._process is not None
         if process.pid == self._process.pid:
-            return "services"
+            return _SUPERVISOR
         try:
             name, command = process.name(), process.cmdline()
         except psutil.NoSuchProcess:
             return "postgres"  # the only one whose processes come and go
-        if "indexer" in command:
-            return "indexer"
-        return "nats-server" if name.startswith("nats-server") else "postgres"
+        module = next((module for module in _MODULES if module in command), None)
+        return module or ("nats-server" if name.startswith("nats-server") else "postgres")
 
     async def until_searchable(self, user: str, operation: str, timeout: float = 600.0) -> None:
         """Wait until an accepted write, and so all before it, is searchable. Raises TimeoutError."""
@@ -152,14 +163,20 @@ class Server:
 
 
 @asynccontextmanager
-async def running(home: Path) -> AsyncGenerator[Server]:
+async def running(home: Path, *, processes: bool = False) -> AsyncGenerator[Server]:
     """A started Memlog, stopped at the end."""
-    server = Server(home)
+    server = Server(home, processes=processes)
     await server.start()
     try:
         yield server
     finally:
         await server.stop()
+
+
+def _role(part: str) -> str:
+    if part in ROLES:
+        return part
+    return "services"
 
 
 def _pss_kb(pid: int) -> int:

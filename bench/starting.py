@@ -24,14 +24,14 @@ async def run(plan: Plan) -> Section:
     for number in range(plan.sizes.starts):
         server = Server(plan.home(f"start-{number}"))
         try:
-            times["fresh"].append(await _start(plan, server, "fresh"))
+            times["fresh"].append(await start(plan, server, "fresh"))
             await asyncio.sleep(_SETTLE_S)
             memory.append(server.memory_mb())
             await fill(plan, server, "owner", _HELD)
             await server.stop()
-            times["warm"].append(await _start(plan, server, "warm"))
+            times["warm"].append(await start(plan, server, "warm"))
             await _kill_under_writes(plan, server)
-            times["killed"].append(await _start(plan, server, "killed"))
+            times["killed"].append(await start(plan, server, "killed"))
         finally:
             await server.stop()
     for kind, seconds in times.items():
@@ -41,7 +41,7 @@ async def run(plan: Plan) -> Section:
     section.numbers |= {f"idle_pss_{role}_mb": megabytes for role, megabytes in idle.items()}
     section.notes.append(
         f"median of {plan.sizes.starts}. A fresh home also builds the embedder's graph; warm and killed homes hold "
-        f"{_HELD} memories. At the first start of all, Python compiles every module"
+        f"{_HELD} memories. At the first start of all, Python compiles every module."
     )
     return section
 
@@ -49,12 +49,13 @@ async def run(plan: Plan) -> Section:
 async def _first_ever(plan: Plan, times: list[float]) -> None:
     server = Server(plan.home("start-first"))
     try:
-        times.append(await _start(plan, server, "first of all, nothing compiled"))
+        times.append(await start(plan, server, "first of all, nothing compiled"))
     finally:
         await server.stop()
 
 
-async def _start(plan: Plan, server: Server, kind: str) -> float:
+async def start(plan: Plan, server: Server, kind: str) -> float:
+    """Start; seconds until the first search was answered."""
     await until_quiet(plan.patience_s)
     started = time.perf_counter()
     ready = await server.start()

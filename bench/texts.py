@@ -1,7 +1,7 @@
 """Short memories and questions about them, as people write them: seeded, so that every run has the same ones."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 
 def _words(text: str) -> list[str]:
@@ -82,6 +82,20 @@ _QUESTIONS = (
 )
 
 
+_CODED = "The locker for {hobby} in {place} opens with the code word {code}."
+_ABOUT_CODE = (
+    "what did {name} say on {day} that the code word {code} opens?",
+    "{name} asks for the locker of {code}",
+    "is {code} the code word that my {kin} {name} needs on {day}?",
+)
+
+
+def code_word(number: int) -> str:
+    """A made-up word, another one for each number."""
+    chance = random.Random(f"code word {number}")
+    return "".join(chance.choice("bdfgklmprtvz") + chance.choice("aeiou") for _ in range(5))
+
+
 class Texts:
     """Distinct memories (8 to 25 words) and distinct questions, for ever."""
 
@@ -97,24 +111,33 @@ class Texts:
         """A question or keywords, not given before: no cache of queries can help."""
         return self._distinct(lambda: self._fill(self._random.choice(_QUESTIONS)))
 
+    def with_code(self, code: str) -> str:
+        """A memory that holds this word."""
+        return self._distinct(lambda: self._fill(_CODED, code))
+
+    def question_about(self, code: str) -> str:
+        """A question, not given before, whose answer is the memory with this word."""
+        return self._distinct(lambda: self._fill(self._random.choice(_ABOUT_CODE), code))
+
+    def never(self, texts: Iterable[str]) -> None:
+        """Count these as given."""
+        self._given.update(texts)
+
     def memories(self, count: int) -> list[str]:
         return [self.memory() for _ in range(count)]
-
-    def endless_memories(self) -> Iterator[str]:
-        while True:
-            yield self.memory()
 
     def _memory(self) -> str:
         tail = self._random.choice(_TAILS) if self._random.random() < 0.5 else ""
         return self._fill(self._random.choice(_FACTS) + tail)
 
-    def _fill(self, template: str) -> str:
+    def _fill(self, template: str, code: str = "") -> str:
         choose, number = self._random.choice, self._random.randint
         return template.format(
             name=choose(_NAMES), name2=choose(_NAMES), place=choose(_PLACES), kin=choose(_KIN), work=choose(_WORK),
             food=choose(_FOODS), food2=choose(_FOODS), hobby=choose(_HOBBIES), tool=choose(_TOOLS),
             adjective=choose(_ADJECTIVES), adjective2=choose(_ADJECTIVES), day=choose(_DAYS), month=choose(_MONTHS),
             hour=number(0, 23), minute=number(0, 59), gate=number(2, 60), number=number(100, 9999),
+            code=code,
         )  # fmt: skip
 
     def _distinct(self, make: Callable[[], str]) -> str:
