@@ -4,17 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
-from contracts.api import (
-    AggregateView,
-    DeadLetter,
-    DeadLetterDetail,
-    DeadLetterPage,
-    EventPage,
-    LogEvent,
-    LogMessage,
-    Redriven,
-    RedriveReport,
-)
+from contracts.api import AggregateView, EventPage, LogEvent, LogMessage
+from contracts.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
 from contracts.errors import NotFound
 from contracts.positions import Position
 from gateway.service import Caller, EventFilter

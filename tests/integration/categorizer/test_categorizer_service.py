@@ -2,9 +2,9 @@
 
 import pytest
 from contracts import ids, subjects
-from contracts.api import RedriveReply, RedriveRequest
 from contracts.codec import read_envelope
 from contracts.commands import AddMemory, CategorizeMemory, DefineCategory, RemoveCategory, ReviseMemory
+from contracts.dead_letters import RedriveReply, RedriveRequest
 from contracts.events import MemoryAdded, MemoryCategorized, MemoryRevised
 from contracts.streams import CATEGORIZER_CONSUMER, DEAD, commands, events
 from contracts.subjects import ROOT, Aggregate, redrive_subject

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 Wait = Literal["accepted", "stored", "searchable"]
 State = Literal["active", "paused", "archived", "deleted"]
 ChangeKind = Literal["ADD", "UPDATE", "DELETE", "STATE", "NONE"]
-RedriveStatus = Literal["healed", "sent_again", "dropped", "failed"]
 
 
 class View(BaseModel):
@@ -238,7 +237,7 @@ class Health(View):
     services: list[ServiceHealth]
 
 
-# -- the log, and what was given up on ----------------------------------------------------------------------------
+# -- the log -----------------------------------------------------------------------------------------------------
 
 
 class AggregateView(View):
@@ -282,55 +281,6 @@ class EventPage(View):
     next: str | None = None
 
 
-class DeadLetter(View):
-    """A copy of a message that a consumer gave up on. `subject`, `stream` and `sequence` say where the original
-    stands; `count` letters of the same consumer are about the same aggregate."""
-
-    id: int
-    consumer: str
-    shard: int
-    aggregate: AggregateView
-    reason: str
-    subject: str
-    stream: str
-    sequence: int
-    at: str = Field(description="ISO 8601, UTC: when it was given up on")
-    count: int
-
-
-class DeadLetterPage(View):
-    """Oldest first. `total` letters, about `aggregates` aggregates; pass `next` as `after` for those that follow."""
-
-    dead_letters: list[DeadLetter]
-    total: int
-    aggregates: int
-    next: int | None = None
-
-
-class DeadLetterDetail(DeadLetter):
-    """`message` is what was given up on. Its content is there for its owner only."""
-
-    message: LogMessage
-
-
-class Redriven(View):
-    """`healed`: applied, and its letters are gone; `sent_again`: a command that its writer gets once more; `dropped`:
-    given up on for good; `failed`: `error` says why, and the letters stay. `letters` were about this aggregate."""
-
-    id: int
-    consumer: str
-    aggregate: AggregateView
-    letters: int
-    status: RedriveStatus
-    error: str | None = None
-
-
-class RedriveReport(View):
-    """What became of each aggregate, in the order in which they were given up on."""
-
-    results: list[Redriven]
-
-
 # -- between services, over core NATS -----------------------------------------------------------------------------
 
 
@@ -358,20 +308,6 @@ class Announcement(View):
     quarantined: int = Field(default=0, description="Aggregates with events that it passed and did not apply")
     event_id: str | None = None
     sha256: str | None = None
-
-
-class RedriveRequest(View):
-    """Fold anew what stands on `subject` of MEMLOG_DEAD. `without`: sequences of messages that are given up on, and
-    left out."""
-
-    subject: str
-    without: list[int] = []
-
-
-class RedriveReply(View):
-    """`error` says why it failed again; the dead letters then stay."""
-
-    error: str | None = None
 
 
 class SearchRequest(View):

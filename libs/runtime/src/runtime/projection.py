@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator, Sequence, Set
 from dataclasses import dataclass, replace
 
 import structlog
-from contracts.api import Announcement, RedriveReply, RedriveRequest
+from contracts.api import Announcement
 from contracts.codec import Recorded, Undecodable
+from contracts.dead_letters import RedriveReply, RedriveRequest
 from contracts.errors import ConcurrencyConflict, ContentDamaged, KeyMissing, LogNotTrusted, MemlogError, Unavailable
 from contracts.positions import Checkpoint
 from contracts.streams import is_truth
@@ -166,7 +167,7 @@ class ProjectionRunner:
                     expected += 1
                 with span(f"project {self.status.name}", messages[0].headers or {}):
                     async with self._writing:
-                        last = await self._apply([_stored(message) for message in messages], epoch)
+                        last = await self._apply([stored(message) for message in messages], epoch)
                 self.status.quarantined = self._quarantine.size
                 yield Checkpoint(last.position, last.meta.id, last.sha256)
 
@@ -248,11 +249,11 @@ class ProjectionRunner:
         original = letters[-1].headers[SUBJECT]
         if is_truth(self._stream):
             position = self.status.checkpoint.position.sequence if self.status.checkpoint else 0
-            stored = await self._events.read_subject(self._stream, original)
-            stored = [message for message in stored if message.sequence <= position]
+            about = await self._events.read_subject(self._stream, original)
+            about = [message for message in about if message.sequence <= position]
         else:  # reads are independent of each other: those that were missed are applied
-            stored = [replace(letter, subject=original, sequence=int(letter.headers[SEQUENCE])) for letter in letters]
-        history = [await decode(self._keys, shard, message) for message in stored if message.sequence not in without]
+            about = [replace(letter, subject=original, sequence=int(letter.headers[SEQUENCE])) for letter in letters]
+        history = [await decode(self._keys, shard, message) for message in about if message.sequence not in without]
         if history:
             await self._store.refold(_aggregate(original), history, epoch)
 
@@ -277,7 +278,8 @@ def _aggregate(subject: str) -> Aggregate:
     return Aggregate(uid, kind, "-".join(id_))
 
 
-def _stored(message: Msg) -> StoredMessage:
+def stored(message: Msg) -> StoredMessage:
+    """A consumer's message as the stream holds it."""
     metadata = message.metadata
     return StoredMessage(
         subject=message.subject,

@@ -5,7 +5,8 @@ import contextlib
 from dataclasses import replace
 
 import structlog
-from contracts.api import RedriveReply, RedriveRequest, ServiceHealth
+from contracts.api import ServiceHealth
+from contracts.dead_letters import RedriveReply, RedriveRequest
 from contracts.errors import MemlogError, Unavailable
 from contracts.streams import CATEGORIZER_CONSUMER, events
 from contracts.subjects import ROOT, redrive_subject

@@ -12,8 +12,6 @@ from contracts.api import (
     AppPage,
     Category,
     CategoryList,
-    DeadLetterDetail,
-    DeadLetterPage,
     Deleted,
     EventPage,
     Health,
@@ -25,13 +23,12 @@ from contracts.api import (
     Operation,
     OperationResult,
     Page,
-    Redriven,
-    RedriveReport,
     SearchResults,
     StateChanged,
     Stats,
     Wait,
 )
+from contracts.dead_letters import DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
 from pydantic import JsonValue
 
 from gateway.asking import (

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from contracts.api import DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
+from contracts.dead_letters import DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -8,8 +8,9 @@ it could not be opened, and a command handled twice under one id has one effect.
 import contextlib
 from dataclasses import replace
 
-from contracts.api import (
-    AggregateView,
+from contracts.api import AggregateView
+from contracts.codec import timestamp
+from contracts.dead_letters import (
     DeadLetter,
     DeadLetterDetail,
     DeadLetterPage,
@@ -19,7 +20,6 @@ from contracts.api import (
     RedriveRequest,
     RedriveStatus,
 )
-from contracts.codec import timestamp
 from contracts.errors import Conflict, MemlogError, NotFound, Unavailable
 from contracts.streams import DEAD, WRITER_CONSUMER
 from contracts.subjects import redrive_subject

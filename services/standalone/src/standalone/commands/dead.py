@@ -5,7 +5,7 @@ import sys
 from typing import Annotated
 
 import typer
-from contracts.api import DeadLetter, DeadLetterDetail, DeadLetterPage, Redriven
+from contracts.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterPage, Redriven
 from contracts.errors import MemlogError
 from rich.console import Console
 from rich.table import Table
