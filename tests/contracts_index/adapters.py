@@ -15,6 +15,7 @@ from indexer.index import Change, MemoryIndex, PutVersion, Revise, SearchFilter,
 from indexer.qdrant_edge import EdgeIndex
 from indexer.qdrant_server import ServerIndex
 from indexer.qdrant_server_connection import connect_qdrant
+from support.keys import KEY
 
 Open = Callable[[Path, str, int], Awaitable[MemoryIndex]]
 
@@ -75,10 +76,8 @@ def put(
     created_at: int = 1000,
 ) -> PutVersion:
     """A version whose chunks are `texts`, by default one, with vectors that nothing else resembles."""
-    chunks, vectors = _embedded(memory_id, version, texts)
-    return PutVersion(
-        memory_id, uid, app_id, version, state, categories, created_at, created_at, chunks, vectors, sequence
-    )
+    embedded = _embedded(memory_id, version, texts)
+    return PutVersion(memory_id, uid, app_id, version, state, categories, created_at, created_at, *embedded, sequence)
 
 
 def revise(memory_id: str, sequence: int, *texts: str, version: int, categories: tuple[str, ...] = ()) -> Revise:
@@ -86,9 +85,10 @@ def revise(memory_id: str, sequence: int, *texts: str, version: int, categories:
     return Revise(memory_id, version, categories, 2000, *_embedded(memory_id, version, texts), sequence)
 
 
-def _embedded(memory_id: str, version: int, texts: tuple[str, ...]) -> tuple[tuple[str, ...], Vector]:
+def _embedded(memory_id: str, version: int, texts: tuple[str, ...]) -> tuple[tuple[str, ...], Vector, tuple[str, ...]]:
     chunks = texts or (f"text of {memory_id}",)
-    return chunks, np.stack([vector(crc32(f"{memory_id} {version} {i}".encode())) for i in range(len(chunks))])
+    vectors = np.stack([vector(crc32(f"{memory_id} {version} {i}".encode())) for i in range(len(chunks))])
+    return chunks, vectors, tuple(KEY.tag("chunk", chunk).hex() for chunk in chunks)
 
 
 def at(sequence: int, shard: int = 0) -> Checkpoint:

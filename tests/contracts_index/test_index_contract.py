@@ -22,6 +22,7 @@ from indexer.index import (
     SetCategories,
     SetState,
 )
+from support.keys import KEY
 
 ANN = SearchFilter("ann")
 ALL_STATES = SearchFilter("ann", states=("active", "paused", "archived", "deleted"))
@@ -37,7 +38,9 @@ async def meaning(open_index: Open, tmp_path: Path, minilm: MiniLM) -> AsyncGene
 
 def remembered(minilm: MiniLM, memory_id: str, sequence: int, text: str) -> PutVersion:
     chunks = minilm.chunks(text)
-    return PutVersion(memory_id, "ann", "claude", 1, "active", (), 1000, 1000, chunks, minilm.embed(chunks), sequence)
+    hashes = tuple(KEY.tag("chunk", chunk).hex() for chunk in chunks)
+    vectors = minilm.embed(chunks)
+    return PutVersion(memory_id, "ann", "claude", 1, "active", (), 1000, 1000, chunks, vectors, hashes, sequence)
 
 
 async def ask(index: MemoryIndex, minilm: MiniLM, query: str, limit: int = 3) -> list[str]:

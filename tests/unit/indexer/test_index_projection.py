@@ -16,7 +16,7 @@ from contracts.events import (
 from contracts.messages import Event
 from indexer.index import SetCategories, SetState
 from indexer.projection import Draft, RevisedText, needing_vectors, project
-from support.recorded_events import at, recorded
+from support.recorded_events import UID, at, recorded
 
 NOW = int(at(7).timestamp() * 1000)
 
@@ -40,7 +40,7 @@ def test_categories_come_from_a_choice_and_from_a_revision() -> None:
     chosen = MemoryCategorized(memory_id="m", categories=("food",), by="classifier")
     assert project(recorded(7, chosen)) == SetCategories("m", ("food",), NOW, 7)
     revised = MemoryRevised(memory_id="m", version=2, text="x", categories=("home",))
-    assert project(recorded(7, revised)) == RevisedText("m", 2, ("home",), NOW, "x", 7)
+    assert project(recorded(7, revised)) == RevisedText("m", UID, 2, ("home",), NOW, "x", 7)
 
 
 def test_an_event_of_another_aggregate_means_nothing() -> None:

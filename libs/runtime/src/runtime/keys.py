@@ -30,13 +30,21 @@ def _derive(key: bytes, purpose: str) -> bytes:
 
 
 class SealingKey:
-    """A user's data key in use: sealing (AES-256-GCM, random 96-bit nonce) and derived ids, from separate subkeys."""
+    """A user's data key in use: sealing (AES-256-GCM, random 96-bit nonce), derived ids and tags, from separate
+    subkeys."""
 
-    __slots__ = ("_aead", "identity")
+    __slots__ = ("_aead", "_tags", "identity")
 
     def __init__(self, secret: bytes) -> None:
         self._aead = AESGCM(_derive(secret, "content"))
+        self._tags = _derive(secret, "tags")
         self.identity = _derive(secret, "identity")
+
+    def tag(self, purpose: str, text: str) -> bytes:
+        """16 bytes that are the same for the same text (HMAC-SHA256), and say nothing of it without the key. Those of
+        different purposes cannot be compared; `purpose` holds no NUL."""
+        message = f"{purpose}\x00{text}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._tags, message, "sha256")[:16]
 
     def seal(self, plaintext: bytes, associated: bytes) -> bytes:
         nonce = os.urandom(_NONCE)

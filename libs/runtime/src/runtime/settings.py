@@ -57,6 +57,9 @@ class Settings(BaseSettings):
         description="Alias of the index's collection there",
     )
     embed_threads: int = Field(default=0, ge=0, description="0: chosen by the embedder")
+    embedding_cache_mb: int = Field(
+        default=512, ge=0, description="Most that vectors of texts seen before take on disk, in cache_path; 0: no cache"
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65_535)

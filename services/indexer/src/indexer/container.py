@@ -6,6 +6,7 @@ import contextlib
 from contracts.api import ServiceHealth
 from contracts.errors import ConfigurationError, MemlogError
 from contracts.streams import INDEX, events
+from pydantic import JsonValue
 from runtime.health import answer_health, projections_health
 from runtime.projection import ProjectionRunner
 from runtime.service import Context, run_until_stopped
@@ -13,9 +14,11 @@ from runtime.settings import Settings
 from runtime.waiting import Positions
 
 from indexer.embed import EmbedResponder
+from indexer.embedding.cache import VectorCache
 from indexer.embedding.embedder import Embedder
 from indexer.embedding.micro_batcher import MicroBatcher
 from indexer.embedding.minilm import MiniLM
+from indexer.embedding.remembering import RememberingEmbedder
 from indexer.index import MemoryIndex
 from indexer.qdrant_edge import EdgeIndex
 from indexer.search import SearchResponder
@@ -34,11 +37,13 @@ async def serve(context: Context) -> None:
         raise ConfigurationError("the indexer needs MEMLOG_CACHE_PATH (a folder of its own)")
     embedder = await asyncio.to_thread(MiniLM.open, settings.cache_path, settings.embed_threads or 1)
     index = await open_index(settings, embedder)
+    cache = open_cache(settings)
     positions = Positions(context.client)
     await positions.open()
     try:
         async with MicroBatcher(embedder) as batcher:
-            store = IndexStore(index, batcher)
+            remembering = RememberingEmbedder(batcher, cache, context.keys)
+            store = IndexStore(index, remembering)
             runners = [
                 ProjectionRunner(
                     INDEX,
@@ -55,9 +60,14 @@ async def serve(context: Context) -> None:
             ]
 
             def describe() -> ServiceHealth:
-                health = projections_health(
-                    NAME, [runner.status for runner in runners], {"embedder": embedder.id, "index": index.kind}
-                )
+                counts = remembering.counts
+                facts: dict[str, JsonValue] = {
+                    "embedder": embedder.id,
+                    "index": index.kind,
+                    "vectors_from_cache": counts.hits,
+                    "vectors_made": counts.misses,
+                }
+                health = projections_health(NAME, [runner.status for runner in runners], facts)
                 if index.failure is None:
                     return health
                 detail = "; ".join(filter(None, (f"index: {index.failure}", health.detail)))
@@ -81,6 +91,8 @@ async def serve(context: Context) -> None:
     finally:
         await positions.close()
         await index.close()
+        if cache is not None:
+            await cache.close()
 
 
 async def _watch(index: MemoryIndex) -> None:
@@ -89,6 +101,13 @@ async def _watch(index: MemoryIndex) -> None:
         with contextlib.suppress(MemlogError):
             await index.probe()
         await asyncio.sleep(_WATCH_EVERY_S)
+
+
+def open_cache(settings: Settings) -> VectorCache | None:
+    """None when it is switched off."""
+    if settings.cache_path is None or settings.embedding_cache_mb == 0:
+        return None
+    return VectorCache(settings.cache_path, settings.embedding_cache_mb * 1024 * 1024)
 
 
 async def open_index(settings: Settings, embedder: Embedder) -> MemoryIndex:

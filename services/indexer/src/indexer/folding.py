@@ -119,6 +119,7 @@ def _next_version(head: Head, change: Revise) -> PutVersion:
         updated_at=change.updated_at,
         chunks=change.chunks,
         vectors=change.vectors,
+        hashes=change.hashes,
         sequence=change.sequence,
     )
 

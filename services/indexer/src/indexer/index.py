@@ -19,8 +19,9 @@ Vector = NDArray[np.float32]
 class PutVersion:
     """A version of a memory's text becomes the current one: older versions' points go.
 
-    `chunks` are the pieces of the text that the embedder saw, `vectors` (n_chunks, dimension) L2-normalized
-    rows for them. Times are epoch milliseconds. `sequence` is the event's sequence in its shard.
+    `chunks` are the pieces of the text that the embedder saw, `vectors` (n_chunks, dimension) L2-normalized rows for
+    them, `hashes` keyed ones of them: by these, texts can be compared that the index does not keep. Times are epoch
+    milliseconds. `sequence` is the event's sequence in its shard.
     """
 
     memory_id: str
@@ -33,6 +34,7 @@ class PutVersion:
     updated_at: int
     chunks: tuple[str, ...]
     vectors: Vector
+    hashes: tuple[str, ...]
     sequence: int
 
 
@@ -47,6 +49,7 @@ class Revise:
     updated_at: int
     chunks: tuple[str, ...]
     vectors: Vector
+    hashes: tuple[str, ...]
     sequence: int
 
 

@@ -45,7 +45,7 @@ def _id(*parts: str | int) -> uuid.UUID:
 
 
 def chunk_payload(put: PutVersion) -> Payload:
-    """What all chunks of a version share; each has its `ordinal` besides."""
+    """What all chunks of a version share; see `own_payload` for the rest."""
     return {
         "memory_id": put.memory_id,
         "version": put.version,
@@ -55,6 +55,11 @@ def chunk_payload(put: PutVersion) -> Payload:
         "scope": scope(put.uid, put.state),
         "categories": list(put.categories),
     }
+
+
+def own_payload(put: PutVersion, ordinal: int) -> Payload:
+    """What a chunk has for itself: its place in the text, and its text's keyed hash."""
+    return {"ordinal": ordinal, "text_hash": put.hashes[ordinal]}
 
 
 def head_payload(memory_id: str, head: Head) -> Payload:

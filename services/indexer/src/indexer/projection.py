@@ -38,6 +38,7 @@ class RevisedText:
     """A memory's next text, not embedded yet."""
 
     memory_id: str
+    uid: str
     version: int
     categories: tuple[str, ...]
     updated_at: int
@@ -59,7 +60,9 @@ def project(event: Recorded) -> Draft | None:
                 added.memory_id, event.meta.uid, event.meta.app, added.categories, at, added.text, sequence
             )
         case MemoryRevised() as revised:
-            return RevisedText(revised.memory_id, revised.version, revised.categories, at, revised.text, sequence)
+            return RevisedText(
+                revised.memory_id, event.meta.uid, revised.version, revised.categories, at, revised.text, sequence
+            )
         case MemoryCategorized(memory_id=memory_id, categories=categories):
             return SetCategories(memory_id, categories, at, sequence)
         case MemoryPaused(memory_id=memory_id):

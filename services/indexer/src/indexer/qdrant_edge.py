@@ -35,6 +35,7 @@ from indexer.points import (
     head_id,
     head_payload,
     heads_of,
+    own_payload,
     updates_by_payload,
 )
 from indexer.scoring import BM25, DENSE
@@ -154,7 +155,7 @@ class EdgeIndex(MemoryIndex):
             engine.Point(
                 chunk_id(put, ordinal),
                 {DENSE: vector.tolist(), BM25: self._bm25.embed_document(text)},
-                payload | {"ordinal": ordinal},
+                payload | own_payload(put, ordinal),
             )
             for ordinal, (text, vector) in enumerate(zip(put.chunks, put.vectors, strict=True))
         ]

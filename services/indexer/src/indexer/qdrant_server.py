@@ -37,6 +37,7 @@ from indexer.points import (
     head_id,
     head_payload,
     heads_of,
+    own_payload,
     updates_by_payload,
 )
 from indexer.qdrant_server_collection import open_collection
@@ -239,7 +240,7 @@ class ServerIndex(MemoryIndex):
             models.PointStruct(
                 id=str(chunk_id(put, ordinal)),
                 vector={DENSE: vector.tolist(), BM25: self._words.of_chunk(text)},
-                payload=payload | {"ordinal": ordinal},
+                payload=payload | own_payload(put, ordinal),
             )
             for ordinal, (text, vector) in enumerate(zip(put.chunks, put.vectors, strict=True))
         ]

@@ -3,22 +3,21 @@
 import asyncio
 from collections.abc import Sequence
 
-import numpy as np
 from contracts.codec import Recorded
 from contracts.errors import ConcurrencyConflict
 from contracts.positions import Checkpoint
 from contracts.subjects import Aggregate
 
-from indexer.embedding.micro_batcher import MicroBatcher
-from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise, SetCategories, SetState, Vector
-from indexer.projection import AddedText, Draft, needing_vectors, project
+from indexer.embedding.remembering import Embedded, Piece, RememberingEmbedder
+from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise, SetCategories, SetState
+from indexer.projection import AddedText, Draft, RevisedText, needing_vectors, project
 
 
 class IndexStore:
     """`runtime.store.ProjectionStore` over a `MemoryIndex`, which fences other instances. The fence here is between
     two owners in this process."""
 
-    def __init__(self, index: MemoryIndex, embedder: MicroBatcher) -> None:
+    def __init__(self, index: MemoryIndex, embedder: RememberingEmbedder) -> None:
         self._index = index
         self._embedder = embedder
         self._epochs: dict[int, int] = {}
@@ -54,63 +53,49 @@ class IndexStore:
         if epoch < current:
             raise ConcurrencyConflict(f"shard {shard} of the index was taken over by epoch {current}")
 
-    async def _vectors(self, texts: Sequence[str]) -> Vector:
-        """Their vectors, in their order. Texts of like length go together: the shorter ones of a run are padded."""
-        if not texts:
-            return np.empty((0, 0), np.float32)
-        by_length = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        sorted_vectors = await self._embedder.embed([texts[place] for place in by_length])
-        vectors = np.empty_like(sorted_vectors)
-        vectors[by_length] = sorted_vectors
-        return vectors
-
     async def _embed(self, drafts: Sequence[Draft]) -> list[Change]:
-        chosen = needing_vectors(drafts)
-        chunks: dict[int, tuple[str, ...]] = {}
-        for number in chosen:
+        pieces: list[Piece] = []
+        places: dict[int, slice] = {}
+        for number in sorted(needing_vectors(drafts)):
             draft = drafts[number]
             assert not isinstance(draft, SetState | SetCategories)
-            chunks[number] = self._embedder.embedder.chunks(draft.text)
-            if len(chunks) % 64 == 0:
+            chunks = self._embedder.embedder.chunks(draft.text)
+            places[number] = slice(len(pieces), len(pieces) + len(chunks))
+            pieces += [Piece(draft.uid, chunk) for chunk in chunks]
+            if len(places) % 64 == 0:
                 await asyncio.sleep(0)  # tokenizing a large batch must not hold up queries
-        order = sorted(chunks)
-        texts = [text for number in order for text in chunks[number]]
-        vectors = await self._vectors(texts)
-        changes: list[Change] = []
-        at = 0
-        for number, draft in enumerate(drafts):
-            if isinstance(draft, SetState | SetCategories):
-                changes.append(draft)
-                continue
-            pieces = chunks.get(number, ())
-            rows = vectors[at : at + len(pieces)]
-            at += len(pieces)
-            if isinstance(draft, AddedText):
-                changes.append(
-                    PutVersion(
-                        memory_id=draft.memory_id,
-                        uid=draft.uid,
-                        app_id=draft.app_id,
-                        version=1,
-                        state="active",
-                        categories=draft.categories,
-                        created_at=draft.created_at,
-                        updated_at=draft.created_at,
-                        chunks=pieces,
-                        vectors=rows,
-                        sequence=draft.sequence,
-                    )
-                )
-            else:
-                changes.append(
-                    Revise(
-                        draft.memory_id,
-                        draft.version,
-                        draft.categories,
-                        draft.updated_at,
-                        pieces,
-                        rows,
-                        draft.sequence,
-                    )
-                )
-        return changes
+        embedded = await self._embedder.embed(pieces)
+        nothing = slice(0, 0)  # replaced by a later draft of the batch
+        return [
+            draft if isinstance(draft, SetState | SetCategories) else _change(draft, embedded[places.get(n, nothing)])
+            for n, draft in enumerate(drafts)
+        ]
+
+
+def _change(draft: AddedText | RevisedText, text: Embedded) -> Change:
+    chunks = tuple(piece.text for piece in text.pieces)
+    if isinstance(draft, RevisedText):
+        return Revise(
+            memory_id=draft.memory_id,
+            version=draft.version,
+            categories=draft.categories,
+            updated_at=draft.updated_at,
+            chunks=chunks,
+            vectors=text.vectors,
+            hashes=text.hashes,
+            sequence=draft.sequence,
+        )
+    return PutVersion(
+        memory_id=draft.memory_id,
+        uid=draft.uid,
+        app_id=draft.app_id,
+        version=1,
+        state="active",
+        categories=draft.categories,
+        created_at=draft.created_at,
+        updated_at=draft.created_at,
+        chunks=chunks,
+        vectors=text.vectors,
+        hashes=text.hashes,
+        sequence=draft.sequence,
+    )
