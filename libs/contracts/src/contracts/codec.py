@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 
 from contracts.commands import COMMANDS, AnyCommand
 from contracts.errors import ContentDamaged, MemlogError
@@ -92,7 +93,8 @@ class Decoded(Generic[P]):
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """An event in the log. `recorded_at` is the stream's own timestamp, `sha256` of the stored bytes (hex);
-    `payload` is None for a type that this code does not know (skipped)."""
+    `payload` is None for a type that this code does not know (skipped). `subject` and `trace_id` (W3C, hex) are those
+    of the message that carries it."""
 
     position: Position
     recorded_at: datetime
@@ -100,6 +102,8 @@ class Recorded:
     meta: Meta
     type: str
     payload: Event | None
+    subject: str = ""
+    trace_id: str | None = None
 
 
 def timestamp(moment: datetime) -> str:
@@ -192,7 +196,7 @@ def _payload(wire: _Wire, known: type[P], key: DataKey | None, steps: Upcasts) -
             raise Undecodable(f"{wire.type} {wire.event_id} is sealed and no key was given")
         associated = _associated(wire.event_id, wire.type, wire.uid)
         try:
-            fields |= json.loads(key.open(base64.b64decode(wire.sealed, validate=True), associated))
+            fields |= from_json(key.open(base64.b64decode(wire.sealed, validate=True), associated))
         except ValueError as error:
             raise ContentDamaged(f"{wire.type} {wire.event_id}: sealed part is damaged ({error})") from None
     elif known.sealed and wire.schema_version == known.schema_version:

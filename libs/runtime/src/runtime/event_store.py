@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from contracts.codec import DataKey, Meta, Recorded, decode_event, encode
-from contracts.errors import ConcurrencyConflict, Unavailable
+from contracts.errors import ConcurrencyConflict, LogNotTrusted, Unavailable
 from contracts.messages import Event
 from contracts.positions import Position, message_hash
 from contracts.streams import events as events_stream
+from contracts.streams import is_truth
 from contracts.subjects import Aggregate, event_subject, shard_of
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -26,6 +27,7 @@ from nats.js.errors import NotFoundError
 
 from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
 from runtime.nats import REQUEST_TIMEOUT, subscribe
+from runtime.telemetry import trace_id
 
 _PAGE = 512
 _PAGE_BYTES = 4 * 1024 * 1024
@@ -102,14 +104,22 @@ class EventStore:
         return [recorded(shard, message, key) for message in stored]
 
     async def read_subject(self, stream: str, subject: str) -> list[StoredMessage]:
-        """All messages of a subject in order, by batched direct gets. Raises `Unavailable`."""
+        """All messages of a subject in order, by batched direct gets. Raises `LogNotTrusted` when there is one that the
+        server counts and cannot read (of the truth; elsewhere messages may go meanwhile), `Unavailable`."""
         found: list[StoredMessage] = []
+        counted = 0
         start = 1
         with nats_errors(f"answer a read of {stream}"):
             while True:
                 page, pending = await self._direct_get(stream, subject, start, _PAGE)
                 found += page
+                counted = counted or len(page) + pending
                 if not page or pending == 0:
+                    if len(found) < counted and is_truth(stream):
+                        raise LogNotTrusted(
+                            f"{stream} does not give out {counted - len(found)} of {counted} messages of {subject}: "
+                            "it is damaged. `memlog verify` says where; restore the log from a backup"
+                        )
                     return found
                 start = page[-1].sequence + 1
 
@@ -259,4 +269,6 @@ def recorded(shard: int, message: StoredMessage, key: DataKey | None) -> Recorde
         meta=meta,
         type=type_,
         payload=payload,
+        subject=message.subject,
+        trace_id=trace_id(message.headers),
     )

@@ -10,6 +10,7 @@ from contracts.errors import ConfigurationError, ContentDamaged, LogNotTrusted
 from contracts.events import LogStarted
 from contracts.ids import event_id, uuid7
 from contracts.positions import Checkpoint, Position, message_hash
+from contracts.streams import access as access_stream
 from contracts.streams import events as events_stream
 from contracts.streams import is_truth
 from contracts.subjects import log_start_subject, position_request_subject
@@ -26,6 +27,10 @@ log = structlog.get_logger()
 _ADVICE = (
     "The log is not the one that this store was derived from (it lost its end, or was restored or replaced). "
     "Nothing was changed. Restore the log from a backup, or, if this log is the right one, rebuild the derived stores"
+)
+_DAMAGED = (
+    "Memlog has changed nothing. Restore the log from a backup: docs/operations.md, 'The log is damaged'. "
+    "`memlog verify` says what else is concerned"
 )
 
 
@@ -67,7 +72,22 @@ async def _open_shard(
         raise ConfigurationError(
             f"this log was made with MEMLOG_SHARDS={started.shards} and is fixed to that; {shards} is set now"
         )
+    for whole in (stream, access_stream(shard).name):
+        await _require_whole(js, whole)
     return LogIdentity(shard, started.incarnation)
+
+
+async def _require_whole(js: JetStreamContext, stream: str) -> None:
+    """No hole in a stream: a server that lost a part of a file goes on with what is left. Reads may age out, from the
+    beginning on. What the server does not know to be lost, reading the log shows (`memlog verify`)."""
+    with nats_errors(f"describe {stream}"):
+        state = (await js.stream_info(stream)).state
+    if state.last_seq == 0:
+        return
+    first = 1 if is_truth(stream) else state.first_seq
+    missing = state.last_seq - first + 1 - state.messages
+    if missing > 0 or state.lost is not None:
+        raise LogNotTrusted(f"{stream} has lost {missing or 'some'} of its {state.last_seq} messages. {_DAMAGED}")
 
 
 def _started(first: StoredMessage) -> LogStarted | None:
@@ -100,6 +120,14 @@ async def _start_shard(js: JetStreamContext, shard: int, shards: int) -> None:
         except APIError as error:
             if error.err_code != WRONG_LAST_SEQUENCE:  # otherwise somebody else was quicker
                 raise
+
+
+def require_next(stream: str, before: int, sequence: int) -> None:
+    """Of the truth nothing is missing: what is read behind `before` is the next message. The server passes over a
+    message that it cannot read, without a word. Raises `LogNotTrusted`."""
+    if is_truth(stream) and sequence != before + 1:
+        missing = before + 1 if sequence == before + 2 else f"{before + 1} to {sequence - 1}"
+        raise LogNotTrusted(f"the server does not give out {missing} of {stream}: damaged, or removed. {_DAMAGED}")
 
 
 async def check_checkpoint(events: EventStore, stream: str, checkpoint: Checkpoint | None, who: str) -> None:

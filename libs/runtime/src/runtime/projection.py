@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence, Set
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from contracts.api import Announcement
@@ -27,7 +28,7 @@ from runtime.dead_letters import SEQUENCE, SUBJECT, DeadLetters
 from runtime.errors import NATS_FAILURES, nats_errors
 from runtime.event_store import EventStore, StoredMessage, recorded
 from runtime.keys import KeyStore
-from runtime.log_checks import check_checkpoint
+from runtime.log_checks import check_checkpoint, require_next
 from runtime.nats import subscribe
 from runtime.pull import Pull
 from runtime.quarantine import WILL_HEAL, Quarantine, without_payload
@@ -165,6 +166,8 @@ class ProjectionRunner:
                     if message.metadata.sequence.consumer != expected:
                         raise Unavailable("messages were lost between server and projection")
                     expected += 1
+                    require_next(self._stream, at, message.metadata.sequence.stream)
+                    at = message.metadata.sequence.stream
                 with span(f"project {self.status.name}", messages[0].headers or {}):
                     async with self._writing:
                         last = await self._apply([stored(message) for message in messages], epoch)
@@ -285,9 +288,16 @@ def stored(message: Msg) -> StoredMessage:
         subject=message.subject,
         sequence=metadata.sequence.stream,
         data=message.data,
-        recorded_at=metadata.timestamp,
+        recorded_at=_recorded_at(message.reply),
         headers=message.headers or {},
     )
+
+
+def _recorded_at(reply: str) -> datetime:
+    """The stream's own timestamp, cut to microseconds as everywhere: that of nats-py went through a float."""
+    parts = reply.split(".")  # with 9 parts, or with domain and account before the stream's name
+    seconds, nanoseconds = divmod(int(parts[7 if len(parts) == 9 else 9]), 10**9)
+    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=nanoseconds // 1000)
 
 
 async def decode(keys: KeyStore, shard: int, message: StoredMessage) -> Recorded:

@@ -1,5 +1,7 @@
 """Quarantine: what one projection does not apply, so that one bad event delays nobody else (G12)."""
 
+from dataclasses import replace
+
 import structlog
 from contracts.codec import Meta, Recorded, Undecodable, read_envelope
 from contracts.errors import ConcurrencyConflict, LogNotTrusted, Unavailable, UnsupportedSchema
@@ -10,6 +12,7 @@ from contracts.subjects import dead_subject
 from runtime.dead_letters import DeadLetters
 from runtime.errors import NATS_FAILURES
 from runtime.event_store import StoredMessage
+from runtime.telemetry import trace_id
 
 log = structlog.get_logger()
 
@@ -56,7 +59,7 @@ class Quarantine:
             follows=reason is None,
             reason=why,
         )
-        return Recorded(event.position, event.recorded_at, event.sha256, event.meta, event.type, None)
+        return replace(event, payload=None)
 
     async def release(self, subject: str) -> None:
         """The aggregate was folded anew: its dead letters go. Raises `Unavailable`."""
@@ -73,4 +76,13 @@ def without_payload(shard: int, message: StoredMessage) -> Recorded:
         uid = message.subject.split(".")[3]
         meta, type_ = Meta(nobody, uid, "", "", message.recorded_at, nobody, nobody), "unreadable"
     position = Position(shard, message.sequence)
-    return Recorded(position, message.recorded_at, message_hash(message.data), meta, type_, None)
+    return Recorded(
+        position=position,
+        recorded_at=message.recorded_at,
+        sha256=message_hash(message.data),
+        meta=meta,
+        type=type_,
+        payload=None,
+        subject=message.subject,
+        trace_id=trace_id(message.headers),
+    )

@@ -1,5 +1,6 @@
 """Trace context (W3C) across HTTP, NATS headers and `_meta`: one trace follows a call through every service."""
 
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
 
 def configure_tracing(service: str) -> None:
@@ -24,6 +26,12 @@ def trace_headers() -> dict[str, str]:
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)
     return carrier
+
+
+def trace_id(headers: Mapping[str, str]) -> str | None:
+    """The id (32 hex digits) of the trace that headers carry, if they carry one."""
+    found = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    return None if found is None else found[1]
 
 
 def extract(headers: Mapping[str, str] | None) -> Context:
