@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 from audit.generations import access_models, read_models
-from audit.schema import install, switch
+from audit.register import settle
+from audit.schema import install
 from audit.store import PostgresStore
 from contracts.events import MemoriesRead, MemoryAdded, MemoryDeleted, MemoryRevised, ReadItem
 from contracts.messages import Event
@@ -32,14 +33,14 @@ async def reader(pool: Pool, database: str, as_reader: Callable[[str], str]) -> 
         MemoriesRead(kind="search" if n % 2 else "history", items=(ReadItem(id=f"m{n % 300:05}", rank=1),))
         for n in range(2_000)
     ]
-    for generation, payloads in ((read_models(), events), (access_models(), accesses)):
-        await install(pool, generation)
+    for make, payloads in ((read_models, events), (access_models, accesses)):
+        generation = await install(pool, make)
         store = PostgresStore(pool, generation)
         await store.claim(0, 1)
         recorded_events = [recorded(n, payload) for n, payload in enumerate(payloads, start=1)]
         for start in range(0, len(recorded_events), 500):
             await store.apply(recorded_events[start : start + 500], 1)
-        await switch(pool, generation)  # gathers statistics
+        await settle(pool, generation)
     gateway = await create_pool(as_reader(database), application_name="gateway", size=1)
     yield gateway
     await gateway.close()

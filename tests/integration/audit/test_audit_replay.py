@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 from audit.generations import Generation, read_models
+from audit.keeper import PostgresKeeper
 from audit.schema import install
 from audit.store import PostgresStore
 from contracts.codec import Recorded
@@ -92,8 +93,8 @@ async def shared(server: str, administrator: Pool) -> AsyncGenerator[Pool]:
     pool = await create_pool(
         server.replace("/postgres?", "/replay?"), application_name="replay", size=2, settings=DERIVED_STORE
     )
-    for version in (1, 2):
-        await install(pool, read_models(version))
+    await install(pool, read_models)
+    await PostgresKeeper(pool, pool, read_models).create(None, False)
     yield pool
     await pool.close()
     await administrator.execute("DROP DATABASE replay WITH (FORCE)")

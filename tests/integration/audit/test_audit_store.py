@@ -67,9 +67,8 @@ async def everything(pool: Pool, generation: Generation) -> dict[str, list[str]]
 
 
 async def a_store(pool: Pool, generation: Generation | None = None) -> PostgresStore:
-    generation = generation or read_models()
-    await install(pool, generation)
-    store = PostgresStore(pool, generation)
+    models = generation or read_models()
+    store = PostgresStore(pool, await install(pool, lambda number: replace(models, number=number)))
     await store.claim(0, 1)
     await store.checkpoint(0)
     return store
@@ -203,9 +202,9 @@ async def test_an_aggregate_folded_anew_is_as_if_nothing_had_been_missed(pool: P
     await store.apply(whole, 1)
     right = await everything(pool, read_models())
     missed = {2, 5, 8, 11, 13}
-    await pool.execute("TRUNCATE read_models_v1.memories, read_models_v1.memory_texts, read_models_v1.history")
-    await pool.execute("TRUNCATE read_models_v1.categories")
-    await pool.execute("UPDATE read_models_v1.positions SET sequence = 0")
+    await pool.execute("TRUNCATE read_models_g1.memories, read_models_g1.memory_texts, read_models_g1.history")
+    await pool.execute("TRUNCATE read_models_g1.categories")
+    await pool.execute("UPDATE read_models_g1.positions SET sequence = 0")
     await store.checkpoint(0)
     await store.apply([replace(e, payload=None) if e.position.sequence in missed else e for e in whole], 1)
     assert await everything(pool, read_models()) != right
@@ -274,7 +273,7 @@ async def test_rows_that_survived_without_their_position_are_not_doubled(pool: P
     store = await a_store(pool)
     await store.apply(HISTORY, 1)
     once = await everything(pool, read_models())
-    await pool.execute("UPDATE read_models_v1.positions SET sequence = 0")
+    await pool.execute("UPDATE read_models_g1.positions SET sequence = 0")
     await store.checkpoint(0)
     await store.apply(HISTORY, 1)
     assert await everything(pool, read_models()) == once
@@ -306,7 +305,7 @@ async def test_an_older_owner_that_waits_for_the_row_is_refused_when_it_gets_it(
     old = await a_store(pool)
     async with asyncio.timeout(10):
         async with pool.acquire() as connection, connection.transaction():
-            await connection.execute("UPDATE read_models_v1.positions SET epoch = 2")
+            await connection.execute("UPDATE read_models_g1.positions SET epoch = 2")
             waiting = asyncio.create_task(old.apply(HISTORY, 1))
             while True:
                 await asyncio.sleep(0.005)
@@ -343,7 +342,7 @@ async def test_a_statement_that_fails_leaves_neither_rows_nor_position(pool: Poo
 async def test_a_position_that_a_crash_took_back_is_noticed(pool: Pool) -> None:
     store = await a_store(pool)
     await store.apply(HISTORY[:8], 1)
-    await pool.execute("UPDATE read_models_v1.positions SET sequence = 6")  # as synchronous_commit=off may leave it
+    await pool.execute("UPDATE read_models_g1.positions SET sequence = 6")  # as synchronous_commit=off may leave it
     with pytest.raises(Unavailable, match="came back from a crash"):
         await store.apply(HISTORY[8:], 1)
     checkpoint = await store.checkpoint(0)

@@ -2,7 +2,6 @@ import json
 from collections import defaultdict
 from datetime import UTC, datetime
 
-import pytest
 from audit.batching import Group, group
 from audit.statement import Statement, Value
 from hypothesis import given
@@ -44,12 +43,7 @@ def test_each_key_sees_its_changes_in_their_order(script: list[tuple[str, str, s
 
 def test_times_are_written_with_their_zone() -> None:
     rows = Group("t", "insert", [{"at": datetime(2025, 1, 2, 3, 4, 5, 678000, UTC), "text": "é"}])
-    assert json.loads(rows.json()) == [{"at": "2025-01-02T03:04:05.678000+00:00", "text": "é"}]
-
-
-def test_a_value_that_is_not_data_is_a_programming_error() -> None:
-    with pytest.raises(TypeError, match="cannot hold set"):
-        Group("t", "insert", [{"x": {1}}]).json()  # pyright: ignore[reportArgumentType]
+    assert json.loads(rows.json()) == [{"at": "2025-01-02T03:04:05.678000Z", "text": "é"}]
 
 
 def test_what_postgresql_cannot_hold_is_replaced_and_nothing_else() -> None:

@@ -196,6 +196,6 @@ def test_events_of_unknown_type_and_of_the_log_itself_change_nothing() -> None:
             assert list(model.apply(unknown)) == [] == list(model.apply(started))
 
 
-def test_a_generation_is_named_after_its_projection_and_version() -> None:
-    assert (read_models(3).schema, access_models(1).schema) == ("read_models_v3", "access_log_v1")
+def test_a_generation_is_named_after_its_projection_and_number() -> None:
+    assert (read_models(3).schema, access_models(1).schema) == ("read_models_g3", "access_log_g1")
     assert read_models(3).fingerprint == read_models(4).fingerprint != access_models().fingerprint

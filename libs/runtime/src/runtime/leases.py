@@ -18,11 +18,13 @@ from nats.js.api import KeyValueConfig, StorageType
 from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError
 from nats.js.kv import KeyValue
 
-from runtime.errors import NATS_FAILURES
+from runtime.errors import NATS_FAILURES, nats_errors
 from runtime.tasks import end
 
 log = structlog.get_logger()
 _RELEASED = b""
+_EPOCHS = "epochs"
+"""No lease: a key that is written to get the next revision."""
 
 
 class Leases:
@@ -75,6 +77,12 @@ class Leases:
         """Whether the lease is surely this owner's still, by its own clock: an owner that slept must look before it
         acts, since another may have taken over meanwhile."""
         return time.monotonic() < self._until.get(name, 0.0)
+
+    async def fresh_epoch(self) -> int:
+        """An epoch above all that were handed out so far, by whichever lease: the bucket counts them together. Raises
+        `Unavailable`."""
+        with nats_errors("count an epoch"):
+            return await self._bucket.put(_EPOCHS, b"")
 
     async def _acquire(self, name: str) -> int:
         seen: int | None = None

@@ -5,7 +5,7 @@ needs to know. Only `postgres_errors` decides what a failure of the server means
 """
 
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Protocol, cast
 
@@ -39,7 +39,15 @@ class Executor(Protocol):
 class Connection(Executor, Protocol):
     """One connection; `transaction()` commits at the end of the block and rolls back on an error."""
 
-    def transaction(self, *, readonly: bool = False) -> AbstractAsyncContextManager[object]: ...
+    def transaction(
+        self, *, isolation: str | None = None, readonly: bool = False
+    ) -> AbstractAsyncContextManager[object]: ...
+
+    def cursor(
+        self, query: str, *args: object, prefetch: int | None = None, timeout: float | None = None
+    ) -> AsyncIterable[Row]:
+        """The rows, `prefetch` of them a round trip; within a transaction."""
+        ...
 
 
 class Pool(Executor, Protocol):

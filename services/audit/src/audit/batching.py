@@ -1,11 +1,10 @@
 """From changes of single rows to few round trips, without changing what they lead to. Pure."""
 
-import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import cast
+
+from pydantic_core import to_json
 
 from audit.statement import Statement, Value
 
@@ -23,13 +22,8 @@ class Group:
 
     def json(self) -> str:
         """The argument of `sql`, without what PostgreSQL cannot hold."""
-        try:
-            text = _dump(self.rows)
-            if _NUL not in text:
-                return text
-        except ValueError:  # an infinity or NaN
-            pass
-        return _dump(storable(self.rows))
+        text = _dump(self.rows)
+        return text if _NUL not in text else _dump(storable(self.rows))
 
 
 @dataclass(slots=True)
@@ -60,14 +54,11 @@ def group(statements: Iterable[Statement]) -> list[Group]:
 
 
 def storable(value: object) -> object:
-    """The value as PostgreSQL can hold it: U+0000, which its text has not, becomes the replacement character;
-    infinities and NaN, which JSON has not, become null. Such content must not stop a projection; the log keeps
-    what was written."""
+    """The value as PostgreSQL can hold it: U+0000, which its text has not, becomes the replacement character. Such
+    content must not stop a projection; the log keeps what was written."""
     match value:
         case str():
             return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-        case float() if not math.isfinite(value):
-            return None
         case dict():
             return {storable(key): storable(item) for key, item in cast(dict[object, object], value).items()}
         case list():
@@ -77,10 +68,6 @@ def storable(value: object) -> object:
 
 
 def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_moment)
-
-
-def _moment(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"a row cannot hold {type(value).__name__}")
+    """Times as ISO 8601, infinities and NaN as null. An order faster than the standard library, and a replay writes
+    little else."""
+    return to_json(value, inf_nan_mode="null").decode()

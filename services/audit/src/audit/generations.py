@@ -1,4 +1,4 @@
-"""Which read models there are, and in which version. There are no migrations: another version is another schema."""
+"""Which read models there are, and in which version. There are no migrations: another version is filled anew."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,37 +10,44 @@ from audit.statement import Projection
 
 READ_MODELS_VERSION = 1
 ACCESS_LOG_VERSION = 1
-"""Raise one when anything of its projections changes, DDL or what an event leads to: it is rebuilt beside."""
+"""Raise one when anything of its projections changes, DDL or what an event leads to: it is rebuilt from the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One version of all read models that one projection feeds (a name of `contracts.streams`)."""
+    """All read models that one projection feeds (a name of `contracts.streams`), as they are made and filled once.
+    `version` is that of the code; the same version may be filled again, under the next `number`."""
 
     projection: str
     version: int
     read_models: tuple[Projection, ...]
+    number: int = 1
 
     @property
     def schema(self) -> str:
-        """The PostgreSQL schema that holds it, such as `read_models_v1`."""
-        return f"{self.projection.replace('-', '_')}_v{self.version}"
+        """The PostgreSQL schema that holds it, such as `read_models_g1`."""
+        return f"{self.projection.replace('-', '_')}_g{self.number}"
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the DDL (SHA-256, hex): shows tables that were changed without another version."""
+        """Changes with the DDL (SHA-256, hex): tables that were made by other DDL cannot be fed by this code."""
         statements = (statement for model in self.read_models for statement in model.ddl)
         return sha256("\x00".join(statements).encode()).hexdigest()
 
+    @property
+    def tables(self) -> list[str]:
+        return [model.name for model in self.read_models]
 
-def read_models(version: int = READ_MODELS_VERSION) -> Generation:
+
+def read_models(number: int = 1) -> Generation:
     """What is derived from the events: over `MEMLOG_EVENTS_<k>`."""
     modules = (memories, memory_texts, history, users, apps, categories, operations)
-    return Generation(streams.READ_MODELS, version, tuple(module.PROJECTION for module in modules))
+    models = tuple(module.PROJECTION for module in modules)
+    return Generation(streams.READ_MODELS, READ_MODELS_VERSION, models, number)
 
 
-def access_models(version: int = ACCESS_LOG_VERSION) -> Generation:
-    """What is derived from the reads: over `MEMLOG_ACCESS_<k>`. A generation of its own, so that a new version
+def access_models(number: int = 1) -> Generation:
+    """What is derived from the reads: over `MEMLOG_ACCESS_<k>`. Generations of its own, so that a new version
     of the memories does not replay every read that ever was."""
-    modules = (access_log, reads)
-    return Generation(streams.ACCESS_LOG, version, tuple(module.PROJECTION for module in modules))
+    models = tuple(module.PROJECTION for module in (access_log, reads))
+    return Generation(streams.ACCESS_LOG, ACCESS_LOG_VERSION, models, number)

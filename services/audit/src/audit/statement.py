@@ -1,6 +1,6 @@
 """Changes of a read model as data: what a projection yields and what the store carries out."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
@@ -31,7 +31,8 @@ class Statement:
 class Projection:
     """A read model: its table, how the table is made, and what each event changes in it.
 
-    `ddl` are statements with `{table}` for the qualified table and `{name}` for its bare name (for indexes).
+    `ddl` are statements with `{table}` for the qualified table and `{name}` for its bare name (for indexes). The first
+    makes the table with its key; the others are each one CREATE INDEX, made after a generation was filled.
     `apply` is pure, and yields nothing for events that are none of its business.
     """
 
@@ -41,3 +42,6 @@ class Projection:
     identity: Mapping[str, str] = field(default_factory=dict[str, str])
     """Kind of aggregate → the column with its id, for rows that are that aggregate's alone: they are replaced when it
     is folded anew. Rows of others only gain what is missing."""
+    of_recording: Sequence[str] = ()
+    """Columns that belong to one recording of the events (sequences, times of recording, hashes of messages), and
+    differ when the same events are recorded anew: left out of the hash of a state."""

@@ -63,4 +63,4 @@ def _set_active(event: Recorded, app_id: str, is_active: bool) -> Statement:
     return Statement(TABLE, (uid, app_id), _SET_ACTIVE, row)
 
 
-PROJECTION = Projection(TABLE, _DDL, apply, identity={"app": "app_id"})
+PROJECTION = Projection(TABLE, _DDL, apply, identity={"app": "app_id"}, of_recording=("last_sequence",))

@@ -62,4 +62,4 @@ def apply(event: Recorded) -> Iterator[Statement]:
             pass
 
 
-PROJECTION = Projection(TABLE, _DDL, apply, identity={"category": "category_id"})
+PROJECTION = Projection(TABLE, _DDL, apply, identity={"category": "category_id"}, of_recording=("last_sequence",))

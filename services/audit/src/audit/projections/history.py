@@ -105,4 +105,6 @@ def _change(event: Recorded, memory_id: str, version: int | None = None) -> Stat
     return Statement(TABLE, (meta.uid, memory_id), _RECORD, row)
 
 
-PROJECTION = Projection(TABLE, _DDL, apply, identity={"memory": "memory_id"})
+PROJECTION = Projection(
+    TABLE, _DDL, apply, identity={"memory": "memory_id"}, of_recording=("shard", "sequence", "recorded_at")
+)

@@ -147,4 +147,4 @@ def apply(event: Recorded) -> Iterator[Statement]:
             pass
 
 
-PROJECTION = Projection(TABLE, _DDL, apply, identity={"memory": "memory_id"})
+PROJECTION = Projection(TABLE, _DDL, apply, identity={"memory": "memory_id"}, of_recording=("last_sequence",))

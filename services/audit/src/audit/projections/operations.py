@@ -139,4 +139,4 @@ def _settle(
     return Statement(TABLE, (meta.uid, meta.causation_id), _SETTLE, row)
 
 
-PROJECTION = Projection(TABLE, _DDL, apply)
+PROJECTION = Projection(TABLE, _DDL, apply, of_recording=("position", "settled_at"))

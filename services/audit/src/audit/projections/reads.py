@@ -60,4 +60,4 @@ def apply(event: Recorded) -> Iterator[Statement]:
             pass
 
 
-PROJECTION = Projection(TABLE, _DDL, apply)
+PROJECTION = Projection(TABLE, _DDL, apply, of_recording=("shard", "sequence"))

@@ -1,0 +1,118 @@
+"""The process that fills a generation: `python -m <service> fill <projection> <number>`, started by `runtime.building`.
+
+It says on stdout how far it is, a line of JSON each, and ends when its stdin does: that is how it notices that the
+service which started it is gone.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from contracts.errors import ConcurrencyConflict, ConfigurationError, LogNotTrusted, MemlogError, UnsupportedSchema
+from pydantic import BaseModel
+
+from runtime.errors import NATS_FAILURES
+from runtime.logging import configure_logging
+from runtime.replay import Log, Progress, ReplayRefused, replay
+from runtime.service import Context, open_context, run
+from runtime.settings import load_settings
+from runtime.store import ProjectionStore
+from runtime.tasks import end
+
+log = structlog.get_logger()
+NICENESS = 10
+FAILED, LATER = 1, 75
+"""Exit statuses: it cannot work like this; what it needs is away, try again (EX_TEMPFAIL of sysexits.h)."""
+_SAY_EVERY = 0.25
+
+
+class Said(BaseModel):
+    """A line on stdout: events passed of how many, or why it ended."""
+
+    events: int = 0
+    of: int = 0
+    failure: str | None = None
+
+
+Settle = Callable[[], Awaitable[None]]
+
+
+async def fill(
+    context: Context,
+    stream_of: Callable[[int], str],
+    stores: Mapping[str, ProjectionStore],
+    settle: Settle | None = None,
+    *,
+    said: Callable[[Progress], None] | None = None,
+) -> None:
+    """Fill the stores up to near the end of the log; then `settle` them, once, and catch up with what came meanwhile.
+    Raises as `runtime.replay.replay`."""
+    log_ = Log(context.client, context.js, context.events, context.keys, context.shards)
+    epoch = await context.leases.fresh_epoch()
+    say = said or _Saying()
+    await replay(log_, stream_of, stores, epoch, said=say)
+    if settle is not None:
+        await settle()
+        await replay(log_, stream_of, stores, epoch, said=say)
+
+
+class _Saying:
+    """Progress on stdout, not more often than anybody wants to know."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._next or progress.events >= progress.of:
+            self._next = now + _SAY_EVERY
+            _say(Said(events=progress.events, of=progress.of))
+
+
+def _say(said: Said) -> None:
+    sys.stdout.write(said.model_dump_json(exclude_defaults=True) + "\n")
+    sys.stdout.flush()
+
+
+def run_filling(name: str, serve: Callable[[Context], Awaitable[None]]) -> None:
+    """Entry point: `serve` fills. Exit status 0 when it is done, `FAILED` with the reason on stdout, `LATER`."""
+    os.nice(NICENESS)
+    try:
+        settings = load_settings()
+        configure_logging(name, "warning", settings.log_format, sys.stderr)
+
+        async def main() -> None:
+            async with open_context(name, settings, asyncio.Event()) as context:
+                await _until_alone(serve(context))
+
+        run(main())
+    except (ReplayRefused, ConfigurationError, LogNotTrusted, UnsupportedSchema) as error:
+        _say(Said(failure=error.message))
+        sys.exit(FAILED)
+    except (MemlogError, *NATS_FAILURES) as error:
+        later = not isinstance(error, MemlogError) or error.status in (409, 503)
+        _say(Said(failure=str(error) or type(error).__name__))
+        sys.exit(LATER if later or isinstance(error, ConcurrencyConflict) else FAILED)
+
+
+async def _until_alone(work: Awaitable[None]) -> None:
+    """Do the work, unless nobody is there any more who wants it, or a signal asks to stop: batches are whole, so what
+    was done is kept."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    working = asyncio.ensure_future(work)
+    others = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(reader.read())]
+    try:
+        await asyncio.wait([working, *others], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        sys.exit(LATER)
+    finally:
+        await end(working, *others, within=2.0)
