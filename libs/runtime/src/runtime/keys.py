@@ -22,6 +22,7 @@ from nats.js.errors import APIError, NotFoundError
 from runtime.errors import WRONG_LAST_SEQUENCE, nats_errors
 
 _NONCE = 12
+_KEY = 32
 _CACHED_KEYS = 4096
 
 
@@ -31,14 +32,15 @@ def _derive(key: bytes, purpose: str) -> bytes:
 
 class SealingKey:
     """A user's data key in use: sealing (AES-256-GCM, random 96-bit nonce), derived ids and tags, from separate
-    subkeys."""
+    subkeys. A key of 64 bytes brings its identity with it: that of the log from which the user's ids came."""
 
     __slots__ = ("_aead", "_tags", "identity")
 
     def __init__(self, secret: bytes) -> None:
+        secret, brought = secret[:_KEY], secret[_KEY:]
         self._aead = AESGCM(_derive(secret, "content"))
         self._tags = _derive(secret, "tags")
-        self.identity = _derive(secret, "identity")
+        self.identity = brought or _derive(secret, "identity")
 
     def tag(self, purpose: str, text: str) -> bytes:
         """16 bytes that are the same for the same text (HMAC-SHA256), and say nothing of it without the key. Those of
@@ -109,21 +111,21 @@ class MasterKey:
             raise ConfigurationError(f"the master key {path} cannot be read: {error}") from None
         if mode & 0o077:
             raise ConfigurationError(f"the master key {path} can be read by others (mode {mode:o}): chmod 600 {path}")
-        if len(secret) != 32:
-            raise ConfigurationError(f"the master key {path} has {len(secret)} bytes, expected 32")
+        if len(secret) != _KEY:
+            raise ConfigurationError(f"the master key {path} has {len(secret)} bytes, expected {_KEY}")
         return cls(secret)
 
     @staticmethod
-    def create(path: Path) -> None:
-        """Write a new key, whole or not at all, mode 0600. For a new, empty log only: raises `ConfigurationError` where
-        there is one already."""
+    def create(path: Path, secret: bytes | None = None) -> None:
+        """Write a new key, or `secret`, one that is put back: whole or not at all, mode 0600. For an empty log only:
+        raises `ConfigurationError` where there is one already."""
         if path.exists():
             raise ConfigurationError(f"the master key {path} exists already; it is never overwritten")
         temporary = path.with_suffix(".new")
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(os.urandom(32).hex() + "\n")
+            file.write((secret or os.urandom(_KEY)).hex() + "\n")
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
@@ -142,9 +144,10 @@ class KeyStore:
         self.master = master
         self._cache: OrderedDict[str, SealingKey] = OrderedDict()
 
-    async def create(self, uid: str) -> SealingKey:
-        """Make and store the user's data key; the existing one when there is one. Raises `Unavailable`."""
-        stored = self.master.wrap(uid, os.urandom(32))
+    async def create(self, uid: str, identity: bytes = b"") -> SealingKey:
+        """Make and store the user's data key; the existing one when there is one. `identity` (32 bytes): of the log
+        from which the user comes, with ids that derive from it. Raises `Unavailable`."""
+        stored = self.master.wrap(uid, os.urandom(_KEY) + identity)
         with nats_errors("store a data key"):
             try:
                 await self._js.publish(

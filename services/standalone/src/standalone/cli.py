@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from contracts.errors import MemlogError
 
-from standalone.commands import dead, mcp, memories, status, up
+from standalone.commands import backup, dead, keys, mcp, memories, status, up
 from standalone.commands.options import ExitStatus
 from standalone.failures import NotReachable
 
@@ -27,6 +27,9 @@ app.command()(memories.add)
 app.command()(memories.search)
 app.command("list")(memories.list_)
 app.command()(mcp.mcp)
+app.command()(backup.backup)
+app.command()(backup.restore)
+app.add_typer(keys.app, name="keys")
 app.add_typer(dead.app, name="dead")
 
 

@@ -1,6 +1,11 @@
-"""What can go wrong while the embedded form starts. Every message says what to do about it."""
+"""What can go wrong while the embedded form starts, and with what is taken out of it and brought into it. Every message
+says what to do about it."""
 
-from contracts.errors import ConfigurationError, MemlogError, Unavailable
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from contracts.errors import ConfigurationError, InvalidInput, MemlogError, Unavailable
 
 
 class HomeInUse(ConfigurationError):
@@ -49,3 +54,55 @@ class NotReachable(Unavailable):
 
     code = "not_reachable"
     remedy = "Start it with `memlog up`, or say where it is with `--url` or MEMLOG_URL."
+
+
+class NoLog(ConfigurationError):
+    """There is no log where a command of `memlog` was told to look for one."""
+
+    code = "no_log"
+    remedy = "Say where the log is: `--home` or MEMLOG_HOME, or `--nats-url` for a NATS server of its own."
+
+
+class NotEmpty(ConfigurationError):
+    """A log is brought into an empty MEMLOG_HOME (or an empty NATS server) only: what is there is never overwritten."""
+
+    code = "not_empty"
+    status = 409
+    remedy = "Choose a new MEMLOG_HOME, or move away what the message names."
+
+
+class FileUnusable(InvalidInput):
+    """A file with a backup, an export or keys cannot be read or written, or is not what it should be."""
+
+    code = "file_unusable"
+    remedy = "Name another file, as the message says."
+
+
+class FileDamaged(FileUnusable):
+    """A file with a backup, an export or keys was cut off or changed since it was made. Nothing was done with it."""
+
+    code = "file_damaged"
+    remedy = "Use another copy of the file, or an older one."
+
+
+class CheckFailed(MemlogError):
+    """What was restored, or read back, is not what it should be; it was thrown away again."""
+
+    code = "check_failed"
+    remedy = "Try again. If it stays, please report it: the message says what differs."
+
+
+class WrongPassphrase(FileUnusable):
+    """The passphrase does not open a file with keys."""
+
+    code = "wrong_passphrase"
+    remedy = "Type it again. Without the passphrase the file cannot be opened."
+
+
+@contextmanager
+def file_errors(file: Path) -> Generator[None]:
+    """Turn the system's errors about a file into `FileUnusable`."""
+    try:
+        yield
+    except OSError as error:
+        raise FileUnusable(f"{file} cannot be used: {error.strerror or error}") from error

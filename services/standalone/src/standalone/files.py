@@ -1,7 +1,11 @@
 """Small file operations that must survive a kill in the middle."""
 
+import errno
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
@@ -13,6 +17,45 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+@contextmanager
+def appearing(path: Path) -> Generator[tuple[BinaryIO, Path]]:
+    """A new file (0600) that has its name once the block ends well: whole, and on the disk. Until then it stands beside
+    it under the temporary name that comes with it; it is gone when the block fails.
+
+    Raises `FileExistsError` before anything is done, and other `OSError`s.
+    """
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, "it exists already", str(path))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file, temporary
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring to the disk which files are in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring everything in and below a folder to the disk."""
+    for path in [*folder.rglob("*"), folder]:
+        sync_folder(path)
 
 
 def tail(path: Path, *, lines: int = 12, size: int = 8192) -> str:

@@ -23,10 +23,14 @@ from standalone.children import Child, ChildSpec, running
 from standalone.failures import BinaryMissing, PortTaken
 from standalone.files import write_atomically
 from standalone.home import Home
+from standalone.leftovers import read_record
+from standalone.processes import is_alive
 
 _log = structlog.get_logger()
 _LOOPBACK = "127.0.0.1"
 _USER = "memlog"
+_NAME = "nats-server"
+_CONFIG = "nats.conf"
 _POLL_SECONDS = 0.01
 # Opening a large store after a dirty stop means reading its last blocks; hours of data take seconds.
 _READY_SECONDS = 60.0
@@ -60,11 +64,12 @@ class NatsServer:
 
 @asynccontextmanager
 async def nats_server(
-    home: Home, *, port: int | None = None, again: NatsAddress | None = None
+    home: Home, *, port: int | None = None, again: NatsAddress | None = None, syncs: bool = True
 ) -> AsyncGenerator[NatsServer]:
     """Run nats-server on the home's store until left; yields once JetStream has recovered and answers.
 
-    `port` None lets the server choose a free one; `again` is the address of an earlier start to serve at. Raises
+    `port` None lets the server choose a free one; `again` is the address of an earlier start to serve at. Without
+    `syncs`, writes are not on the disk when they are acknowledged: for a store that nobody depends on yet. Raises
     PortTaken, BinaryMissing or ServerDidNotStart.
     """
     binary = nats_binary()
@@ -74,10 +79,10 @@ async def nats_server(
             _require_free(wanted)
     for stale in home.run.glob("*.ports"):
         stale.unlink(missing_ok=True)
-    config = home.run / "nats.conf"
-    write_atomically(config, json.dumps(_config(home, at), indent=1) + "\n")
+    config = home.run / _CONFIG
+    write_atomically(config, json.dumps(_config(home, at, syncs), indent=1) + "\n")
     spec = ChildSpec(
-        name="nats-server",
+        name=_NAME,
         command=[str(binary), "-c", str(config)],
         env={"PATH": os.defpath},
         keeps_home_lock=True,
@@ -86,6 +91,20 @@ async def nats_server(
         url, monitor_url = await _ready(home, child, at.password)
         _log.info("nats_ready", pid=child.pid, address=urlsplit(url).netloc.rpartition("@")[2])
         yield NatsServer(url, monitor_url, child)
+
+
+def running_nats(home: Home) -> tuple[str, str] | None:
+    """The client URL, which carries user and password, and the monitoring URL of the nats-server that runs on this home
+    now, whoever started it; None when there is none. Needs no lock: only the owner of the home can read its files."""
+    record = read_record(home.run / f"{_NAME}.json")
+    if record is None or not is_alive(record.child):
+        return None
+    ports = _read_ports(_ports_file(home, record.child.pid))
+    try:
+        password: str = json.loads((home.run / _CONFIG).read_text())["authorization"]["password"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None if ports is None else (_with_password(ports[0], password), ports[1])
 
 
 def nats_binary() -> Path:
@@ -105,7 +124,7 @@ def nats_binary() -> Path:
     )
 
 
-def _config(home: Home, at: NatsAddress) -> dict[str, Any]:
+def _config(home: Home, at: NatsAddress, syncs: bool) -> dict[str, Any]:
     # NATS reads JSON as a subset of its own format. It sends no telemetry, so there is none to turn off.
     return {
         "server_name": "memlog",
@@ -118,7 +137,7 @@ def _config(home: Home, at: NatsAddress) -> dict[str, Any]:
         "authorization": {"user": _USER, "password": at.password},
         "jetstream": {
             "store_dir": str(home.nats),
-            "sync_interval": "always",
+            "sync_interval": "always" if syncs else "2m",
             # The default is a share of the *free* disk at start, which shrinks with each restart of a
             # store that grows. The disk itself is the limit.
             "max_file_store": shutil.disk_usage(home.nats).total,
@@ -128,18 +147,26 @@ def _config(home: Home, at: NatsAddress) -> dict[str, Any]:
 
 
 async def _ready(home: Home, child: Child, password: str) -> tuple[str, str]:
-    ports_file = home.run / f"nats-server_{child.pid}.ports"
+    ports_file = _ports_file(home, child.pid)
     deadline = asyncio.get_running_loop().time() + _READY_SECONDS
     while True:
         ports = _read_ports(ports_file)
         if ports is not None and await asyncio.to_thread(_healthy, ports[1]):
-            address = urlsplit(ports[0])
-            return f"nats://{_USER}:{password}@{address.hostname}:{address.port}", ports[1]
+            return _with_password(ports[0], password), ports[1]
         if child.returncode is not None:
             raise child.failure("ended before it was ready")
         if asyncio.get_running_loop().time() > deadline:
             raise child.failure(f"was not ready within {_READY_SECONDS:.0f} s")
         await asyncio.sleep(_POLL_SECONDS)
+
+
+def _ports_file(home: Home, pid: int) -> Path:
+    return home.run / f"nats-server_{pid}.ports"  # the server's own naming
+
+
+def _with_password(url: str, password: str) -> str:
+    address = urlsplit(url)
+    return f"nats://{_USER}:{password}@{address.hostname}:{address.port}"
 
 
 def _read_ports(path: Path) -> tuple[str, str] | None:

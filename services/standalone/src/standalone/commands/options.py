@@ -33,6 +33,10 @@ HomeOption = Annotated[
     typer.Option("--home", envvar="MEMLOG_HOME", help="Data folder.", show_default="the user's data folder"),
 ]
 UrlOption = Annotated[str | None, typer.Option(help="Memlog's address.", show_default="the one running here")]
+NatsUrlOption = Annotated[
+    str | None,
+    typer.Option(envvar="MEMLOG_NATS_URL", help="A log in no data folder: its NATS server.", show_default=False),
+]
 UserOption = Annotated[
     str | None,
     typer.Option(envvar="MEMLOG_DEFAULT_USER", help="Whose memories.", show_default="Memlog's default user"),
