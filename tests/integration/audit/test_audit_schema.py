@@ -235,7 +235,7 @@ async def test_tables_made_by_other_ddl_stop_serving_and_serve_again_for_the_cod
     upgraded = await install(pool, lambda number: replace(less, number=number))
     assert (upgraded.number, await count(pool)) == (2, 0)
     assert await states(keeper) == {1: "retired", 2: "serving"}
-    assert await pool.fetchval("SELECT to_regclass('memlog.operations')") is None
+    assert await pool.fetchval("SELECT to_regclass('memlog.event_audit')") is None
     with pytest.raises(Conflict, match="tables of another version"):
         await keeper.open(2)
     assert (await install(pool, read_models)).number == 1

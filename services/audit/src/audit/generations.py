@@ -5,7 +5,18 @@ from hashlib import sha256
 
 from contracts import streams
 
-from audit.projections import access_log, apps, categories, history, memories, memory_texts, operations, reads, users
+from audit.projections import (
+    access_log,
+    apps,
+    categories,
+    history,
+    memories,
+    memory_texts,
+    operations,
+    reads,
+    trail,
+    users,
+)
 from audit.statement import Projection
 
 READ_MODELS_VERSION = 1
@@ -42,12 +53,12 @@ class Generation:
 def read_models(number: int = 1) -> Generation:
     """What is derived from the events: over `MEMLOG_EVENTS_<k>`."""
     modules = (memories, memory_texts, history, users, apps, categories, operations)
-    models = tuple(module.PROJECTION for module in modules)
+    models = (*(module.PROJECTION for module in modules), trail.EVENTS)
     return Generation(streams.READ_MODELS, READ_MODELS_VERSION, models, number)
 
 
 def access_models(number: int = 1) -> Generation:
     """What is derived from the reads: over `MEMLOG_ACCESS_<k>`. Generations of its own, so that a new version
     of the memories does not replay every read that ever was."""
-    models = tuple(module.PROJECTION for module in (access_log, reads))
+    models = (*(module.PROJECTION for module in (access_log, reads)), trail.ACCESS)
     return Generation(streams.ACCESS_LOG, ACCESS_LOG_VERSION, models, number)
