@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from contracts.errors import ConfigurationError
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -55,6 +55,23 @@ class Settings(BaseSettings):
         default="memlog",
         pattern="^[A-Za-z0-9._-]{1,100}$",
         description="Alias of the index's collection there",
+    )
+    embedder: str | None = Field(
+        default=None,
+        pattern=r"^(minilm|(fastembed|openai):\S+)$",
+        description="minilm (the default), fastembed:<model>, openai:<model>; a choice made while running counts where "
+        "nothing is said here",
+    )
+    embedder_base_url: str = Field(
+        default="https://api.openai.com/v1",
+        pattern="^https?://",
+        description="Endpoint of openai:<model>: OpenAI, or what speaks its API (Ollama, vLLM, ...)",
+    )
+    embedder_api_key: SecretStr | None = Field(
+        default=None, description="Its key; for OpenAI itself, OPENAI_API_KEY counts where this is not set"
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY")
     )
     embed_threads: int = Field(default=0, ge=0, description="0: chosen by the embedder")
     embedding_cache_mb: int = Field(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from runtime.nats import subscribe
 from runtime.telemetry import span
 
-from indexer.embedding.micro_batcher import MicroBatcher
+from indexer.embedding.embedder import Embedding
 
 log = structlog.get_logger()
 
@@ -22,9 +22,9 @@ log = structlog.get_logger()
 class EmbedResponder:
     """Answers requests for vectors, each in a task of its own; what was indexed lately costs nothing."""
 
-    def __init__(self, client: Client, embedder: MicroBatcher) -> None:
+    def __init__(self, client: Client, embedding: Embedding) -> None:
         self._client = client
-        self._embedder = embedder
+        self._embedding = embedding
         self._running: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -45,7 +45,7 @@ class EmbedResponder:
         with span("embed", message.headers or {}):
             try:
                 request = EmbedRequest.model_validate_json(message.data)
-                reply = EmbedReply(embedder=self._embedder.embedder.id, vectors=await self._embed(request.texts))
+                reply = EmbedReply(embedder=self._embedding.embedder.id, vectors=await self._embed(request.texts))
             except ValidationError as error:
                 reply = EmbedReply(code="invalid_input", error=f"{error.error_count()} fields of the request are wrong")
             except MemlogError as error:
@@ -60,10 +60,10 @@ class EmbedResponder:
         ends: list[int] = []
         for text in texts:
             # In the pieces in which it is indexed: those are remembered.
-            pieces += self._embedder.embedder.chunks(text)
+            pieces += self._embedding.embedder.chunks(text)
             ends.append(len(pieces))
             await asyncio.sleep(0)  # tokenizing must not hold up queries
-        rows = await self._embedder.embed(pieces, background=True)
+        rows = await self._embedding.embed(pieces, background=True)
         found: list[str] = []
         for first, end in zip([0, *ends], ends, strict=False):
             mean = rows[first:end].mean(axis=0)

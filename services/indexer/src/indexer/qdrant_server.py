@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from contracts.errors import ConcurrencyConflict, MemlogError, Unavailable
+from contracts.errors import ConcurrencyConflict, ConfigurationError, MemlogError, Unavailable
 from contracts.positions import Checkpoint
 from qdrant_client import AsyncQdrantClient, models
 
@@ -77,6 +77,7 @@ class ServerIndex(MemoryIndex):
         self._dimension = dimension
         self._words = words or ServerWords()
         self._collection: str | None = None
+        self._started = False
         self._opening = asyncio.Lock()
         self._epochs: dict[int, int] = {}
         self._seen: dict[int, Checkpoint | None] = {}
@@ -97,6 +98,7 @@ class ServerIndex(MemoryIndex):
         except BaseException:
             await client.close()
             raise
+        index._started = True
         return index
 
     async def claim(self, shard: int, epoch: int) -> None:
@@ -202,6 +204,9 @@ class ServerIndex(MemoryIndex):
         except MemlogError as error:
             self._collection = None
             self._fail(error)
+            if self._started and isinstance(error, ConfigurationError):
+                # To be waited out: events that meet another error are taken for bad themselves, and put aside.
+                raise Unavailable(error.message) from error
             raise
         if self.failure is not None:
             log.info("index_answers_again", index=self.kind)

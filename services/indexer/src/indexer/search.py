@@ -15,7 +15,7 @@ from runtime.nats import subscribe
 from runtime.telemetry import span
 from runtime.waiting import Positions
 
-from indexer.embedding.micro_batcher import MicroBatcher
+from indexer.embedding.embedder import Embedding
 from indexer.index import MemoryIndex, SearchFilter
 
 log = structlog.get_logger()
@@ -25,11 +25,11 @@ class SearchResponder:
     """Answers searches, each in a task of its own, so that one that waits holds up no other."""
 
     def __init__(
-        self, client: Client, index: MemoryIndex, embedder: MicroBatcher, positions: Positions, shards: int
+        self, client: Client, index: MemoryIndex, embedding: Embedding, positions: Positions, shards: int
     ) -> None:
         self._client = client
         self._index = index
-        self._embedder = embedder
+        self._embedding = embedding
         self._positions = positions
         self._shards = shards
         self._running: set[asyncio.Task[None]] = set()
@@ -67,7 +67,7 @@ class SearchResponder:
             position = Position(shard_of(request.uid, self._shards), request.min_sequence)
             if not await self._positions.wait((INDEX,), position, request.timeout_s):
                 raise Unavailable("the index has not reached the position asked for yet; try again")
-        vectors = await self._embedder.embed([request.query], urgent=True)
+        vectors = await self._embedding.embed([request.query], urgent=True)
         where = SearchFilter(
             uid=request.uid,
             states=tuple(request.states),

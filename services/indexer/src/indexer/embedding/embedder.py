@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 
-class Embedder(Protocol):
-    """Turns texts into vectors. Every method blocks and may be called from a worker thread."""
+class Model(Protocol):
+    """What embedders of all kinds have in common."""
 
     @property
     def id(self) -> str:
@@ -20,6 +20,17 @@ class Embedder(Protocol):
     @property
     def dimension(self) -> int: ...
 
+    def chunks(self, text: str) -> tuple[str, ...]:
+        """The pieces of `text` that the model sees whole: overlapping, in order, together all of the text.
+
+        One piece, the text itself, when it fits.
+        """
+        ...
+
+
+class Embedder(Model, Protocol):
+    """A model in this process. Every method blocks and may be called from a worker thread."""
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(n, dimension) float32 rows, L2-normalized, in the order of `texts`; (0, dimension) for none.
 
@@ -27,9 +38,25 @@ class Embedder(Protocol):
         """
         ...
 
-    def chunks(self, text: str) -> tuple[str, ...]:
-        """The pieces of `text` that the model sees whole: overlapping, in order, together all of the text.
 
-        One piece, the text itself, when it fits.
+class Embedding(Protocol):
+    """An embedder as services use it: several may ask at once, and queries go ahead of all else."""
+
+    @property
+    def embedder(self) -> Model: ...
+
+    async def embed(self, texts: Sequence[str], urgent: bool = False, background: bool = False) -> Vectors:
+        """(n, dimension) float32 rows, L2-normalized, in the order of `texts`. `urgent`: queries, that somebody waits
+        for; `background`: what may wait until there is nothing to index.
+
+        Raises `Unavailable`, saying why, for what may heal by itself; what else it raises is the texts' own fault.
         """
         ...
+
+    async def close(self) -> None: ...
+
+
+def normalized(rows: Vectors) -> Vectors:
+    """Each row divided by its length."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.maximum(lengths, 1e-12)).astype(np.float32)

@@ -3,16 +3,16 @@
 import asyncio
 import math
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 import numpy as np
 from contracts.errors import Unavailable
 
 from indexer.embedding.embedder import Embedder, Vectors
+from indexer.embedding.vector_memory import VectorMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +44,7 @@ class _Item:
     request: _Request
     row: int
     text: str
-    memory: "_Memory"
-
-
-class _Memory:
-    """Vectors of the texts used last, at most `limit`. Texts are known by their hash: they may be long."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._vectors: OrderedDict[bytes, Vectors] = OrderedDict()
-
-    def get(self, text: str) -> Vectors | None:
-        key = _hash(text)
-        if key in self._vectors:
-            self._vectors.move_to_end(key)
-        return self._vectors.get(key)
-
-    def put(self, text: str, vector: Vectors) -> None:
-        key = _hash(text)
-        self._vectors[key] = vector.copy()  # a row would keep its whole batch in memory
-        self._vectors.move_to_end(key)
-        while len(self._vectors) > self._limit:
-            self._vectors.popitem(last=False)
+    memory: VectorMemory
 
 
 class MicroBatcher:
@@ -82,8 +61,8 @@ class MicroBatcher:
         self._urgent: deque[_Item] = deque()
         self._waiting: deque[_Item] = deque()
         self._background: deque[_Item] = deque()
-        self._queries = _Memory(self._limits.cached_queries)
-        self._texts = _Memory(self._limits.cached_texts)
+        self._queries = VectorMemory(self._limits.cached_queries)
+        self._texts = VectorMemory(self._limits.cached_texts)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
@@ -189,7 +168,3 @@ def _joined(request: _Request) -> Vectors:
 def _fail(request: _Request, error: BaseException) -> None:
     if not request.done.done():
         request.done.set_exception(error)
-
-
-def _hash(text: str) -> bytes:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

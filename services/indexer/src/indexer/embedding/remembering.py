@@ -10,8 +10,7 @@ from contracts.errors import ContentDamaged, KeyMissing
 from runtime.keys import SealingKey
 
 from indexer.embedding.cache import VectorCache
-from indexer.embedding.embedder import Embedder, Vectors
-from indexer.embedding.micro_batcher import MicroBatcher
+from indexer.embedding.embedder import Embedding, Model, Vectors
 
 _TEXT = "chunk"
 
@@ -54,27 +53,27 @@ class Counts:
 
 
 class RememberingEmbedder:
-    """A `MicroBatcher` behind the cache. Each vector is sealed with its user's key and lies under a name that the same
+    """An embedder behind the cache. Each vector is sealed with its user's key and lies under a name that the same
     key gives: without the key it can neither be read nor be told whose, or of which text, it is (ADR 17)."""
 
-    def __init__(self, batcher: MicroBatcher, cache: VectorCache | None, keys: Keys) -> None:
+    def __init__(self, embedding: Embedding, cache: VectorCache | None, keys: Keys) -> None:
         self.counts = Counts()
-        self._batcher = batcher
+        self._embedding = embedding
         self._cache = cache
         self._keys = keys
 
     @property
-    def embedder(self) -> Embedder:
-        return self._batcher.embedder
+    def embedder(self) -> Model:
+        return self._embedding.embedder
 
     async def embed(self, pieces: Sequence[Piece]) -> Embedded:
-        """Raises as `MicroBatcher.embed`, and `Unavailable` when a key cannot be read."""
+        """Raises as `Embedding.embed`, and `Unavailable` when a key cannot be read."""
         keys = await self._keys_of(pieces)
         places = self._places(pieces, keys)
         vectors = await self._known(places)
         # Texts of like length go together: the shorter ones of a run are padded.
         missing = sorted((p for p in dict.fromkeys(pieces) if p not in vectors), key=lambda piece: len(piece.text))
-        made = dict(zip(missing, await self._batcher.embed([piece.text for piece in missing]), strict=True))
+        made = dict(zip(missing, await self._embedding.embed([piece.text for piece in missing]), strict=True))
         self._remember({place: made[piece] for piece, place in places.items() if piece in made})
         self.counts.hits += len(vectors)
         self.counts.misses += len(made)
