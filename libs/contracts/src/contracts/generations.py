@@ -41,7 +41,8 @@ class RebuildProgress(View):
 
 
 class ProjectionView(View):
-    """A projection: where it is (`positions`), how far behind the log (`lag`, events), and its generations."""
+    """A projection: where it is (`positions`), how far behind the log (`lag`, events), and its generations. `failure`:
+    what is in the way of a rebuild, or why nobody answers for the projection."""
 
     name: str
     positions: dict[str, int]
@@ -49,6 +50,7 @@ class ProjectionView(View):
     state_hash: str | None = None
     generations: list[GenerationView]
     rebuild: RebuildProgress | None = None
+    failure: str | None = None
 
 
 class ProjectionList(View):
@@ -72,6 +74,7 @@ class GenerationRequest(View):
     hold: bool = False
     force: bool = False
     embedder: str | None = Field(default=None, description="Of an index: rebuild it with this embedder")
+    state_hash: bool = Field(default=False, description="Describe the state by its hash too; that reads all of it")
 
 
 class GenerationReply(View):

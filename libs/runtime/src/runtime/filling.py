@@ -11,12 +11,12 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
-from contracts.errors import ConcurrencyConflict, ConfigurationError, LogNotTrusted, MemlogError, UnsupportedSchema
+from contracts.errors import ConcurrencyConflict, MemlogError, Unavailable
 from pydantic import BaseModel
 
 from runtime.errors import NATS_FAILURES
 from runtime.logging import configure_logging
-from runtime.replay import Log, Progress, ReplayRefused, replay
+from runtime.replay import Log, Progress, replay
 from runtime.service import Context, open_context, run
 from runtime.settings import load_settings
 from runtime.store import ProjectionStore
@@ -89,13 +89,12 @@ def run_filling(name: str, serve: Callable[[Context], Awaitable[None]]) -> None:
                 await _until_alone(serve(context))
 
         run(main())
-    except (ReplayRefused, ConfigurationError, LogNotTrusted, UnsupportedSchema) as error:
+    except (Unavailable, ConcurrencyConflict, *NATS_FAILURES) as error:
+        _say(Said(failure=str(error) or type(error).__name__))
+        sys.exit(LATER)
+    except MemlogError as error:
         _say(Said(failure=error.message))
         sys.exit(FAILED)
-    except (MemlogError, *NATS_FAILURES) as error:
-        later = not isinstance(error, MemlogError) or error.status in (409, 503)
-        _say(Said(failure=str(error) or type(error).__name__))
-        sys.exit(LATER if later or isinstance(error, ConcurrencyConflict) else FAILED)
 
 
 async def _until_alone(work: Awaitable[None]) -> None:

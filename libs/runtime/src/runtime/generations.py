@@ -5,21 +5,23 @@ it up between two batches, and from there on each batch goes to both: the two ar
 write is announced, so that switching from one to the other, and back, is one step in which no reader misses anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import structlog
 from contracts.codec import Recorded
-from contracts.errors import ConcurrencyConflict
+from contracts.errors import ConcurrencyConflict, Conflict, LogNotTrusted, Unavailable
 from contracts.generations import GenerationState
 from contracts.positions import Checkpoint
 from contracts.subjects import Aggregate
 
+from runtime.quarantine import WILL_HEAL
 from runtime.store import ProjectionStore
 
 log = structlog.get_logger()
+_PATIENCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,14 @@ class Generation:
     difference: str | None = None
     failure: str | None = None
     hold: bool = False
+
+
+def serving_of(found: Sequence[Generation]) -> Generation:
+    """The one that serves. Raises `Unavailable` when there is none."""
+    for generation in found:
+        if generation.state == "serving":
+            return generation
+    raise Unavailable("no generation serves")
 
 
 class GenerationKeeper(Protocol):
@@ -107,64 +117,94 @@ class GenerationKeeper(Protocol):
 
 
 class GenerationStore(ProjectionStore):
-    """The store that a projection's runner feeds: the serving generation, and for each shard those that follow."""
+    """What the owner of one shard feeds: the generation that serves, then those that follow it. It returns from `apply`
+    when all of them have committed, so that what is announced holds whichever of them readers see.
 
-    def __init__(self, number: int, serving: ProjectionStore) -> None:
-        self.number = number
-        self._serving = serving
-        self._following: dict[int, dict[int, ProjectionStore]] = {}
-        self.lost: dict[int, str] = {}
-        """Generations that could not be fed any more, and why: the serving one goes on without them."""
+    `lost` is told of a generation that cannot be fed any more, and why; it raises when that one serves meanwhile.
+    """
 
-    def following(self, shard: int) -> frozenset[int]:
-        """The generations that get each batch of the shard together with the serving one."""
-        return frozenset(self._following.get(shard, ()))
+    def __init__(self, lost: Callable[[int, str], Awaitable[None]]) -> None:
+        self.number = 0
+        self.epoch = 0
+        self._serving: ProjectionStore | None = None
+        self._following: dict[int, ProjectionStore] = {}
+        self._failed: dict[int, int] = {}
+        self._lost = lost
 
-    def follow(self, shard: int, number: int, store: ProjectionStore) -> None:
-        """Feed `store` too. It must be where the serving one is; the caller holds off batches meanwhile."""
-        self.lost.pop(number, None)
-        self._following.setdefault(shard, {})[number] = store
+    @property
+    def serving(self) -> ProjectionStore:
+        if self._serving is None:
+            raise Unavailable("it is not known yet which generation serves")
+        return self._serving
+
+    @property
+    def following(self) -> frozenset[int]:
+        """The generations that get each batch together with the serving one."""
+        return frozenset(self._following)
+
+    def serve(self, number: int, store: ProjectionStore) -> None:
+        """This one serves; nothing follows it yet."""
+        self.number, self._serving = number, store
+        self._following.clear()
+
+    def follow(self, number: int, store: ProjectionStore, epoch: int) -> None:
+        """Feed `store` too. It is where the serving one is, and both are claimed under `epoch`; the caller holds off
+        batches meanwhile."""
+        self._following[number] = store
+        self.epoch = max(self.epoch, epoch)
 
     def leave(self, number: int) -> None:
         """Feed this generation no longer."""
-        for stores in self._following.values():
-            stores.pop(number, None)
+        self._following.pop(number, None)
 
     def promote(self, number: int) -> None:
-        """The generation that follows in every shard has become the serving one; the one before is fed no longer."""
-        store = next(stores[number] for stores in self._following.values() if number in stores)
-        self.leave(number)
-        self.number, self._serving = number, store
+        """The generation that follows has become the serving one; the one before is fed no longer. Raises `Conflict`
+        when it does not follow."""
+        if number == self.number:
+            return
+        if number not in self._following:
+            raise Conflict(f"generation {number} does not follow here")
+        self.number, self._serving = number, self._following.pop(number)
 
     async def checkpoint(self, shard: int) -> Checkpoint | None:
-        return await self._serving.checkpoint(shard)
+        return await self.serving.checkpoint(shard)
 
     async def claim(self, shard: int, epoch: int) -> None:
-        # Those that followed a former owner of the shard are caught up anew before they do again.
-        self._following.pop(shard, None)
-        await self._serving.claim(shard, epoch)
+        self.epoch = max(self.epoch, epoch)
+        await self.serving.claim(shard, self.epoch)
 
     async def apply(self, batch: Sequence[Recorded], epoch: int) -> None:
-        await self._serving.apply(batch, epoch)
-        shard = batch[-1].position.shard
-        for number, store in list(self._following.get(shard, {}).items()):
-            try:
-                await store.apply(batch, epoch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, what serves goes on
-                self._lose(number, error)
+        await self.serving.apply(batch, self._under(epoch))
+        await self._feed(lambda store: store.apply(batch, self._under(epoch)))
 
     async def refold(self, aggregate: Aggregate, history: Sequence[Recorded], epoch: int) -> None:
-        await self._serving.refold(aggregate, history, epoch)
-        shard = history[-1].position.shard
-        for number, store in list(self._following.get(shard, {}).items()):
-            try:
-                await store.refold(aggregate, history, epoch)
-            except Exception as error:  # noqa: BLE001 - as above
-                self._lose(number, error)
+        await self.serving.refold(aggregate, history, self._under(epoch))
+        await self._feed(lambda store: store.refold(aggregate, history, self._under(epoch)))
 
-    def _lose(self, number: int, error: Exception) -> None:
-        if isinstance(error, ConcurrencyConflict):
-            raise error
-        self.leave(number)
-        self.lost[number] = f"{type(error).__name__}: {error}"
-        log.warning("generation_lost", generation=number, error=self.lost[number])
+    async def feed(self, number: int, work: Callable[[], Awaitable[None]]) -> bool:
+        """Work on a generation that does not serve: whether that went well. What may heal is raised a few times, so
+        that the owner starts over and catches it up; then, and for all else, the generation is lost."""
+        try:
+            await work()
+        except (ConcurrencyConflict, LogNotTrusted):
+            raise
+        except Exception as error:
+            self._failed[number] = self._failed.get(number, 0) + 1
+            if isinstance(error, WILL_HEAL) and self._failed[number] < _PATIENCE:
+                raise
+            self.leave(number)
+            self._failed.pop(number)
+            reason = f"{type(error).__name__}: {error}"
+            log.warning("generation_lost", generation=number, error=reason)
+            await self._lost(number, reason)
+            return False
+        self._failed.pop(number, None)
+        return True
+
+    def _under(self, epoch: int) -> int:
+        """The epoch of the lease, or the one under which a generation was claimed together with the serving one."""
+        return max(epoch, self.epoch)
+
+    async def _feed(self, work: Callable[[ProjectionStore], Awaitable[None]]) -> None:
+        for number, store in list(self._following.items()):
+            await self.feed(number, lambda store=store: work(store))

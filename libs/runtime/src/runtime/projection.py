@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from contracts.api import Announcement
@@ -34,6 +35,9 @@ from runtime.pull import Pull
 from runtime.quarantine import WILL_HEAL, Quarantine, without_payload
 from runtime.store import ProjectionStore
 from runtime.telemetry import span
+
+if TYPE_CHECKING:
+    from runtime.following import Following
 
 log = structlog.get_logger()
 _RETRY_FIRST, _RETRY_MOST = 0.2, 5.0
@@ -72,7 +76,8 @@ class ProjectionStatus:
 
 
 class ProjectionRunner:
-    """Runs one projection over one shard's stream. `batch` bounds events per commit."""
+    """Runs one projection over one shard's stream. `batch` bounds events per commit; `following` knows the store's
+    generations, where it has several: its store is the one to be fed."""
 
     def __init__(
         self,
@@ -85,8 +90,10 @@ class ProjectionRunner:
         events: EventStore,
         keys: KeyStore,
         batch: int = 500,
+        following: "Following | None" = None,
     ) -> None:
         self.status = ProjectionStatus(name, shard)
+        self._following = following
         self._stream = stream
         self._store = store
         self._client = client
@@ -97,6 +104,11 @@ class ProjectionRunner:
         self._quarantine = Quarantine(DeadLetters(js, events, name), name, shard, stream)
         self._writing = asyncio.Lock()
 
+    @property
+    def generation(self) -> int | None:
+        """Which generation of the store serves, where it has several."""
+        return None if self._following is None else self._following.store.number
+
     async def run(self, epoch: int) -> None:
         """Project until cancelled, as the owner with this lease epoch. What can heal is retried with growing delays
         and shown in health; `ConcurrencyConflict` (a newer owner) and an untrusted log propagate."""
@@ -105,7 +117,8 @@ class ProjectionRunner:
         answers: list[Subscription] = []
         delay = _RETRY_FIRST
         try:
-            await self._until_it_works(epoch)
+            if self._following is None:
+                await self._until_it_works(epoch)
             while True:
                 try:
                     async with contextlib.aclosing(self._project(epoch)) as steps:
@@ -114,7 +127,7 @@ class ProjectionRunner:
                             status.checkpoint = checkpoint
                             delay = _RETRY_FIRST
                             # Not before the checkpoint is checked: the writer's own check relies on the answer.
-                            answers = answers or [await self._open_answers(), await self._open_redrive(epoch)]
+                            answers = answers or await self._open_answers(epoch)
                             await self._client.publish(
                                 announcement_subject(status.name, status.shard),
                                 status.announcement().model_dump_json(exclude_none=True).encode(),
@@ -152,6 +165,9 @@ class ProjectionRunner:
         self.status.run = max(self.status.run, epoch << 20) + 1
         await self._quarantine.load()
         self.status.quarantined = self._quarantine.size
+        if self._following is not None:
+            async with self._writing:
+                await self._following.attach(epoch)
         checkpoint = await self._store.checkpoint(shard)
         await check_checkpoint(self._events, self._stream, checkpoint, self.status.name)
         at = 0 if checkpoint is None else checkpoint.position.sequence
@@ -260,15 +276,15 @@ class ProjectionRunner:
         if history:
             await self._store.refold(_aggregate(original), history, epoch)
 
-    async def _open_answers(self) -> Subscription:
-        subject = position_request_subject(self.status.name, self.status.shard)
-        return await subscribe(self._client, subject, self._answer_position)
-
-    async def _open_redrive(self, epoch: int) -> Subscription:
-        async def asked(message: Msg) -> None:
+    async def _open_answers(self, epoch: int) -> list[Subscription]:
+        async def redrive(message: Msg) -> None:
             await self._redrive(message, epoch)
 
-        return await subscribe(self._client, redrive_subject(self.status.name, self.status.shard), asked)
+        name, shard = self.status.name, self.status.shard
+        asked = await subscribe(self._client, position_request_subject(name, shard), self._answer_position)
+        redriven = await subscribe(self._client, redrive_subject(name, shard), redrive)
+        followed = [] if self._following is None else [await self._following.open(self._writing)]
+        return [asked, redriven, *followed]
 
     async def _answer_position(self, message: Msg) -> None:
         await message.respond(self.status.announcement().model_dump_json().encode())

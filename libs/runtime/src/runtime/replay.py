@@ -10,20 +10,21 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from contracts.codec import Recorded, Undecodable
-from contracts.errors import Conflict, ContentDamaged, MemlogError, Unavailable
+from contracts.codec import Recorded
+from contracts.errors import Unavailable
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from runtime.buried import Buried
 from runtime.errors import nats_errors
-from runtime.event_store import EventStore, StoredMessage
+from runtime.event_store import EventStore
 from runtime.keys import KeyStore
-from runtime.log_checks import check_checkpoint
-from runtime.projection import decode, stored
+from runtime.log_checks import check_checkpoint, require_next
+from runtime.projection import stored
 from runtime.pull import Pull
-from runtime.quarantine import WILL_HEAL, without_payload
+from runtime.quarantine import WILL_HEAL
+from runtime.reading import Reading, ReplayRefused, decoded
 from runtime.store import ProjectionStore
 
 BATCH = 4000
@@ -34,16 +35,6 @@ _NEAR = 300
 """Events before the end at which a fill ends: the shard's owner catches up with the rest in a moment."""
 _YIELD_EVERY = 64
 _AHEAD = 1
-
-
-class ReplayRefused(Conflict):
-    """A rebuild met an event that cannot be applied. What serves is untouched, and goes on."""
-
-    code = "replay_refused"
-    remedy = (
-        "The message names the event. If it is damaged, restore the log from a backup; else upgrade Memlog: it is a "
-        "defect. Then `memlog projections resume NAME` goes on where it was."
-    )
 
 
 @dataclass(slots=True)
@@ -133,9 +124,11 @@ class _Shard:
         self._epoch = epoch
         self._size = batch
         self._near = near
-        self._buried = {name: Buried(log.events, name, shard, stream) for name in stores}
-        self._start = 0
-        self._read = 0
+        self._readings = {
+            name: Reading(log.events, log.keys, Buried(log.events, name, shard, stream), shard, stream)
+            for name in stores
+        }
+        self._start = self._at = self._read = 0
 
     async def open(self, progress: Progress) -> None:
         reached: list[int] = []
@@ -144,8 +137,8 @@ class _Shard:
             checkpoint = await store.checkpoint(self._shard)
             await check_checkpoint(self._log.events, self._stream, checkpoint, name)
             reached.append(0 if checkpoint is None else checkpoint.position.sequence)
-            await self._buried[name].load()
-        self._start = min(reached)
+            await self._readings[name].buried.load()
+        self._start = self._at = min(reached)
         progress.at[self._shard] = self._start
         progress.end[self._shard] = await self._log.events.last_sequence(self._stream)
 
@@ -188,9 +181,14 @@ class _Shard:
                         if metadata.sequence.consumer != self._read:
                             raise Unavailable("messages were lost between server and replay")
                         size += len(message.data)
-                        last, pending = metadata.sequence.stream, metadata.num_pending
+                        require_next(self._stream, self._at, metadata.sequence.stream)
+                        last = self._at = metadata.sequence.stream
+                        pending = metadata.num_pending
                         subjects[last] = message.subject
-                        await self._decode(stored(message), events)
+                        kept = stored(message)
+                        event = await decoded(self._log.keys, self._shard, kept)
+                        for name, found in events.items():
+                            found.append(await self._readings[name].event(kept, event))
                     await asyncio.sleep(0)  # the store's answers are waited for on this loop
                 yield _Batch(events, subjects, last, pending)
 
@@ -211,21 +209,6 @@ class _Shard:
             )
         return info.name
 
-    async def _decode(self, message: StoredMessage, batch: Mapping[str, list[Recorded]]) -> None:
-        event: Recorded | None = None
-        damage: MemlogError | None = None
-        try:
-            event = await decode(self._log.keys, self._shard, message)
-        except (Undecodable, ContentDamaged) as error:
-            damage = error
-        for name, events in batch.items():
-            if event is not None and not self._buried[name].holds(message.subject, message.sequence):
-                events.append(event)
-            elif damage is None or await self._given_up(name, message.subject, message.sequence):
-                events.append(without_payload(self._shard, message))
-            else:
-                raise ReplayRefused(f"the event at {self._shard}-{message.sequence} cannot be read: {damage.message}")
-
     async def _apply(self, name: str, events: Sequence[Recorded], subjects: Mapping[int, str]) -> None:
         """Apply events; when they are refused, halve them until it is known which one it is."""
         store = self._stores[name]
@@ -240,18 +223,12 @@ class _Shard:
                 await self._apply(name, events[middle:], subjects)
                 return
             event = events[0]
-            if event.payload is None or not await self._given_up(
-                name, subjects[event.position.sequence], event.position.sequence
-            ):
+            sequence = event.position.sequence
+            if event.payload is None or not await self._readings[name].given_up(subjects[sequence], sequence):
                 raise ReplayRefused(
                     f"{event.type} at {event.position} cannot be applied to {name}: {type(error).__name__}: {error}"
                 ) from error
             await store.apply([replace(event, payload=None)], self._epoch)
-
-    async def _given_up(self, name: str, subject: str, sequence: int) -> bool:
-        """Whether the serving projection gave up on it too, perhaps only since this began."""
-        await self._buried[name].load()
-        return self._buried[name].holds(subject, sequence)
 
 
 async def _first(reading: "asyncio.Task[None]", waiting: Awaitable[_Batch]) -> _Batch:

@@ -1,7 +1,9 @@
 """Settings: everything that differs between a laptop, compose and a cluster, from `MEMLOG_*` variables."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from contracts.errors import ConfigurationError
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
@@ -93,6 +95,24 @@ class Settings(BaseSettings):
     def reader_dsn(self) -> str:
         """The gateway's DSN: read-only where one is configured."""
         return (self.postgres_reader_dsn or self.postgres_dsn).get_secret_value()
+
+
+def as_environment(settings: Settings) -> Mapping[str, str]:
+    """This process's environment with these settings: what a process is told that is to run with them, too. Settings
+    at their default are left out."""
+    told: dict[str, str] = {}
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if value is None or value == field.default:
+            continue
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if isinstance(value, tuple):
+            value = ",".join(cast("tuple[str, ...]", value))
+        told[f"MEMLOG_{name.upper()}"] = str(value)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEMLOG_")}
+    # One arena instead of one a thread: an embedder's threads would keep tens of megabytes each.
+    return {**inherited, **told, "MALLOC_ARENA_MAX": "2"}
 
 
 def load_settings(**overrides: object) -> Settings:

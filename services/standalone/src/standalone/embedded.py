@@ -6,13 +6,11 @@ process of its own, as in compose and Kubernetes.
 """
 
 import asyncio
-import os
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import audit.container
 import categorizer.container
@@ -24,7 +22,7 @@ from pydantic import SecretStr
 from runtime.keys import MasterKey
 from runtime.nats import connect
 from runtime.service import Context
-from runtime.settings import Settings
+from runtime.settings import Settings, as_environment
 from runtime.waiting import Positions
 
 from standalone.children import ChildSpec, running
@@ -115,7 +113,7 @@ async def _keep_process(parts: Parts, home: Home, module: str, settings: Setting
     spec = ChildSpec(
         name=module.replace("_", "-"),
         command=(sys.executable, "-m", module),
-        env=service_environment(settings),
+        env=as_environment(settings),
         stop_grace=3.0,
     )
 
@@ -125,23 +123,6 @@ async def _keep_process(parts: Parts, home: Home, module: str, settings: Setting
             yield Bare(child)
 
     await parts.keep(spec.name, start)
-
-
-def service_environment(settings: Settings) -> Mapping[str, str]:
-    """What a service's process is told: every setting that is not at its default, as `MEMLOG_*` variables."""
-    told: dict[str, str] = {}
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if value is None or value == type(settings).model_fields[name].default:
-            continue
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        if isinstance(value, tuple):
-            value = ",".join(cast("tuple[str, ...]", value))
-        told[f"MEMLOG_{name.upper()}"] = str(value)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEMLOG_")}
-    # One arena instead of one a thread: the embedder's threads would keep tens of megabytes each.
-    return {**inherited, **told, "MALLOC_ARENA_MAX": "2"}
 
 
 async def _projections_answer(settings: Settings) -> None:
