@@ -185,7 +185,7 @@ async def test_a_text_that_cannot_be_categorized_delays_nobody_and_is_redriven(
 
         async def redrive() -> str | None:
             answer = await log.client.request(redrive_subject(CATEGORIZER_CONSUMER, 0), request, timeout=20)
-            return RedriveReply.model_validate_json(answer.data).error
+            return RedriveReply.model_validate_json(answer.data).stays
 
         assert "a defect in the indexer" in (await redrive() or "")
         assert await letters() == 1, "its cause is still there"

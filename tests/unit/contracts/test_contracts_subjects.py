@@ -48,7 +48,7 @@ def test_subjects_never_change() -> None:
 def test_no_subject_is_made_of_a_name_or_a_text() -> None:
     """What a subject is made of: shards, opaque ids, and names of Memlog's own parts."""
     ids = {"uid", "command_id", "aggregate", "app_id", "memory_id", "category_id", "name_hash"}
-    parts = {"shard", "shards", "consumer", "projection", "service", "subject"}
+    parts = {"shard", "shards", "consumer", "projection", "service", "subject", "sequence"}
     for name, function in inspect.getmembers(subjects, inspect.isfunction):
         if function.__module__ != subjects.__name__:
             continue
@@ -76,6 +76,9 @@ def test_each_subject_belongs_to_one_stream() -> None:
     assert streams_of(subjects.key_subject(UID)) == ["MEMLOG_KEYS"]
     assert streams_of(subjects.user_subject("abc")) == ["MEMLOG_USERS"]
     assert streams_of(f"{subjects.ROOT}.dead.memory-writer") == ["MEMLOG_DEAD"]
+    event = subjects.event_subject(1, subjects.memory(UID, "m"))
+    assert streams_of(subjects.dead_subject("index", event)) == ["MEMLOG_DEAD"]
+    assert streams_of(subjects.dropped_subject("index", event, 7)) == ["MEMLOG_DROPPED"]
     for core in (
         subjects.announcement_subject("index", 0),
         subjects.position_request_subject("index", 0),

@@ -42,7 +42,8 @@ class DeadLetterDetail(DeadLetter):
 
 class Redriven(View):
     """`healed`: applied, and its letters are gone; `sent_again`: a command that its writer gets once more; `dropped`:
-    given up on for good; `failed`: `error` says why, and the letters stay. `letters` were about this aggregate."""
+    given up on for good; `failed`: `error` says why, and the letters stay. `letters` were about this aggregate. With
+    `dropped`, `error` says why other letters of it stay."""
 
     id: int
     consumer: str
@@ -62,14 +63,15 @@ class RedriveReport(View):
 
 
 class RedriveRequest(View):
-    """Fold anew what stands on `subject` of MEMLOG_DEAD. `without`: sequences of messages that are given up on, and
-    left out."""
+    """Try again what stands on `subject` of MEMLOG_DEAD. `without`: sequences of messages to go on without for good."""
 
     subject: str
     without: list[int] = []
 
 
 class RedriveReply(View):
-    """`error` says why it failed again; the dead letters then stay."""
+    """`error`: nothing could be applied, and this is why; the dead letters stay. `stays`: what was asked for is done,
+    or some of it, and this is why other letters stay."""
 
     error: str | None = None
+    stays: str | None = None

@@ -48,11 +48,17 @@ def access(shard: int, max_age: float = 0.0) -> StreamSpec:
 
 
 DEAD = StreamSpec("MEMLOG_DEAD", (f"{ROOT}.dead.>",), description="A copy of each message given up on, and why")
+DROPPED = StreamSpec(
+    "MEMLOG_DROPPED",
+    (f"{ROOT}.dropped.>",),
+    max_per_subject=1,
+    description="Which messages a projection has to go on without, because a person said so",
+)
 KEYS = StreamSpec(
     "MEMLOG_KEYS", (f"{ROOT}.key.*",), max_per_subject=1, description="Wrapped data keys; never part of a log backup"
 )
 USERS = StreamSpec("MEMLOG_USERS", (f"{ROOT}.user.*",), description="Directory: HMAC of a user's name to its uid")
-GLOBAL = (DEAD, KEYS, USERS)
+GLOBAL = (DEAD, DROPPED, KEYS, USERS)
 
 
 def of_shard(shard: int, command_max_age: float, access_max_age: float) -> tuple[StreamSpec, ...]:

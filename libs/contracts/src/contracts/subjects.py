@@ -101,6 +101,12 @@ def dead_subject(consumer: str, subject: str) -> str:
     return f"{ROOT}.dead.{consumer}.{shard}.{rest}"
 
 
+def dropped_subject(consumer: str, subject: str, sequence: int) -> str:
+    """Where it stands that `consumer` has to go on without the message at this sequence."""
+    _, _, shard, rest = subject.split(".", 3)
+    return f"{ROOT}.dropped.{consumer}.{shard}.{rest}.{sequence}"
+
+
 def redrive_subject(consumer: str, shard: int) -> str:
     """Core NATS request/reply: asks a projection's owner to fold an aggregate anew."""
     return f"{ROOT}.ask.redrive.{consumer}.{shard}"

@@ -4,10 +4,11 @@ MEMLOG_DEAD is also the memory of what is quarantined: an aggregate is, for a pr
 it stands there. Later events of it follow, so that nothing is applied over a gap; everyone else goes on.
 """
 
+import contextlib
 from typing import cast
 
-from contracts.streams import DEAD
-from contracts.subjects import dead_subject
+from contracts.streams import DEAD, DROPPED
+from contracts.subjects import ROOT, dead_subject, dropped_subject
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
@@ -43,10 +44,25 @@ class DeadLetters:
         """The letters on a subject of MEMLOG_DEAD, oldest first. Raises `Unavailable`."""
         return await self._events.read_subject(DEAD.name, subject)
 
-    async def drop(self, subject: str) -> None:
-        """Remove the letters of a subject. Raises `Unavailable`."""
+    async def release(self, subject: str, before: StoredMessage | None = None) -> None:
+        """Remove the letters of a subject, all or those before one of them. Raises `Unavailable`."""
         with nats_errors("remove dead letters"):
-            await self._js.purge_stream(DEAD.name, subject=subject)
+            await self._js.purge_stream(DEAD.name, subject=subject, seq=None if before is None else before.sequence)
+
+    async def remove(self, letter: StoredMessage) -> None:
+        """Remove one letter; it may be gone already. Raises `Unavailable`."""
+        with nats_errors("remove a dead letter"), contextlib.suppress(NotFoundError):
+            await self._js.delete_msg(DEAD.name, letter.sequence)
+
+    async def dropped(self, shard: int) -> set[int]:
+        """The sequences of all messages of the shard that this consumer has to go on without. Raises `Unavailable`."""
+        return await dropped(self._events, self._consumer, shard)
+
+    async def note_dropped(self, letter: StoredMessage) -> None:
+        """Write down that this consumer has to go on without the letter's message. Raises `Unavailable`."""
+        subject = dropped_subject(self._consumer, letter.headers[SUBJECT], int(letter.headers[SEQUENCE]))
+        with nats_errors("note what was dropped"):
+            await self._js.publish(subject, b"")
 
 
 async def bury(js: JetStreamContext, consumer: str, stream: str, message: StoredMessage, reason: str) -> str:
@@ -71,3 +87,9 @@ async def bury(js: JetStreamContext, consumer: str, stream: str, message: Stored
         }
         await js.publish(subject, message.data, headers=headers)
     return subject
+
+
+async def dropped(events: EventStore, consumer: str, shard: int) -> set[int]:
+    """See `DeadLetters.dropped`."""
+    noted = await events.read_subject(DROPPED.name, f"{ROOT}.dropped.{consumer}.{shard}.>")
+    return {int(note.subject.rsplit(".", 1)[-1]) for note in noted}

@@ -6,8 +6,8 @@ A projection starts from the position in its own store, never from what the serv
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from contracts.codec import Recorded, Undecodable
 from contracts.dead_letters import RedriveReply, RedriveRequest
 from contracts.errors import ConcurrencyConflict, ContentDamaged, KeyMissing, LogNotTrusted, MemlogError, Unavailable
 from contracts.positions import Checkpoint
-from contracts.streams import is_truth
 from contracts.subjects import Aggregate, announcement_subject, position_request_subject, redrive_subject
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -25,7 +24,7 @@ from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from runtime.dead_letters import SEQUENCE, SUBJECT, DeadLetters
+from runtime.dead_letters import DeadLetters
 from runtime.errors import NATS_FAILURES, nats_errors
 from runtime.event_store import EventStore, StoredMessage, recorded
 from runtime.keys import KeyStore
@@ -33,6 +32,7 @@ from runtime.log_checks import check_checkpoint, require_next
 from runtime.nats import subscribe
 from runtime.pull import Pull
 from runtime.quarantine import WILL_HEAL, Quarantine, without_payload
+from runtime.redriving import Redriving
 from runtime.store import ProjectionStore
 from runtime.telemetry import span
 
@@ -237,6 +237,8 @@ class ProjectionRunner:
                 await asyncio.sleep(pause)
 
     async def _decode(self, message: StoredMessage) -> Recorded:
+        if self._quarantine.dropped(message):
+            return without_payload(self.status.shard, message)
         if self._quarantine.holds(message):
             return await self._quarantine.bury(message, without_payload(self.status.shard, message))
         try:
@@ -246,35 +248,27 @@ class ProjectionRunner:
             return await self._quarantine.bury(message, skipped, f"{error.code}: {error.message}")
 
     async def _redrive(self, message: Msg, epoch: int) -> None:
-        """Fold an aggregate anew, between two batches; its dead letters go when that works."""
+        """Fold an aggregate anew, between two batches; the dead letters of what can be applied go."""
         request = RedriveRequest.model_validate_json(message.data)
         subject = request.subject
         try:
             async with self._writing:
-                letters = await self._quarantine.letters.letters(subject)
-                await self._refold(letters, set(request.without), epoch)
-                await self._quarantine.release(subject)
+                at = self.status.checkpoint.position.sequence if self.status.checkpoint else 0
+                reply = await self._redriving(epoch).redrive(request, at)
                 self.status.quarantined = self._quarantine.size
-            reply = RedriveReply()
         except Exception as error:  # noqa: BLE001 - the operator must be told, whatever it is
             log.warning("redrive_failed", projection=self.status.name, subject=subject, error=str(error))
             reply = RedriveReply(error=f"{type(error).__name__}: {error}")
         await message.respond(reply.model_dump_json().encode())
 
-    async def _refold(self, letters: Sequence[StoredMessage], without: Set[int], epoch: int) -> None:
-        shard = self.status.shard
-        if not letters:
-            return
-        original = letters[-1].headers[SUBJECT]
-        if is_truth(self._stream):
-            position = self.status.checkpoint.position.sequence if self.status.checkpoint else 0
-            about = await self._events.read_subject(self._stream, original)
-            about = [message for message in about if message.sequence <= position]
-        else:  # reads are independent of each other: those that were missed are applied
-            about = [replace(letter, subject=original, sequence=int(letter.headers[SEQUENCE])) for letter in letters]
-        history = [await decode(self._keys, shard, message) for message in about if message.sequence not in without]
-        if history:
-            await self._store.refold(_aggregate(original), history, epoch)
+    def _redriving(self, epoch: int) -> Redriving:
+        async def refold(aggregate: Aggregate, history: Sequence[Recorded]) -> None:
+            await self._store.refold(aggregate, history, epoch)
+
+        async def decode_(message: StoredMessage) -> Recorded:
+            return await decode(self._keys, self.status.shard, message)
+
+        return Redriving(self._quarantine, self._events, self._stream, decode_, refold)
 
     async def _open_answers(self, epoch: int) -> list[Subscription]:
         async def redrive(message: Msg) -> None:
@@ -288,13 +282,6 @@ class ProjectionRunner:
 
     async def _answer_position(self, message: Msg) -> None:
         await message.respond(self.status.announcement().model_dump_json().encode())
-
-
-def _aggregate(subject: str) -> Aggregate:
-    """What a message is about, by its subject; of a read: what its app has read."""
-    _, stream, _, uid, *rest = subject.split(".")
-    kind, *id_ = rest if len(rest) > 1 else (stream, *rest)
-    return Aggregate(uid, kind, "-".join(id_))
 
 
 def stored(message: Msg) -> StoredMessage:

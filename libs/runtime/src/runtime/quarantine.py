@@ -1,5 +1,6 @@
 """Quarantine: what one projection does not apply, so that one bad event delays nobody else (G12)."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import structlog
@@ -9,7 +10,7 @@ from contracts.positions import Position, message_hash
 from contracts.streams import is_truth
 from contracts.subjects import dead_subject
 
-from runtime.dead_letters import DeadLetters
+from runtime.dead_letters import SEQUENCE, DeadLetters
 from runtime.errors import NATS_FAILURES
 from runtime.event_store import StoredMessage
 from runtime.telemetry import trace_id
@@ -32,6 +33,7 @@ class Quarantine:
         # Reads do not build on each other: a bad one is left out, and those after it are not.
         self._followers_too = is_truth(stream)
         self._subjects: set[str] = set()
+        self._dropped: set[int] = set()
 
     @property
     def size(self) -> int:
@@ -39,8 +41,13 @@ class Quarantine:
         return len(self._subjects)
 
     async def load(self) -> None:
-        """Learn what is quarantined. Raises `Unavailable`."""
+        """Learn what is quarantined, and what a person said to go on without. Raises `Unavailable`."""
         self._subjects = await self.letters.quarantined(self._shard)
+        self._dropped = await self.letters.dropped(self._shard)
+
+    def dropped(self, message: StoredMessage) -> bool:
+        """Whether a person said to go on without the message."""
+        return message.sequence in self._dropped
 
     def holds(self, message: StoredMessage) -> bool:
         """Whether the message's aggregate is quarantined, so that the message has to follow."""
@@ -61,10 +68,22 @@ class Quarantine:
         )
         return replace(event, payload=None)
 
-    async def release(self, subject: str) -> None:
-        """The aggregate was folded anew: its dead letters go. Raises `Unavailable`."""
-        await self.letters.drop(subject)
-        self._subjects.discard(subject)
+    async def release(self, subject: str, before: StoredMessage | None = None) -> None:
+        """The aggregate was folded anew: its dead letters go, up to `before` where that one could not be applied.
+        Raises `Unavailable`."""
+        await self.letters.release(subject, before)
+        if before is None:
+            self._subjects.discard(subject)
+
+    async def drop(self, subject: str, sequences: Collection[int]) -> None:
+        """Go on without these messages, for good: that is written down, and their dead letters go. Raises
+        `Unavailable`."""
+        for letter in await self.letters.letters(subject) if sequences else ():
+            sequence = int(letter.headers[SEQUENCE])
+            if sequence in sequences:
+                await self.letters.note_dropped(letter)
+                self._dropped.add(sequence)
+                await self.letters.remove(letter)
 
 
 def without_payload(shard: int, message: StoredMessage) -> Recorded:

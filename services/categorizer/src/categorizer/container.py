@@ -70,14 +70,17 @@ class _Shard:
             await asyncio.sleep(_LAG_EVERY_S)
 
     async def _redrive(self, message: Msg) -> None:
-        """What was given up on, once more; its dead letters go when that works."""
+        """What was given up on, once more: the dead letters of what works go. Texts do not wait for each other."""
         try:
             request = RedriveRequest.model_validate_json(message.data)
-            letters = await self._letters.letters(request.subject)
-            originals = [replace(m, subject=m.headers[SUBJECT], sequence=int(m.headers[SEQUENCE])) for m in letters]
-            await self._handler.again([m for m in originals if m.sequence not in request.without])
-            await self._letters.drop(request.subject)
             reply = RedriveReply()
+            for letter in await self._letters.letters(request.subject):
+                original = replace(letter, subject=letter.headers[SUBJECT], sequence=int(letter.headers[SEQUENCE]))
+                failure = None if original.sequence in request.without else await self._handler.again(original)
+                if failure is None:
+                    await self._letters.remove(letter)
+                elif reply.stays is None:
+                    reply = RedriveReply(stays=f"dead letter {letter.sequence} cannot be categorized: {failure}")
         except Exception as error:  # noqa: BLE001 - the operator must be told, whatever it is
             log.warning("redrive_failed", shard=self._shard, error=f"{type(error).__name__}: {error}")
             reply = RedriveReply(error=f"{type(error).__name__}: {error}")

@@ -88,10 +88,10 @@ class CategorizingHandler:
             self._delay = min(self._delay * 2, _RETRY_MOST)
         return outcomes
 
-    async def again(self, letters: Sequence[StoredMessage]) -> None:
-        """Categorize what dead letters hold, now. Raises what prevents it."""
-        for letter in letters:
-            await self._work([letter], [True])
+    async def again(self, message: StoredMessage) -> str | None:
+        """Categorize what was given up on, now: what prevents it, or None. Raises what can heal by itself."""
+        outcome = await self._alone(message)
+        return outcome.reason if isinstance(outcome, Reject) else None
 
     async def _alone(self, message: StoredMessage) -> Outcome:
         reason = ""

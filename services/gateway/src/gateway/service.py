@@ -197,8 +197,7 @@ class MemoryService(Protocol):
     async def redrive_all(self) -> RedriveReport: ...
 
     async def drop_dead_letter(self, letter_id: int) -> Redriven:
-        """Go on without the message, and without what it waited behind, for good; the rest is applied. Raises
-        `RedriveFailed` when that cannot be applied either."""
+        """Go on without this message, for good. What waited behind it is applied, up to the next that cannot be."""
         ...
 
     # -- health ------------------------------------------------------------------------------------------------

@@ -109,22 +109,22 @@ class DeadLetterDesk:
         count = (await self._counts()).get(letter.subject, 1)
         if _consumer(letter) == WRITER_CONSUMER:
             await self._remove(letter)
-        else:
-            # What follows is folded without it, and without what it follows itself; else that would stay quarantined
-            # behind a letter that is gone.
-            about = await self._log.read_subject(DEAD.name, letter.subject)
-            await self._refold(letter, [int(each.headers[SEQUENCE]) for each in about if each.sequence <= letter_id])
-        return _done(letter, count, "dropped")
+            return _done(letter, count, "dropped")
+        stays = await self._refold(letter, [int(letter.headers[SEQUENCE])])
+        return _done(letter, count, "dropped", stays)
 
     async def _redrive(self, letter: StoredMessage) -> Redriven:
         count = (await self._counts()).get(letter.subject, 1)
         if _consumer(letter) == WRITER_CONSUMER:
             await self._send_again(letter)
             return _done(letter, count, "sent_again")
-        await self._refold(letter, [])
+        stays = await self._refold(letter, [])
+        if stays is not None:
+            raise RedriveFailed(f"{_consumer(letter)} still cannot apply all of it: {stays}")
         return _done(letter, count, "healed")
 
-    async def _refold(self, letter: StoredMessage, without: list[int]) -> None:
+    async def _refold(self, letter: StoredMessage, without: list[int]) -> str | None:
+        """Why letters about the same stay, or None. Raises `RedriveFailed`, `Unavailable`."""
         _, _, consumer, shard, _ = letter.subject.split(".", 4)
         request = RedriveRequest(subject=letter.subject, without=without)
         try:
@@ -135,9 +135,10 @@ class DeadLetterDesk:
             raise Unavailable(
                 f"{consumer}.{shard}, which gave it up, does not answer ({type(error).__name__}); see: memlog status"
             ) from error
-        failure = RedriveReply.model_validate_json(answer.data).error
-        if failure is not None:
-            raise RedriveFailed(f"{consumer} still cannot apply it: {failure}")
+        reply = RedriveReply.model_validate_json(answer.data)
+        if reply.error is not None:
+            raise RedriveFailed(f"{consumer} still cannot apply it: {reply.error}")
+        return reply.stays
 
     async def _send_again(self, letter: StoredMessage) -> None:
         subject, sequence = letter.headers[SUBJECT], int(letter.headers[SEQUENCE])

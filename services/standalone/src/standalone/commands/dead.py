@@ -128,7 +128,8 @@ def drop(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on without it, for good: what waits behind it is applied. The log keeps the original.
+    """Go on without it, for good: what waits behind it is applied, up to the next that cannot be. The log keeps the
+    original.
 
     Examples:
 
@@ -189,6 +190,8 @@ def _each(memlog: RestClient, method: str, action: str, ids: list[int], as_json:
         words = {"healed": "healed", "sent_again": "sent to its writer again", "dropped": "dropped", "failed": "failed"}
         for result in done:
             waits = f", with {result.letters - 1} behind it" if result.letters > 1 else ""
+            if result.status == "dropped":
+                waits = f"; others about it stay: {result.error}" if result.error else ""
             typer.echo(f"{result.id}: {words[result.status]} ({result.aggregate.kind} {result.aggregate.id}){waits}")
         for letter_id, error in failures:
             typer.echo(f"{letter_id}: {error.message}", err=True)

@@ -92,7 +92,8 @@ def _added(answer: dict[str, Any]) -> str:
         return f"Accepted: it is safe on disk and will be carried out (operation {result.operation_id})"
     done = {"ADD": "Remembered as", "NONE": "Known already, as", "UPDATE": "Updated", "DELETE": "Forgot"}
     said = [f"{done.get(item.event, item.event)} {item.id}" for item in result.results] or ["Nothing to remember"]
-    return "\n".join(said) + ("" if result.state == "searchable" else " (stored; searchable in a moment)")
+    waits = "" if result.state == "searchable" else f" (stored; {result.reason or 'searchable in a moment'})"
+    return "\n".join(said) + waits
 
 
 def search(
