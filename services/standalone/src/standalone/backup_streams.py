@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from contracts.errors import Unavailable
 from contracts.positions import message_hash
-from contracts.streams import CATEGORIZER_CONSUMER, DEAD, USERS, WRITER_CONSUMER, access, commands, events
+from contracts.streams import CATEGORIZER_CONSUMER, DEAD, DROPPED, USERS, WRITER_CONSUMER, access, commands, events
 from nats.js.api import ConsumerConfig
 from nats.js.errors import NotFoundError
 from runtime.errors import nats_errors
@@ -44,7 +44,7 @@ def streams_in_order(shards: int) -> list[str]:
     """What a backup holds, in the order in which it has to be copied. Data keys are never part of it."""
     each = range(shards)
     kinds = (events, commands, access)
-    return [*(kind(shard).name for kind in kinds for shard in each), DEAD.name, USERS.name]
+    return [*(kind(shard).name for kind in kinds for shard in each), DEAD.name, DROPPED.name, USERS.name]
 
 
 async def write_backup(log: LogAccess, writer: BackupWriter, show: Show) -> Manifest:
@@ -126,7 +126,7 @@ async def _content(store: EventStore, taken: Snapshot, advance: Callable[[int], 
     found = await digest(store, stream, state.first, state.last, since=since, advance=advance)
     if age == 0 and found.messages != state.messages:
         raise Unavailable(
-            f"{stream} gave out {found.messages} of its {state.messages} messages: some were removed while it was copied (try "
+            f"{stream} gave out {found.messages} of its {state.messages} messages: some were removed meanwhile (try "
             "again), or it is damaged (`memlog verify` tells)"
         )
     return Content(first=found.first, messages=found.messages, sha256=found.hexdigest())
