@@ -152,19 +152,19 @@ async def test_states_and_categories_follow_the_events_and_each_is_in_the_histor
         ("active", ["food"], "person", None),
         ("active", ["food"], "person", None),
     ]
-    changes = [(r["event"], r["version"], r["state"]) for r in await table(pool, "history", "sequence")]
-    assert changes == [
-        ("MemoryAdded", 1, "active"),
-        ("MemoryCategorized", 1, "active"),
-        ("MemoryPaused", 1, "paused"),
-        ("MemoryResumed", 1, "active"),
-        ("MemoryArchived", 1, "archived"),
-        ("MemoryUnarchived", 1, "active"),
-        ("MemoryDeleted", 1, "deleted"),
-        ("MemoryRestored", 1, "active"),
-        ("MemoryRevised", 2, "active"),
-        ("MemoryCategorized", 2, "active"),
-        ("MemoryRevised", 3, "active"),
+    rows = await table(pool, "history", "sequence")
+    assert [(r["event"], r["version"], r["state"], r["categories"]) for r in rows] == [
+        ("MemoryAdded", 1, "active", []),
+        ("MemoryCategorized", 1, "active", ["preferences"]),
+        ("MemoryPaused", 1, "paused", None),
+        ("MemoryResumed", 1, "active", None),
+        ("MemoryArchived", 1, "archived", None),
+        ("MemoryUnarchived", 1, "active", None),
+        ("MemoryDeleted", 1, "deleted", None),
+        ("MemoryRestored", 1, "active", None),
+        ("MemoryRevised", 2, "active", []),
+        ("MemoryCategorized", 2, "active", ["food"]),
+        ("MemoryRevised", 3, "active", ["food"]),
     ]
 
 
