@@ -79,6 +79,13 @@ async def test_a_revised_memory_is_categorized_anew(stack: Stack) -> None:
             return await searched(client, "travel") == {text} and await searched(client, "health") == set()
 
         assert await eventually(moved)
+        entries = (await call(client, "get_memory_history", memory_id=memory_id))["entries"]
+    assert [(e["event"], e["categories"], e["app_name"], e["actor"]) for e in entries] == [
+        ("MemoryAdded", [], "cursor", "mcp"),
+        ("MemoryCategorized", ["health"], "memlog", "service"),
+        ("MemoryRevised", [], "cursor", "mcp"),
+        ("MemoryCategorized", ["travel"], "memlog", "service"),
+    ]
 
 
 async def test_what_a_caller_or_a_person_chose_is_not_overwritten(stack: Stack) -> None:

@@ -91,6 +91,7 @@ class HistoryEntry(View):
     version: int
     state: State
     text: str | None = Field(default=None, description="The text, where this change set one")
+    categories: list[str] | None = Field(default=None, description="All categories, where this change set them")
     at: str
     recorded_at: str
     app_name: str

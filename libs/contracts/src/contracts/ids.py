@@ -17,6 +17,10 @@ def new_uid() -> str:
     return os.urandom(16).hex()
 
 
+OWN_APP = "memlog"
+"""Stands where an app's id stands, for what Memlog's own parts do. No user's app has it."""
+
+
 def uuid7() -> str:
     """A UUIDv7 (RFC 9562 §5.7): sortable by millisecond, random otherwise."""
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")

@@ -14,6 +14,7 @@ from contracts.codec import Meta, decode_event, encode, read_envelope
 from contracts.commands import CategorizeMemory
 from contracts.errors import KeyMissing, MemlogError
 from contracts.events import MemoryDeleted
+from contracts.ids import OWN_APP
 from contracts.positions import Position
 from contracts.streams import INDEX
 from nats.aio.msg import Msg
@@ -168,7 +169,7 @@ class CategorizingHandler:
         meta = Meta(
             id=job.command_id,
             uid=job.meta.uid,
-            app="memlog",
+            app=OWN_APP,
             actor="service",
             occurred_at=utc_now(),
             correlation_id=job.meta.correlation_id,

@@ -124,7 +124,7 @@ class Commanding:
     async def send_internal(self, principal: Principal, command: AnyCommand, key: str) -> Sent:
         """A command that Memlog itself sends once for `key`; waits until the read models show it."""
         # Whichever app comes first sends it: the same command whoever its sender is.
-        sender = replace(principal, app_id="memlog", actor="service")
+        sender = replace(principal, app_id=ids.OWN_APP, actor="service")
         command_id = ids.command_id_for_key(principal.uid, f"memlog:{key}")
         return await self._send(sender, command, command_id, "searchable", (READ_MODELS,))
 

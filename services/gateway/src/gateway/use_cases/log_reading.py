@@ -4,7 +4,7 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 
-from contracts import subjects
+from contracts import ids, subjects
 from contracts.api import AggregateView, EventPage, LogEvent, LogMessage
 from contracts.codec import Undecodable, decode_command, decode_event, timestamp
 from contracts.errors import ContentDamaged, InvalidInput, Unavailable, UnsupportedSchema
@@ -162,6 +162,8 @@ class LogReading:
 
     async def _app_name(self, principal: Principal, app_id: str) -> str | None:
         """From the log, so that reading it needs no other part."""
+        if app_id == ids.OWN_APP:
+            return app_id
         known = (principal.uid, app_id)
         if known not in self._names:
             name = None

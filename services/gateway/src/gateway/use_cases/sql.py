@@ -32,7 +32,8 @@ ACTIVE_IDS = f"""
 ONE = f"{_MEMORY} WHERE m.uid = $1 AND m.memory_id = $2 AND m.state <> 'deleted'"
 
 HISTORY = f"""
-    SELECT h.event, h.version, h.state, h.occurred_at, h.recorded_at, h.actor, h.shard, h.sequence,
+    SELECT h.event, h.version, h.state, h.categories, h.app_id, h.occurred_at, h.recorded_at, h.actor,
+           h.shard, h.sequence,
            CASE WHEN h.event IN ('MemoryAdded', 'MemoryRevised') THEN t.text END AS text,
            coalesce(a.name, '') AS app_name
     FROM memlog.history AS h

@@ -95,9 +95,10 @@ def history_entry(row: Row) -> HistoryEntry:
         version=row["version"],
         state=row["state"],
         text=row["text"],
+        categories=row["categories"],
         at=timestamp(row["occurred_at"]),
         recorded_at=timestamp(row["recorded_at"]),
-        app_name=row["app_name"],
+        app_name=ids.OWN_APP if row["app_id"] == ids.OWN_APP else row["app_name"],
         actor=row["actor"],
         position=str(Position(row["shard"], row["sequence"])),
     )
