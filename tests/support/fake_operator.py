@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from contracts.api import AggregateView, EventPage, LogEvent, LogMessage
 from contracts.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
 from contracts.errors import NotFound
+from contracts.generations import GenerationRequest, ProjectionList, ProjectionView
 from contracts.positions import Position
 from gateway.service import Caller, EventFilter
 
@@ -32,12 +33,13 @@ def dead_letter(number: int, aggregate: str = "m", count: int = 1) -> DeadLetter
 
 @dataclass
 class FakeOperator:
-    """`log` is everybody's. `following` counts the streams that are open."""
+    """`log` is everybody's. `following` counts the streams that are open, `orders` are about generations."""
 
     log: list[LogEvent] = field(default_factory=list[LogEvent])
     letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
     grown: asyncio.Event = field(default_factory=asyncio.Event)
     following: int = 0
+    orders: list[tuple[str, GenerationRequest]] = field(default_factory=list[tuple[str, GenerationRequest]])
 
     def append(self, event: LogEvent) -> None:
         self.log.append(event)
@@ -106,3 +108,15 @@ class FakeOperator:
 
     async def drop_dead_letter(self, letter_id: int) -> Redriven:
         return (await self.redrive(letter_id)).model_copy(update={"status": "dropped"})
+
+    async def projections(self, *, state_hash: bool) -> ProjectionList:
+        return ProjectionList(projections=[await self.projection("read-models", state_hash=state_hash)])
+
+    async def projection(self, name: str, *, state_hash: bool) -> ProjectionView:
+        return ProjectionView(
+            name=name, positions={"0": 7}, lag=0, generations=[], state_hash="abc" if state_hash else None
+        )
+
+    async def change_projection(self, name: str, request: GenerationRequest) -> ProjectionView:
+        self.orders.append((name, request))
+        return await self.projection(name, state_hash=False)

@@ -28,6 +28,7 @@ class GenerationView(View):
     )
     difference: str | None = Field(default=None, description="The first difference that was found")
     failure: str | None = None
+    hold: bool = Field(default=False, description="It is not switched to by itself")
 
 
 class RebuildProgress(View):

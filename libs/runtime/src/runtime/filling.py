@@ -82,7 +82,7 @@ def run_filling(name: str, serve: Callable[[Context], Awaitable[None]]) -> None:
     os.nice(NICENESS)
     try:
         settings = load_settings()
-        configure_logging(name, "warning", settings.log_format, sys.stderr)
+        configure_logging(name, "error", settings.log_format, sys.stderr)
 
         async def main() -> None:
             async with open_context(name, settings, asyncio.Event()) as context:

@@ -203,7 +203,7 @@ def _chosen(found: list[Generation], number: int | None, states: tuple[str, ...]
             if generation.state in states:
                 return generation
             if number is not None:
-                raise Conflict(f"generation {number} is {generation.state}: no generation that {what}")
+                raise Conflict(f"generation {number} is {generation.state}; it is not one that {what}")
     if number is not None:
         raise NotFound(f"there is no generation {number}")
     raise Conflict(f"there is no generation that {what}")

@@ -24,6 +24,7 @@ from gateway.use_cases.health import Checking
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.operations import Operations
+from gateway.use_cases.projections import Projections
 from gateway.use_cases.quarantined import Quarantined
 from gateway.use_cases.reading import Reading
 from gateway.use_cases.states import States
@@ -88,6 +89,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             ),
             LogReading(context.client, context.js, context.events, identities, trail),
             DeadLetterDesk(context.client, context.js, context.events, identities, trail),
+            Projections(context.client),
             Checking(context.client, pool, positions, freshness, context.shards),
         )
     finally:

@@ -29,6 +29,7 @@ from contracts.api import (
     Wait,
 )
 from contracts.dead_letters import DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
+from contracts.generations import GenerationRequest, ProjectionList, ProjectionView
 from pydantic import JsonValue
 
 from gateway.asking import (
@@ -198,6 +199,17 @@ class MemoryService(Protocol):
 
     async def drop_dead_letter(self, letter_id: int) -> Redriven:
         """Go on without this message, for good. What waited behind it is applied, up to the next that cannot be."""
+        ...
+
+    # -- derived stores ---------------------------------------------------------------------------------------------
+    async def projections(self, *, state_hash: bool) -> ProjectionList:
+        """One that nobody answers for says so, and has no generations."""
+        ...
+
+    async def projection(self, name: str, *, state_hash: bool) -> ProjectionView: ...
+
+    async def change_projection(self, name: str, request: GenerationRequest) -> ProjectionView:
+        """Raises `Conflict` for what the generations' states do not allow."""
         ...
 
     # -- health ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from contracts.errors import MemlogError
 
-from standalone.commands import backup, dead, keys, mcp, memories, status, up
+from standalone.commands import backup, dead, keys, mcp, memories, projections, status, up
 from standalone.commands.options import ExitStatus
 from standalone.failures import NotReachable
 
@@ -31,6 +31,8 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead.app, name="dead")
+app.command()(projections.rebuild)
+app.add_typer(projections.app, name="projections")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from gateway.rest import (
     health,
     memories,
     operations,
+    projections,
     search,
     states,
     stats,
@@ -25,6 +26,7 @@ ROUTERS = (
     operations.routes,
     events.routes,
     dead_letters.routes,
+    projections.routes,
     health.routes,
     health.probes,
 )

@@ -4,6 +4,7 @@ from gateway.use_cases.categories import Categories
 from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.health import Checking
 from gateway.use_cases.log_reading import LogReading
+from gateway.use_cases.projections import Projections
 from gateway.use_cases.reading import Reading
 from gateway.use_cases.states import States
 from gateway.use_cases.writing import Writing
@@ -20,6 +21,7 @@ class Memlog:
         reading: Reading,
         log: LogReading,
         desk: DeadLetterDesk,
+        projections: Projections,
         checking: Checking,
     ) -> None:
         self.add = writing.add
@@ -49,4 +51,7 @@ class Memlog:
         self.redrive = desk.redrive
         self.redrive_all = desk.redrive_all
         self.drop_dead_letter = desk.drop_dead_letter
+        self.projections = projections.projections
+        self.projection = projections.projection
+        self.change_projection = projections.change_projection
         self.health = checking.health

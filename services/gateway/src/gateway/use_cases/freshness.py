@@ -6,6 +6,7 @@ hold, a read is refused instead of answered from the past.
 """
 
 import asyncio
+from dataclasses import dataclass
 
 from contracts.errors import Unavailable
 from contracts.streams import SERVING_PROJECTIONS, events
@@ -15,6 +16,22 @@ from runtime.waiting import Positions
 
 _LOOK_EVERY = 0.1
 _LOOK_AGAIN = 1.0
+_MANY = 1000
+"""Events that a projection lacks when it is not merely catching up after a restart."""
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How a projection gets on: position and time when it was first seen to be behind, and the time now."""
+
+    first: int
+    began: float
+    now: float = 0.0
+
+    def seconds(self, at: int, needed: int) -> float | None:
+        """Until it is there, if that can be told."""
+        passed, took = at - self.first, self.now - self.began
+        return (needed - at) * took / passed if passed > 0 and took > 0 else None
 
 
 class Freshness:
@@ -25,6 +42,7 @@ class Freshness:
         self._log = log
         self._shards = shards
         self._floor: list[int] = []
+        self._paces: dict[tuple[str, int], _Pace] = {}
 
     async def open(self) -> None:
         """Everything that is in the log now has to be seen by the first read. Raises `Unavailable`."""
@@ -34,25 +52,35 @@ class Freshness:
         """Ask the projections that are behind where they are: a push may have come before this process was there."""
         while True:
             behind = [key for shard in range(self._shards) for key in self._behind(shard, SERVING_PROJECTIONS)]
+            self._paces = {key: pace for key, pace in self._paces.items() if key in behind}
             for projection, shard in behind:
                 await self._positions.ask(projection, shard)
+                at, now = self._positions.known(projection, shard), asyncio.get_running_loop().time()
+                pace = self._paces.setdefault((projection, shard), _Pace(at, now))
+                pace.now = now
             await asyncio.sleep(_LOOK_EVERY if behind else _LOOK_AGAIN)
 
     def require(self, uid: str, projections: tuple[str, ...]) -> None:
         """Raises `Unavailable` while one of the projections is behind for this user."""
         for projection, shard in self._behind(shard_of(uid, self._shards), projections):
-            at, needed = self._positions.known(projection, shard), self._needed(projection, shard)
-            raise Unavailable(
-                f"{projection} is catching up with the log ({at} of {needed} events); try again in a moment"
-            )
+            raise Unavailable(self._why(projection, shard))
 
     def lag(self) -> list[str]:
         """What is behind, in words; empty when all reads are served."""
         return [
-            f"{name}.{shard} is at {self._positions.known(name, shard)} of {self._needed(name, shard)}"
+            self._why(name, shard)
             for shard in range(self._shards)
             for name, _ in self._behind(shard, SERVING_PROJECTIONS)
         ]
+
+    def _why(self, projection: str, shard: int) -> str:
+        at, needed = self._positions.known(projection, shard), self._needed(projection, shard)
+        if needed - at < _MANY:
+            return f"{projection} is catching up with the log ({at} of {needed} events); try again in a moment"
+        pace = self._paces.get((projection, shard))
+        left = None if pace is None else pace.seconds(at, needed)
+        about = "" if left is None else f", about {left:.0f} seconds left"
+        return f"{projection} is being rebuilt from the log ({at} of {needed} events{about})"
 
     def _behind(self, shard: int, projections: tuple[str, ...]) -> list[tuple[str, int]]:
         return [
