@@ -6,6 +6,7 @@ the message's id, type and user, so that it cannot be moved to another message.
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -115,16 +116,30 @@ def _associated(id_: str, type_: str, uid: str) -> bytes:
     return f"{uid}|{id_}|{type_}".encode()
 
 
+def _dump(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _sealed(content: Mapping[str, Any], id_: str, type_: str, uid: str, key: DataKey | None) -> str:
+    if key is None:
+        raise ValueError(f"{type_} holds content and needs the user's key")
+    return base64.b64encode(key.seal(_dump(content), _associated(id_, type_, uid))).decode()
+
+
+def _opened(sealed: str, wire: _Wire, key: DataKey | None) -> dict[str, Any]:
+    if key is None:
+        raise Undecodable(f"{wire.type} {wire.event_id} is sealed and no key was given")
+    associated = _associated(wire.event_id, wire.type, wire.uid)
+    try:
+        return from_json(key.open(base64.b64decode(sealed, validate=True), associated))
+    except ValueError as error:
+        raise ContentDamaged(f"{wire.type} {wire.event_id}: sealed part is damaged ({error})") from None
+
+
 def encode(meta: Meta, payload: Message, key: DataKey | None) -> bytes:
     """One JSON envelope. `key` may be None only for messages without content fields."""
     fields = payload.model_dump(mode="json")
     content = {name: fields.pop(name) for name in payload.sealed}
-    sealed: str | None = None
-    if content:
-        if key is None:
-            raise ValueError(f"{payload.type} holds content and needs the user's key")
-        plaintext = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-        sealed = base64.b64encode(key.seal(plaintext, _associated(meta.id, payload.type, meta.uid))).decode()
     wire = {
         "event_id": meta.id,
         "type": payload.type,
@@ -138,9 +153,9 @@ def encode(meta: Meta, payload: Message, key: DataKey | None) -> bytes:
         "final": meta.final,
         "data": fields,
     }
-    if sealed is not None:
-        wire["sealed"] = sealed
-    return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).encode()
+    if content:
+        wire["sealed"] = _sealed(content, meta.id, payload.type, meta.uid, key)
+    return _dump(wire)
 
 
 def read_envelope(raw: bytes) -> tuple[Meta, str]:
@@ -169,6 +184,27 @@ def decode_command(raw: bytes, key: DataKey | None) -> Decoded[AnyCommand]:
     return Decoded(_meta(wire), _payload(wire, known, key, UPCASTS))  # pyright: ignore[reportReturnType]
 
 
+def unseal(raw: bytes, key: DataKey | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A message as it is stored, with nothing lifted to a newer version or left out: the fields of the envelope but
+    `sealed`; and the content, None where there is none. `seal` is the way back. Raises `Undecodable`, `ContentDamaged`.
+    """
+    wire = _parse(raw)
+    envelope: dict[str, Any] = from_json(raw)
+    envelope.pop("sealed", None)
+    return envelope, None if wire.sealed is None else _opened(wire.sealed, wire, key)
+
+
+def seal(envelope: Mapping[str, Any], content: Mapping[str, Any] | None, key: DataKey | None) -> bytes:
+    """The message whose fields `unseal` gave. Raises `Undecodable` when they are not those of an envelope."""
+    fields = dict(envelope)
+    if content is not None:
+        fields["sealed"] = ""
+    wire = _parse(_dump(fields))
+    if content is not None:
+        fields["sealed"] = _sealed(content, wire.event_id, wire.type, wire.uid, key)
+    return _dump(fields)
+
+
 def _parse(raw: bytes) -> _Wire:
     try:
         return _Wire.model_validate_json(raw)
@@ -192,13 +228,7 @@ def _meta(wire: _Wire) -> Meta:
 def _payload(wire: _Wire, known: type[P], key: DataKey | None, steps: Upcasts) -> P:
     fields = dict(wire.data)
     if wire.sealed is not None:
-        if key is None:
-            raise Undecodable(f"{wire.type} {wire.event_id} is sealed and no key was given")
-        associated = _associated(wire.event_id, wire.type, wire.uid)
-        try:
-            fields |= from_json(key.open(base64.b64decode(wire.sealed, validate=True), associated))
-        except ValueError as error:
-            raise ContentDamaged(f"{wire.type} {wire.event_id}: sealed part is damaged ({error})") from None
+        fields |= _opened(wire.sealed, wire, key)
     elif known.sealed and wire.schema_version == known.schema_version:
         # Content in the clear, or none where there was some, is not the writer's work.
         raise ContentDamaged(f"{wire.type} {wire.event_id}: its content is not sealed")

@@ -23,7 +23,7 @@ from runtime.nats import subscribe
 
 _CHUNK = 128 * 1024
 _WINDOW = 4 * 1024 * 1024
-"""Bytes on the way: the server waits for acks beyond this, so a slow disk here costs no memory."""
+"""Bytes on the way: the server waits for acks beyond this, so that nothing piles up here before a slow disk."""
 _PIECE = 8 * 1024
 """What is restored at once. The server reads messages from the same connection's loop, and calls a restore stalled
 when one piece keeps it busy for 5 s: a piece that is well compressed holds hundreds of messages, each a write to disk.

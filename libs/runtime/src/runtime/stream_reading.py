@@ -6,6 +6,8 @@ from datetime import datetime
 
 from runtime.event_store import EventStore, StoredMessage
 
+RECORDED_AT = "Memlog-Recorded-At"
+"""Header of an imported message: when it was first recorded."""
 _PAGE = 512
 _ADDED_ON_READING = frozenset(
     {
@@ -42,6 +44,11 @@ def own_headers(message: StoredMessage) -> dict[str, str]:
 def recorded_at(message: StoredMessage) -> str:
     """The stream's own timestamp in full: RFC 3339, nanoseconds."""
     return message.headers["Nats-Time-Stamp"]
+
+
+def first_recorded_at(message: StoredMessage) -> str:
+    """When the message was recorded in the log that it comes from, if it was imported; else in this one."""
+    return message.headers.get(RECORDED_AT) or recorded_at(message)
 
 
 class Digest:

@@ -8,7 +8,7 @@ from contracts.streams import KEYS
 from contracts.subjects import key_subject
 from nats.js import JetStreamContext
 from nats.js.api import Header
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NotFoundError
 
 from runtime.errors import WRONG_LAST_SEQUENCE, nats_errors
 from runtime.event_store import EventStore
@@ -18,9 +18,12 @@ from runtime.stream_reading import pages
 
 async def read_all(js: JetStreamContext, events: EventStore) -> tuple[dict[str, bytes], int]:
     """The wrapped key of each user, by uid, in the order in which they were made; and the last sequence of MEMLOG_KEYS.
-    Raises `Unavailable`."""
+    Nothing, and 0, where that stream is not made yet. Raises `Unavailable`."""
     with nats_errors("describe the data keys"):
-        last = (await js.stream_info(KEYS.name)).state.last_seq
+        try:
+            last = (await js.stream_info(KEYS.name)).state.last_seq
+        except NotFoundError:
+            return {}, 0
     found: dict[str, bytes] = {}
     async for page in pages(events, KEYS.name, 1, last):
         found.update((message.subject.rsplit(".", 1)[-1], message.data) for message in page)

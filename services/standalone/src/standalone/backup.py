@@ -8,14 +8,19 @@ from pathlib import Path
 
 from nats.js.errors import NotFoundError
 from runtime.errors import NATS_FAILURES, nats_errors
+from runtime.keys import MasterKey
+from runtime.settings import load_settings
+from runtime.wrapped_keys import read_all
 
 from standalone.backup_file import BackupReader, BackupWriter, Manifest
 from standalone.backup_streams import Show, restore_streams, streams_in_order, write_backup
 from standalone.failures import NotEmpty, file_errors
 from standalone.files import appearing
+from standalone.home import Home
 from standalone.incoming import incoming_log
+from standalone.key_exchange import users_without_key
 from standalone.key_file import exported_up_to
-from standalone.log_access import Server, reach_log, reach_server, staged
+from standalone.log_access import Server, opened_log, reach_log, reach_server, staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,14 @@ class BackedUp:
     size: int
     manifest: Manifest
     keys_exported: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A backup that is a log again. `without_key`: users whose keys are not there, None when no key is there yet."""
+
+    manifest: Manifest
+    without_key: int | None
 
 
 async def back_up(home: Path | None, nats_url: str | None, file: Path, show: Show, *, check: bool = True) -> BackedUp:
@@ -53,17 +66,32 @@ async def check_backup(file: Path, show: Show) -> None:
             await restore_streams(server, backup, show)
 
 
-async def bring_back(home: Path | None, nats_url: str | None, file: Path, show: Show) -> Manifest:
-    """Restore a backup into an empty home, or an empty NATS server; all of it, or nothing. Raises `FileUnusable`,
-    `FileDamaged`, `NotEmpty`, `CheckFailed`, `SnapshotFailed`, `HomeInUse`."""
+async def bring_back(home: Path | None, nats_url: str | None, file: Path, show: Show) -> Restored:
+    """Restore a backup into an empty home, or an empty NATS server; all of it, or nothing. Keys that were imported
+    before have to be those of this log.
+
+    Raises `FileUnusable`, `FileDamaged`, `NotEmpty`, `Conflict` (other keys), `CheckFailed`, `SnapshotFailed`.
+    """
     with _read(file, show) as backup:
         if nats_url is None:
-            async with incoming_log(home) as server:
-                await restore_streams(server, backup, show)
-        else:
-            async with reach_server(None, nats_url) as server, _only_if_well(server, backup.manifest):
-                await restore_streams(server, backup, show, server.settings.replicas)
-        return backup.manifest
+            _require_its_key(load_settings().master_key_file or Home.at(home).master_key, backup.manifest)
+            async with incoming_log(home, keeps_keys=True) as server:
+                return await _restored(server, backup, show, None)
+        async with reach_server(None, nats_url) as server, _only_if_well(server, backup.manifest):
+            return await _restored(server, backup, show, server.settings.replicas)
+
+
+async def _restored(server: Server, backup: BackupReader, show: Show, replicas: int | None) -> Restored:
+    await restore_streams(server, backup, show, replicas)
+    async with opened_log(server) as log:
+        keys, _ = await read_all(server.js, log.events)
+    return Restored(backup.manifest, await users_without_key(server, keys.keys()) if keys else None)
+
+
+def _require_its_key(path: Path, manifest: Manifest) -> None:
+    wanted = manifest.keys.master
+    if wanted is not None and path.exists() and (found := MasterKey.load(path).fingerprint) != wanted:
+        raise NotEmpty(f"{path} is the master key of another log: it is {found}, and this backup needs {wanted}")
 
 
 @asynccontextmanager

@@ -4,13 +4,24 @@ manifest.
 The order in which the streams are copied is what makes the copies fit together (docs/adr/0015-backup.md).
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from typing import Any
 
+import nats.js.api
 from contracts.errors import Unavailable
 from contracts.positions import message_hash
-from contracts.streams import CATEGORIZER_CONSUMER, DEAD, DROPPED, USERS, WRITER_CONSUMER, access, commands, events
+from contracts.streams import (
+    CATEGORIZER_CONSUMER,
+    GLOBAL,
+    KEYS,
+    USERS,
+    WRITER_CONSUMER,
+    access,
+    commands,
+    events,
+)
 from nats.js.api import ConsumerConfig
 from nats.js.errors import NotFoundError
 from runtime.errors import nats_errors
@@ -42,16 +53,20 @@ _CONSUMERS = (WRITER_CONSUMER, CATEGORIZER_CONSUMER)
 
 def streams_in_order(shards: int) -> list[str]:
     """What a backup holds, in the order in which it has to be copied. Data keys are never part of it."""
-    each = range(shards)
-    kinds = (events, commands, access)
-    return [*(kind(shard).name for kind in kinds for shard in each), DEAD.name, DROPPED.name, USERS.name]
+    of_shards = [kind(shard).name for kind in (events, commands, access) for shard in range(shards)]
+    others = [spec.name for spec in GLOBAL if spec not in (KEYS, USERS)]
+    return [*of_shards, *others, USERS.name]
+
+
+def _may_shrink(config: Mapping[str, Any]) -> bool:
+    """Whether messages of a stream go in the course of things: they age out, or are worked off."""
+    return config["max_age"] > 0 or config["name"] in {spec.name for spec in GLOBAL if spec != USERS}
 
 
 async def write_backup(log: LogAccess, writer: BackupWriter, show: Show) -> Manifest:
     """Copy the log into a backup's file. Raises `SnapshotFailed`, `Unavailable`, `OSError` of the file."""
-    names = streams_in_order(log.shards)
-    with nats_errors("describe its streams"):
-        before = {name: (await log.js.stream_info(name)).state for name in names}
+    before = {name: found for name in streams_in_order(log.shards) if (found := await _state(log, name)) is not None}
+    names = [*before]
     consumers = {name: await _positions(log, name) for name in names}
     advance = show("Copying", sum(state.bytes for state in before.values()))
     copied = [await _copy(log, writer.part(name), name, before[name].bytes, advance) for name in names]
@@ -87,6 +102,15 @@ async def write_backup(log: LogAccess, writer: BackupWriter, show: Show) -> Mani
     return manifest
 
 
+async def _state(log: LogAccess, stream: str) -> nats.js.api.StreamState | None:
+    """None for a stream that this log does not have: it was last served by an older Memlog."""
+    with nats_errors(f"describe {stream}"):
+        try:
+            return (await log.js.stream_info(stream)).state
+        except NotFoundError:
+            return None
+
+
 async def _positions(log: LogAccess, stream: str) -> list[ConsumerPosition]:
     found: list[ConsumerPosition] = []
     for name in _CONSUMERS:
@@ -119,8 +143,8 @@ async def _last(store: EventStore, stream: str, sequence: int) -> LastMessage | 
 
 async def _content(store: EventStore, taken: Snapshot, advance: Callable[[int], object]) -> Content | None:
     stream, state, age = taken.config["name"], taken.state, taken.config["max_age"]
-    if stream == DEAD.name:
-        return None  # it is worked off at any moment
+    if age == 0 and _may_shrink(taken.config):
+        return None
     # What ages out soon may be gone before it can be compared.
     since = datetime.now(UTC) - timedelta(microseconds=age // 1000) + _EXPIRES_SOON if age > 0 else None
     found = await digest(store, stream, state.first, state.last, since=since, advance=advance)
@@ -170,7 +194,7 @@ async def _verify(
     """`fresh`: nothing of what was counted has aged out since the backup was made."""
     stream, should = part.stream, StreamState.of(part.state)
     _compare(f"the last sequence of {stream}", state.last, should.last)
-    goes = part.config["max_age"] > 0 or stream == DEAD.name
+    goes = _may_shrink(part.config)
     if not goes:
         if should.messages:
             _compare(f"the first sequence of {stream}", state.first, should.first)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from contracts.errors import MemlogError
 
-from standalone.commands import backup, dead, keys, mcp, memories, projections, status, up
+from standalone.commands import backup, dead, export, keys, mcp, memories, projections, status, up
 from standalone.commands.options import ExitStatus
 from standalone.failures import NotReachable
 
@@ -29,6 +29,8 @@ app.command("list")(memories.list_)
 app.command()(mcp.mcp)
 app.command()(backup.backup)
 app.command()(backup.restore)
+app.command()(export.export)
+app.command("import")(export.import_)
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead.app, name="dead")
 app.command()(projections.rebuild)

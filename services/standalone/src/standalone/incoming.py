@@ -21,14 +21,14 @@ _FOLDER = "incoming"
 
 
 @asynccontextmanager
-async def incoming_log(path: Path | None) -> AsyncGenerator[Server]:
+async def incoming_log(path: Path | None, *, keeps_keys: bool) -> AsyncGenerator[Server]:
     """An empty server to bring a log into, which is the home's once the block ends well. When the block fails, or all
-    is killed, the home has no log, as before. Data keys that were imported into the home before are kept.
+    is killed, the home has no log, as before. With `keeps_keys`, data keys may be there already, and stay.
 
     The home is locked meanwhile. Raises `NotEmpty`, `HomeInUse`, `HomeUnusable`.
     """
     with Home.open(path) as home:
-        require_empty(home)
+        _require_empty(home, keys_too=not keeps_keys)
         keys = await _keys(home)
         folder = home.root / _FOLDER
         staging = staging_home(folder, home.lock)
@@ -49,10 +49,11 @@ async def incoming_log(path: Path | None) -> AsyncGenerator[Server]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def require_empty(home: Home) -> None:
-    """Raises `NotEmpty` when the home holds a log, or what was derived from one. Keys may be there."""
-    streams = {path.name for path in home.nats.glob("jetstream/*/streams/*")} - {KEYS.name}
-    full = [*(["nats/ (a log)"] if streams else [])]
+def _require_empty(home: Home, *, keys_too: bool) -> None:
+    streams = {path.name for path in home.nats.glob("jetstream/*/streams/*")}
+    if not keys_too:
+        streams.discard(KEYS.name)
+    full = [f"nats/ (with {', '.join(sorted(streams))})"] if streams else []
     full += [f"{folder.name}/" for folder in (home.postgres, home.index) if folder.is_dir() and any(folder.iterdir())]
     if full:
         raise NotEmpty(

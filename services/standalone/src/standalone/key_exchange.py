@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import AsyncGenerator, Set
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from contracts import subjects
 from contracts.codec import DataKey, decode_event
-from contracts.errors import ConfigurationError
+from contracts.errors import ConfigurationError, Conflict
 from contracts.streams import KEYS, USERS
 from contracts.streams import events as events_stream
+from nats.js.errors import NotFoundError
 from runtime.errors import nats_errors
 from runtime.event_store import EventStore
 from runtime.keys import KeyStore, MasterKey
@@ -19,7 +20,7 @@ from runtime.stream_reading import pages
 from runtime.wrapped_keys import put_missing, read_all
 
 from standalone.backup_streams import Show
-from standalone.failures import CheckFailed, NoLog, NotEmpty, file_errors
+from standalone.failures import CheckFailed, NotEmpty, file_errors
 from standalone.files import appearing
 from standalone.home import Home
 from standalone.key_file import Keys, note_export, open_keys, seal_keys
@@ -73,8 +74,8 @@ async def import_keys(home: Path | None, nats_url: str | None, keys: Keys, show:
     """Bring keys back: into a home with no log yet, or one that was restored. A master key that is there must be the
     same; data keys that are there stay, missing ones are stored. Then something of each user is opened.
 
-    Raises `NotEmpty` (another master key), `Conflict` (another data key), `ContentDamaged` (the keys do not open what
-    is in the log).
+    Raises `NotEmpty` (another master key) and `Conflict` (another data key, or all of another log) before anything is
+    stored, `ContentDamaged` (the keys do not open what is in the log).
     """
     master = MasterKey(keys.master_secret)
     async with _to_import_into(home, nats_url) as server, _store(server) as events:
@@ -86,38 +87,49 @@ async def import_keys(home: Path | None, nats_url: str | None, keys: Keys, show:
         there, _ = await read_all(server.js, events)
         for uid, key in there.items():
             master.unwrap(uid, key)
+        await users_without_key(server, there.keys() | keys.wrapped.keys())
         stored = await put_missing(server.js, there, keys.wrapped, master)
         if new:
             MasterKey.create(path, keys.master_secret)
         now, last = await read_all(server.js, events)
         if server.home is not None and now.keys() <= keys.wrapped.keys():
             note_export(server.home, last)
-        opened, without = await _check(server, now.keys(), show)
+        opened = await _open_samples(server, KeyStore(server.js, master), now.keys(), show)
+        without = await users_without_key(server, now.keys())
     return KeysImported(keys.created_at, stored, len(there), opened, without, new)
 
 
-async def _check(server: Server, known: Set[str], show: Show) -> tuple[int, int]:
-    """Of how many users something was opened, and how many of the directory have no key. Raises `ContentDamaged`."""
-    async with AsyncExitStack() as stack:
+async def users_without_key(server: Server, known: Set[str]) -> int:
+    """How many users of the directory are not among those `known` by uid. Raises `Conflict` when none is: the keys are
+    those of another log."""
+    users = await _users(server)
+    if users and not users & known:
+        raise Conflict(f"these keys belong to another log: none of them is of one of its {len(users):,} users")
+    return len(users - known)
+
+
+async def _users(server: Server) -> set[str]:
+    """The uids of the directory; none where there is no log yet."""
+    with nats_errors("describe the directory"):
         try:
-            log = await stack.enter_async_context(opened_log(server))
-        except NoLog:
-            return 0, 0  # the keys came first
-        users = await users_of(log)
-        keys = KeyStore(log.js, MasterKey.load(_master_key_file(server)))
-        advance = show("Opening", len(users))
-        opened = 0
-        for uid in users & known:
+            last = (await server.js.stream_info(USERS.name)).state.last_seq
+        except NotFoundError:
+            return set()
+    async with _store(server) as events:
+        return {json.loads(m.data)["uid"] async for page in pages(events, USERS.name, 1, last) for m in page}
+
+
+async def _open_samples(server: Server, keys: KeyStore, known: Set[str], show: Show) -> int:
+    """Open something of each user whose key is known; of how many there was something. Raises `ContentDamaged`."""
+    users = sorted(await _users(server) & known)
+    if not users:
+        return 0
+    advance, opened = show("Opening", len(users)), 0
+    async with opened_log(server) as log:
+        for uid in users:
             opened += await _opens(log, uid, await keys.get(uid))
             advance(1)
-        return opened, len(users - known)
-
-
-async def users_of(log: LogAccess) -> set[str]:
-    """The uids of the directory. Raises `Unavailable`."""
-    with nats_errors("describe the directory"):
-        last = (await log.js.stream_info(USERS.name)).state.last_seq
-    return {json.loads(m.data)["uid"] async for page in pages(log.events, USERS.name, 1, last) for m in page}
+    return opened
 
 
 async def _opens(log: LogAccess, uid: str, key: DataKey) -> bool:

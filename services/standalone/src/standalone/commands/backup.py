@@ -75,13 +75,17 @@ def restore(
 
     async def do() -> None:
         with bars() as show:
-            manifest = await bring_back(home, nats_url, file, show)
-        where = nats_url or str(Home.at(home).root)
+            done = await bring_back(home, nats_url, file, show)
+        manifest, where = done.manifest, nats_url or str(Home.at(home).root)
         if as_json:
-            typer.echo(json.dumps({"restored": where, "taken_at": manifest.taken_at, **_facts(manifest)}))
+            facts = {"restored": where, "taken_at": manifest.taken_at, "without_key": done.without_key}
+            typer.echo(json.dumps({**facts, **_facts(manifest)}))
             return
         typer.echo(f"Restored {_in_words(manifest)} of {manifest.taken_at} into {where}.")
-        typer.echo("Next: bring the keys back (memlog keys import FILE), then memlog up.")
+        if done.without_key is None:
+            typer.echo("Next: bring the keys back (memlog keys import FILE), then memlog up.")
+        elif done.without_key:
+            typer.echo(f"Warning: {done.without_key:,} users have no key: is there a newer export?", err=True)
 
     run(do())
 
