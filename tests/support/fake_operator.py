@@ -1,7 +1,7 @@
 """The operator's half of the fake service: a log that a test fills, and dead letters that it plants."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from contracts.api import AggregateView, EventPage, LogEvent, LogMessage
@@ -9,6 +9,7 @@ from contracts.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterPage,
 from contracts.errors import NotFound
 from contracts.generations import GenerationRequest, ProjectionList, ProjectionView
 from contracts.positions import Position
+from contracts.verification import Anchor, AnchorReply, ChainHead, Check, Verification
 from gateway.service import Caller, EventFilter
 
 AT = "2026-11-01T00:00:00.000Z"
@@ -40,6 +41,7 @@ class FakeOperator:
     grown: asyncio.Event = field(default_factory=asyncio.Event)
     following: int = 0
     orders: list[tuple[str, GenerationRequest]] = field(default_factory=list[tuple[str, GenerationRequest]])
+    verified: list[bool] = field(default_factory=list[bool])
 
     def append(self, event: LogEvent) -> None:
         self.log.append(event)
@@ -120,3 +122,16 @@ class FakeOperator:
     async def change_projection(self, name: str, request: GenerationRequest) -> ProjectionView:
         self.orders.append((name, request))
         return await self.projection(name, state_hash=False)
+
+    async def verify(self, *, stores: bool) -> Verification:
+        self.verified.append(stores)
+        return Verification(state="running", started_at=AT)
+
+    async def verification(self) -> Verification:
+        return Verification(state="done", result="equal", checks=[Check(name="log", state="ok")])
+
+    async def anchor(self) -> Anchor:
+        return Anchor(time=AT, heads=[])
+
+    async def check_anchors(self, heads: Sequence[ChainHead]) -> AnchorReply:
+        return AnchorReply(checked=len(heads))

@@ -9,7 +9,7 @@ OPEN = {"/livez", "/readyz"}
 """Probes: who asks has no token, and they say nothing of anybody."""
 READING = {"/api/v1/memories/filter"}
 """Reads whose filters do not fit a query string."""
-OPERATORS = "/api/v1/dead-letters"
+OPERATORS = tuple(f"/api/v1/{name}" for name in ("dead-letters", "projections", "verification", "anchors"))
 """What stands there is of all users."""
 
 

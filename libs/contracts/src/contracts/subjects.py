@@ -142,3 +142,6 @@ SEARCH = f"{ROOT}.ask.search"
 
 EMBED = f"{ROOT}.ask.embed"
 """Core NATS request/reply, queue group `indexer`: vectors of texts, for whoever is not in a hurry."""
+
+VERIFICATION = f"{ROOT}.ask.verification"
+"""Core NATS request/reply: asks who verifies the log to do so, how far that is, and for heads of the audit chains."""

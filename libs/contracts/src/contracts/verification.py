@@ -60,13 +60,13 @@ class Anchor(View):
 
 
 class AnchorCheck(View):
-    """Heads to compare with the chain as it stands, and what was found."""
+    """Heads to compare with the chains as they stand."""
 
     heads: list[ChainHead] = Field(max_length=1000)
 
 
 class AnchorReply(View):
-    """`checked` heads fit, up to the first difference."""
+    """`checked` heads are in the chains, up to the first difference."""
 
     checked: int
     difference: Difference | None = None
@@ -100,10 +100,12 @@ class Verification(View):
 
 class VerificationRequest(View):
     """Asked of the one who verifies (`subjects.VERIFICATION`). `start` while one runs joins that one; `stores`: compare
-    the derived stores with a fresh fold of the log, too."""
+    the derived stores with a fresh fold of the log, too. `anchor`: the chain heads as they are now. `check`: compare
+    `heads` with the chains."""
 
-    action: Literal["start", "show"]
+    action: Literal["start", "show", "anchor", "check"]
     stores: bool = True
+    heads: list[ChainHead] = []
 
 
 class VerificationReply(View):
@@ -111,6 +113,6 @@ class VerificationReply(View):
 
     verification: Verification | None = None
     anchor: Anchor | None = None
-    anchors: AnchorReply | None = None
+    checked: AnchorReply | None = None
     code: str | None = None
     error: str | None = None

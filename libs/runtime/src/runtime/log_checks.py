@@ -10,9 +10,8 @@ from contracts.errors import ConfigurationError, ContentDamaged, LogNotTrusted
 from contracts.events import LogStarted
 from contracts.ids import event_id, uuid7
 from contracts.positions import Checkpoint, Position, message_hash
-from contracts.streams import access as access_stream
+from contracts.streams import USERS, access, commands, is_truth
 from contracts.streams import events as events_stream
-from contracts.streams import is_truth
 from contracts.subjects import log_start_subject, position_request_subject
 from nats.aio.client import Client
 from nats.js import JetStreamContext
@@ -32,6 +31,7 @@ _DAMAGED = (
     "Memlog has changed nothing. Restore the log from a backup: docs/operations.md, 'The log is damaged'. "
     "`memlog verify` says what else is concerned"
 )
+_NO_HOLES = (events_stream, access, commands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,10 @@ async def open_log(
     Raises `LogNotTrusted` when sequence 1 is not the shard's nonce event, `ConfigurationError` when the log was made
     with another number of shards, `Unavailable`.
     """
-    return [await _open_shard(js, events, shard, shards, may_start) for shard in range(shards)]
+    identities = [await _open_shard(js, events, shard, shards, may_start) for shard in range(shards)]
+    for whole in (USERS.name, *(kind(shard).name for shard in range(shards) for kind in _NO_HOLES)):
+        await _require_whole(js, whole)
+    return identities
 
 
 async def _open_shard(
@@ -72,14 +75,12 @@ async def _open_shard(
         raise ConfigurationError(
             f"this log was made with MEMLOG_SHARDS={started.shards} and is fixed to that; {shards} is set now"
         )
-    for whole in (stream, access_stream(shard).name):
-        await _require_whole(js, whole)
     return LogIdentity(shard, started.incarnation)
 
 
 async def _require_whole(js: JetStreamContext, stream: str) -> None:
-    """No hole in a stream: a server that lost a part of a file goes on with what is left. Reads may age out, from the
-    beginning on. What the server does not know to be lost, reading the log shows (`memlog verify`)."""
+    """No hole in a stream: a server that lost a part of a file goes on with what is left. Reads and commands age out,
+    from the beginning on. What the server does not know to be lost, reading the log shows (`memlog verify`)."""
     with nats_errors(f"describe {stream}"):
         state = (await js.stream_info(stream)).state
     if state.last_seq == 0:

@@ -9,6 +9,7 @@ from contracts.errors import Conflict, ContentDamaged, MemlogError
 from runtime.buried import Buried
 from runtime.event_store import EventStore, StoredMessage
 from runtime.keys import KeyStore
+from runtime.log_checks import require_next
 from runtime.projection import decode
 from runtime.quarantine import without_payload
 from runtime.stream_reading import pages
@@ -35,9 +36,14 @@ class Reading:
         self._stream = stream
 
     async def between(self, after: int, last: int) -> AsyncGenerator[list[Recorded]]:
-        """The events behind sequence `after`, up to `last`, a page at a time. Raises `ReplayRefused`, `Unavailable`."""
+        """The events behind sequence `after`, up to `last`, a page at a time. Raises `ReplayRefused`, `LogNotTrusted`
+        when one is missing, `Unavailable`."""
         async for page in pages(self._events, self._stream, after + 1, last):
+            for message in page:
+                require_next(self._stream, after, message.sequence)
+                after = message.sequence
             yield [await self.event(message, await decoded(self._keys, self._shard, message)) for message in page]
+        require_next(self._stream, after, last + 1)
 
     async def event(self, message: StoredMessage, event: Recorded | MemlogError) -> Recorded:
         """The event as this projection applies it: without a payload where it gave it up. Raises `ReplayRefused` when

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     postgres_dsn: SecretStr = SecretStr("postgresql://memlog@127.0.0.1:5432/memlog")
     postgres_reader_dsn: SecretStr | None = None
     master_key_file: Path | None = None
+    anchor_file: Path | None = Field(default=None, description="Where the heads of the audit chains are kept")
+    anchor_interval: float = Field(default=3600.0, ge=1.0, description="How often, in seconds; at a stop too")
     index_path: Path | None = None
     cache_path: Path | None = None
     qdrant_url: str | None = Field(

@@ -1,5 +1,6 @@
 """Composition of audit: the read models over the events, the access log over the reads, in PostgreSQL."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from contracts.api import ServiceHealth
@@ -8,13 +9,17 @@ from contracts.streams import ACCESS_LOG, READ_MODELS, StreamSpec, access, event
 from runtime.filling import fill
 from runtime.health import answer_health
 from runtime.kept_projection import KeptProjection, kept_health
-from runtime.postgres import DERIVED_STORE, create_pool
+from runtime.postgres import DERIVED_STORE, Pool, create_pool
 from runtime.service import Context, run_until_stopped
 
+from audit.anchors import AnchorFile, Anchors
+from audit.checks import Verifiable
 from audit.generations import Generation, access_models, read_models
 from audit.keeper import PostgresKeeper
 from audit.register import settle
 from audit.schema import install
+from audit.verification_desk import VerificationDesk
+from audit.verifier import Verifier
 
 NAME = "audit"
 _PROJECTIONS: dict[str, tuple[Callable[[int], Generation], Callable[[int], StreamSpec]]] = {
@@ -44,10 +49,29 @@ async def serve(context: Context) -> None:
 
         await answer_health(context.client, NAME, describe)
         context.ready.set()
-        await run_until_stopped(context.stop, *(work for projection in kept for work in projection.work()))
+        await run_until_stopped(
+            context.stop, *(work for projection in kept for work in projection.work()), _verify(context, keeping)
+        )
     finally:
         feeding.terminate()
         keeping.terminate()
+
+
+async def _verify(context: Context, pool: Pool) -> None:
+    """Keep anchors, and verify when that is asked for; one instance does."""
+    settings = context.settings
+    anchors = Anchors(pool, context.events, context.log)
+    kept = None if settings.anchor_file is None else AnchorFile(settings.anchor_file)
+    log = Verifiable(context.js, context.events, pool)
+    desk = VerificationDesk(context.client, Verifier(log, context.client, anchors, kept, serving=True), anchors)
+
+    async def own(_: int) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(desk.run())
+            if kept is not None:
+                tasks.create_task(kept.keep(anchors, settings.anchor_interval))
+
+    await context.leases.run_owned("verification", own)
 
 
 def filling(projection: str, number: int) -> Callable[[Context], Awaitable[None]]:

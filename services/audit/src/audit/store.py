@@ -10,7 +10,7 @@ from contracts.subjects import Aggregate
 from runtime.postgres import Connection, Executor, Pool, postgres_errors
 
 from audit.batching import group
-from audit.chain import AuditRow, Head, genesis, rows
+from audit.chain import Head, genesis, rows
 from audit.generations import Generation
 from audit.projections import trail
 
@@ -31,10 +31,10 @@ _ADVANCE = """
 
 _KEEP_S = 600.0
 _HEAD = "SELECT chain FROM {table} WHERE shard = $1 AND sequence = $2"
-_LAST_BEFORE = "SELECT sequence, chain FROM {table} WHERE shard = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT 1"
+_LAST_UP_TO = "SELECT sequence, chain FROM {table} WHERE shard = $1 AND sequence <= $2 ORDER BY sequence DESC LIMIT 1"
 _KEEP = f"""
     INSERT INTO {{table}} ({trail.COLUMNS}) SELECT {trail.COLUMNS} FROM memlog.{{name}}
-    WHERE shard = $1 AND sequence < $2 ON CONFLICT DO NOTHING
+    WHERE shard = $1 AND sequence > $2 AND sequence <= $3 ON CONFLICT DO NOTHING
 """
 
 _LOCK = "SELECT sequence, epoch FROM {schema}.positions WHERE projection = $1 AND shard = $2 FOR UPDATE"
@@ -170,23 +170,23 @@ class PostgresStore:
         """Write the audit rows of a batch; returns the chain behind it."""
         if self._trail is None:
             return ""
-        if head.sequence == 0 and batch[0].position.sequence > 1:
+        if batch[0].position.sequence > head.sequence + 1:
             head = await self._aged(connection, self._trail, batch[0].position, head)
-        found: list[AuditRow] = list(rows(head, batch))
+        found = list(rows(head, (event for event in batch if event.position.sequence > head.sequence)))
         for each in group(trail.statement(self._trail, row) for row in found):
             await connection.execute(self._of_table(each.table, each.sql), each.json())
-        return found[-1].chain
+        return found[-1].chain if found else head.chain
 
-    async def _aged(self, connection: Connection, table: str, first: Position, beginning: Head) -> Head:
-        """A stream of reads whose beginning has aged out: the rows of what is gone are kept from the generation that
-        serves, where it has them, and the chain goes on from them."""
+    async def _aged(self, connection: Connection, table: str, first: Position, head: Head) -> Head:
+        """Reads that have aged out of their stream, up to the first that is there (or that stands for them): their rows
+        are kept, from the generation that serves, and the chain goes on from them."""
         if is_truth(trail.STREAMS[table](first.shard).name):
-            return beginning
+            return head
         if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"memlog.{table}"):
             keep = self._of_table(table, _KEEP.replace("{name}", table))
-            await connection.execute(keep, first.shard, first.sequence, timeout=_KEEP_S)
-        row = await connection.fetchrow(self._of_table(table, _LAST_BEFORE), first.shard, first.sequence)
-        return beginning if row is None else Head(row["sequence"], row["chain"])
+            await connection.execute(keep, first.shard, head.sequence, first.sequence, timeout=_KEEP_S)
+        row = await connection.fetchrow(self._of_table(table, _LAST_UP_TO), first.shard, first.sequence)
+        return head if row is None else Head(row["sequence"], row["chain"])
 
     async def _execute(self, connection: Connection, batch: Sequence[Recorded]) -> None:
         models = self._generation.read_models

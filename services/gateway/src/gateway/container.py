@@ -28,6 +28,7 @@ from gateway.use_cases.projections import Projections
 from gateway.use_cases.quarantined import Quarantined
 from gateway.use_cases.reading import Reading
 from gateway.use_cases.states import States
+from gateway.use_cases.verifying import Verifying
 from gateway.use_cases.writing import Writing
 
 NAME = "gateway"
@@ -90,6 +91,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             LogReading(context.client, context.js, context.events, identities, trail),
             DeadLetterDesk(context.client, context.js, context.events, identities, trail),
             Projections(context.client),
+            Verifying(context.client),
             Checking(context.client, pool, positions, freshness, context.shards),
         )
     finally:

@@ -4,7 +4,7 @@
 not differ between them.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Protocol
 
 from contracts.api import (
@@ -30,6 +30,7 @@ from contracts.api import (
 )
 from contracts.dead_letters import DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
 from contracts.generations import GenerationRequest, ProjectionList, ProjectionView
+from contracts.verification import Anchor, AnchorReply, ChainHead, Verification
 from pydantic import JsonValue
 
 from gateway.asking import (
@@ -210,6 +211,19 @@ class MemoryService(Protocol):
 
     async def change_projection(self, name: str, request: GenerationRequest) -> ProjectionView:
         """Raises `Conflict` for what the generations' states do not allow."""
+        ...
+
+    # -- proofs -----------------------------------------------------------------------------------------------------
+    async def verify(self, *, stores: bool) -> Verification:
+        """Begin, unless one runs; `stores`: compare the derived stores with a fresh fold of the log, too."""
+        ...
+
+    async def verification(self) -> Verification: ...
+
+    async def anchor(self) -> Anchor: ...
+
+    async def check_anchors(self, heads: Sequence[ChainHead]) -> AnchorReply:
+        """Raises `InvalidInput` for a stream that has no audit chain."""
         ...
 
     # -- health ------------------------------------------------------------------------------------------------

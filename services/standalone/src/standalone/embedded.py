@@ -83,6 +83,7 @@ async def embedded(home: Home, settings: Settings, *, processes: bool = False) -
                 "master_key_file": master_key,
                 "index_path": home.index,
                 "cache_path": home.cache,
+                "anchor_file": settings.anchor_file or home.anchors,
                 # The lock on the home says that nobody else is alive: leases of a dead process need not run out.
                 "sole_instance": True,
             }

@@ -107,6 +107,11 @@ class Home:
         return self.root / "master.key"
 
     @property
+    def anchors(self) -> Path:
+        """Heads of the audit chains, a line each time; worth a copy elsewhere (architecture §7)."""
+        return self.root / "anchors.jsonl"
+
+    @property
     def lock_file(self) -> Path:
         """Locked while Memlog runs; holds the identity of the owner as JSON."""
         return self.root / "memlog.lock"

@@ -13,6 +13,7 @@ from gateway.rest import (
     search,
     states,
     stats,
+    verification,
 )
 
 ROUTERS = (
@@ -27,6 +28,7 @@ ROUTERS = (
     events.routes,
     dead_letters.routes,
     projections.routes,
+    verification.routes,
     health.routes,
     health.probes,
 )

@@ -7,6 +7,7 @@ from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.projections import Projections
 from gateway.use_cases.reading import Reading
 from gateway.use_cases.states import States
+from gateway.use_cases.verifying import Verifying
 from gateway.use_cases.writing import Writing
 
 
@@ -22,6 +23,7 @@ class Memlog:
         log: LogReading,
         desk: DeadLetterDesk,
         projections: Projections,
+        verifying: Verifying,
         checking: Checking,
     ) -> None:
         self.add = writing.add
@@ -54,4 +56,8 @@ class Memlog:
         self.projections = projections.projections
         self.projection = projections.projection
         self.change_projection = projections.change_projection
+        self.verify = verifying.verify
+        self.verification = verifying.verification
+        self.anchor = verifying.anchor
+        self.check_anchors = verifying.check_anchors
         self.health = checking.health
