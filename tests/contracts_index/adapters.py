@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
@@ -15,6 +16,8 @@ from indexer.index import Change, MemoryIndex, PutVersion, Revise, SearchFilter,
 from indexer.qdrant_edge import EdgeIndex
 from indexer.qdrant_server import ServerIndex
 from indexer.qdrant_server_connection import connect_qdrant
+from indexer.qdrant_server_query import Words
+from qdrant_client import AsyncQdrantClient
 from support.keys import KEY
 
 Open = Callable[[Path, str, int], Awaitable[MemoryIndex]]
@@ -29,10 +32,29 @@ async def open_local_server(folder: Path, embedder_id: str, dimension: int) -> S
     return await ServerIndex.open(LocalServer(folder), "memlog", embedder_id, dimension, LocalWords())
 
 
+def connect_server(url: str | None = None) -> AsyncQdrantClient:
+    """To the server that MEMLOG_QDRANT_URL names, or at `url` on its way."""
+    ca_file = os.environ.get("MEMLOG_QDRANT_CA_FILE")
+    return connect_qdrant(
+        url or SERVER_URL, os.environ.get("MEMLOG_QDRANT_API_KEY"), None if ca_file is None else Path(ca_file)
+    )
+
+
 async def open_server(folder: Path, embedder_id: str, dimension: int) -> ServerIndex:
     """On the server that MEMLOG_QDRANT_URL names, behind an alias of this folder's own."""
-    client = connect_qdrant(SERVER_URL, os.environ.get("MEMLOG_QDRANT_API_KEY"))
-    return await ServerIndex.open(client, server_alias(folder), embedder_id, dimension)
+    return await ServerIndex.open(connect_server(), server_alias(folder), embedder_id, dimension)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One server, local mode or a real one, on which several open the same index."""
+
+    client: AsyncQdrantClient
+    alias: str
+    words: Words | None
+
+    async def open(self) -> ServerIndex:
+        return await ServerIndex.open(self.client, self.alias, EMBEDDER, DIMENSION, self.words)
 
 
 def server_alias(folder: Path) -> str:
@@ -42,7 +64,7 @@ def server_alias(folder: Path) -> str:
 async def drop_server_collections() -> None:
     if not SERVER_URL:
         return
-    client = connect_qdrant(SERVER_URL, os.environ.get("MEMLOG_QDRANT_API_KEY"))
+    client = connect_server()
     for collection in (await client.get_collections()).collections:
         if collection.name.startswith(SERVER_ALIASES):
             await client.delete_collection(collection.name)

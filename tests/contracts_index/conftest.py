@@ -2,7 +2,18 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from contracts_index.adapters import ADAPTERS, DIMENSION, EMBEDDER, Open, drop_server_collections
+from contracts_index.adapters import (
+    ADAPTERS,
+    DIMENSION,
+    EMBEDDER,
+    SERVER_URL,
+    Open,
+    Place,
+    connect_server,
+    drop_server_collections,
+    server_alias,
+)
+from contracts_index.local_server import LocalServer, LocalWords
 from indexer.embedding.minilm import MiniLM
 from indexer.index import MemoryIndex
 
@@ -27,6 +38,19 @@ async def index(open_index: Open, tmp_path: Path) -> AsyncGenerator[MemoryIndex]
     opened = await open_index(tmp_path, EMBEDDER, DIMENSION)
     yield opened
     await opened.close()
+
+
+REAL = pytest.mark.skipif(not SERVER_URL, reason="MEMLOG_QDRANT_URL names no server")
+
+
+@pytest.fixture(params=["local-server", pytest.param("server", marks=REAL)])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Place]:
+    if request.param == "server":
+        place = Place(connect_server(), server_alias(tmp_path), None)
+    else:
+        place = Place(LocalServer(), "memlog", LocalWords())
+    yield place
+    await place.client.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -36,32 +36,23 @@ class LocalWords:
         return models.SparseVector(indices=vector.indices, values=vector.values)
 
 
-class Interrupted(LocalServer):
-    """In memory; before the write after the first `allowed` ones, `interrupt` is called: it may raise, or let another
+class Interruptions:
+    """Before the write of `client` after the first `allowed` ones, `interrupt` is called: it may raise, or let another
     owner write."""
 
-    def __init__(self, interrupt: Callable[[], Awaitable[None]]) -> None:
-        super().__init__()
+    def __init__(self, client: AsyncQdrantClient, interrupt: Callable[[], Awaitable[None]]) -> None:
         self.allowed: int | None = None
         self._interrupt = interrupt
+        for name in ("upsert", "set_payload", "delete"):
+            setattr(client, name, self._after_leave(getattr(client, name)))
 
-    async def upsert(self, *args: Any, **kwargs: Any) -> Any:
-        await self._write()
-        return await super().upsert(*args, **kwargs)
+    def _after_leave(self, write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def interruptible(*args: Any, **kwargs: Any) -> Any:
+            if self.allowed == 0:
+                self.allowed = None  # what interrupts is not interrupted itself
+                await self._interrupt()
+            elif self.allowed is not None:
+                self.allowed -= 1
+            return await write(*args, **kwargs)
 
-    async def set_payload(self, *args: Any, **kwargs: Any) -> Any:
-        await self._write()
-        return await super().set_payload(*args, **kwargs)
-
-    async def delete(self, *args: Any, **kwargs: Any) -> Any:
-        await self._write()
-        return await super().delete(*args, **kwargs)
-
-    async def _write(self) -> None:
-        if self.allowed is None:
-            return
-        if self.allowed == 0:
-            self.allowed = None  # what interrupts is not interrupted itself
-            await self._interrupt()
-        else:
-            self.allowed -= 1
+        return interruptible

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from contracts_index.adapters import DIMENSION, EMBEDDER, Open, at, found, put, revise
-from contracts_index.local_server import Interrupted, LocalServer, LocalWords
+from contracts_index.local_server import Interruptions, LocalServer, LocalWords
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from indexer.index import (
@@ -179,7 +179,7 @@ async def crash() -> None:
     raise Crash
 
 
-Crashing = Callable[[], Awaitable[tuple[MemoryIndex, CrashingShard | Interrupted]]]
+Crashing = Callable[[], Awaitable[tuple[MemoryIndex, CrashingShard | Interruptions]]]
 
 
 @pytest.fixture(params=["edge", "local-server"])
@@ -193,9 +193,10 @@ async def crashing(
     async def shared() -> tuple[MemoryIndex, CrashingShard]:
         return edge, shard
 
-    async def in_memory() -> tuple[MemoryIndex, Interrupted]:
-        client = Interrupted(crash)
-        return await ServerIndex.open(client, "memlog", EMBEDDER, DIMENSION, LocalWords()), client
+    async def in_memory() -> tuple[MemoryIndex, Interruptions]:
+        client = LocalServer()
+        index = await ServerIndex.open(client, "memlog", EMBEDDER, DIMENSION, LocalWords())
+        return index, Interruptions(client, crash)
 
     yield shared if request.param == "edge" else in_memory
     await edge.close()

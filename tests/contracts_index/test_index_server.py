@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from contracts.errors import ConcurrencyConflict, ConfigurationError, Unavailable
-from contracts_index.adapters import DIMENSION, EMBEDDER, apply, at, found, put, revise, vector
-from contracts_index.local_server import Interrupted, LocalServer, LocalWords
+from contracts_index.adapters import DIMENSION, EMBEDDER, Place, apply, at, found, put, revise, vector
+from contracts_index.local_server import Interruptions, LocalServer, LocalWords
 from indexer import qdrant_server_connection
 from indexer.container import open_index
 from indexer.embedding.minilm import MiniLM
@@ -28,9 +28,8 @@ async def open_on(client: AsyncQdrantClient) -> ServerIndex:
     return await ServerIndex.open(client, "memlog", EMBEDDER, DIMENSION, LocalWords())
 
 
-async def test_an_older_owner_is_refused() -> None:
-    client = LocalServer()
-    former, newer = await open_on(client), await open_on(client)
+async def test_an_older_owner_is_refused(place: Place) -> None:
+    former, newer = await place.open(), await place.open()
     await former.claim(0, 3)
     await apply(former, put("a", 1))
     await newer.claim(0, 5)
@@ -47,7 +46,9 @@ async def test_an_older_owner_is_refused() -> None:
 
 
 @pytest.mark.parametrize("calls", range(6))
-async def test_writes_under_way_when_an_owner_is_replaced_change_nothing_that_the_new_one_wrote(calls: int) -> None:
+async def test_writes_under_way_when_an_owner_is_replaced_change_nothing_that_the_new_one_wrote(
+    place: Place, calls: int
+) -> None:
     late: list[Change] = [revise("a", 3, "two", version=2), put("b", 4), SetState("c", "paused", 2000, 5)]
     log: list[Change] = [*late, SetState("a", "paused", 2000, 6), SetCategories("b", ("work",), 2000, 7)]
     log.append(SetState("c", "active", 2000, 8))
@@ -57,35 +58,35 @@ async def test_writes_under_way_when_an_owner_is_replaced_change_nothing_that_th
             await newer.claim(0, 2)
             await newer.apply(log, at(8))
 
-    client = Interrupted(be_replaced)
-    former, newer = await open_on(client), await open_on(client)
+    former, newer = await place.open(), await place.open()
+    under_way = Interruptions(place.client, be_replaced)
     await former.claim(0, 1)
     await apply(former, put("a", 1, "one", "more"), put("c", 2))
-    client.allowed = calls
+    under_way.allowed = calls
     if calls < 5:
         with pytest.raises(ConcurrencyConflict):
             await former.apply(late, at(5))
         assert await newer.checkpoint(0) == at(8)
     else:
         await former.apply(late, at(5))
-        client.allowed = None
+        under_way.allowed = None
         await be_replaced()
     assert await found(newer) == {"b": 1, "c": 1}
     assert await found(newer, ALL_STATES) == {"a": 2, "b": 1, "c": 1}
     assert await found(newer, SearchFilter("ann", categories=("work",))) == {"b": 1}
 
 
-async def test_chunks_under_way_when_an_owner_is_replaced_may_come_back_but_not_their_memory() -> None:
+async def test_chunks_under_way_when_an_owner_is_replaced_may_come_back_but_not_their_memory(place: Place) -> None:
     """The window that Qdrant leaves: a condition does not stop a point that is not there from being inserted."""
 
     async def be_replaced() -> None:
         await newer.claim(0, 2)
         await newer.apply([put("a", 1), Remove("a", 2)], at(2))
 
-    client = Interrupted(be_replaced)
-    former, newer = await open_on(client), await open_on(client)
+    former, newer = await place.open(), await place.open()
+    under_way = Interruptions(place.client, be_replaced)
     await former.claim(0, 1)
-    client.allowed = 0
+    under_way.allowed = 0
     with pytest.raises(ConcurrencyConflict):
         await former.apply([put("a", 1)], at(1))
     assert await found(newer) == {"a": 1}
@@ -95,13 +96,12 @@ async def test_chunks_under_way_when_an_owner_is_replaced_may_come_back_but_not_
     assert await found(newer) == {}
 
 
-async def test_an_owner_whose_collection_was_lost_starts_over_instead_of_leaving_a_gap() -> None:
-    client = LocalServer()
-    owner = await open_on(client)
+async def test_an_owner_whose_collection_was_lost_starts_over_instead_of_leaving_a_gap(place: Place) -> None:
+    owner = await place.open()
     await owner.claim(0, 1)
     await apply(owner, put("a", 1))
-    await client.delete_collection(generation_name("memlog", 1, EMBEDDER))
-    other = await open_on(client)
+    await place.client.delete_collection(generation_name(place.alias, 1, EMBEDDER))
+    other = await place.open()
     with pytest.raises(Unavailable, match="resume from the checkpoint"):
         await apply(owner, put("b", 2))
     assert await owner.checkpoint(0) is None

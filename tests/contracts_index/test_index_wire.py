@@ -124,6 +124,22 @@ async def test_a_key_that_the_server_refuses_is_named(status: int) -> None:
             await open_on(server, "wrong")
 
 
+async def test_a_key_that_is_refused_later_is_waited_out() -> None:
+    """Else what was to be written would be put aside, as if it were its own fault."""
+    async with recording_server() as server:
+        make_empty(server)
+        index = await open_on(server, "secret")
+        server.status = 401
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="MEMLOG_QDRANT_API_KEY"):
+                await apply(index, put("a", 1))
+        assert index.failure is not None and "MEMLOG_QDRANT_API_KEY" in index.failure
+        server.status = 200
+        await apply(index, put("a", 1))
+        assert index.failure is None
+        await index.close()
+
+
 def write_certificate(folder: Path) -> tuple[Path, Path]:
     """A self-signed certificate for 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())

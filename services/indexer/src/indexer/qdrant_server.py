@@ -15,12 +15,12 @@ which looks every hit up, drops them. No head and no checkpoint comes back that 
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import structlog
-from contracts.errors import ConcurrencyConflict, ConfigurationError, MemlogError, Unavailable
+from contracts.errors import ConcurrencyConflict, MemlogError, Unavailable
 from contracts.positions import Checkpoint
 from qdrant_client import AsyncQdrantClient, models
 
@@ -72,12 +72,9 @@ class ServerIndex(MemoryIndex):
     ) -> None:
         self.failure: str | None = None
         self._client = client
-        self._alias = alias
-        self._embedder_id = embedder_id
-        self._dimension = dimension
+        self._made_for = (alias, embedder_id, dimension)
         self._words = words or ServerWords()
         self._collection: str | None = None
-        self._started = False
         self._opening = asyncio.Lock()
         self._epochs: dict[int, int] = {}
         self._seen: dict[int, Checkpoint | None] = {}
@@ -93,12 +90,13 @@ class ServerIndex(MemoryIndex):
         """
         index = cls(client, alias, embedder_id, dimension, words)
         try:
-            with suppress(Unavailable):
-                await index.probe()
+            with qdrant_errors("answer"):
+                await index._opened()
+        except Unavailable as error:
+            index._fail(error)
         except BaseException:
             await client.close()
             raise
-        index._started = True
         return index
 
     async def claim(self, shard: int, epoch: int) -> None:
@@ -204,10 +202,8 @@ class ServerIndex(MemoryIndex):
         except MemlogError as error:
             self._collection = None
             self._fail(error)
-            if self._started and isinstance(error, ConfigurationError):
-                # To be waited out: events that meet another error are taken for bad themselves, and put aside.
-                raise Unavailable(error.message) from error
-            raise
+            # Also for what a person must mend: an event that meets another error is taken for bad, and put aside.
+            raise Unavailable(error.message) from error
         if self.failure is not None:
             log.info("index_answers_again", index=self.kind)
             self.failure = None
@@ -221,9 +217,7 @@ class ServerIndex(MemoryIndex):
         if self._collection is None:
             async with self._opening:
                 if self._collection is None:
-                    self._collection = await open_collection(
-                        self._client, self._alias, self._embedder_id, self._dimension
-                    )
+                    self._collection = await open_collection(self._client, *self._made_for)
         return self._collection
 
     async def _payloads(self, collection: str, ids: Iterable[UUID]) -> list[Payload]:
