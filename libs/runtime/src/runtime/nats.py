@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import nats
@@ -71,7 +71,8 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
     try:
         yield client
     finally:
-        await client.close()
+        with suppress(*NATS_FAILURES):  # the server may be gone already
+            await client.close()
 
 
 def jetstream(client: Client) -> JetStreamContext:
