@@ -30,7 +30,7 @@ async def postgres(home: Home) -> AsyncGenerator[PostgresServer]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings(home: Home, session_nats: NatsServer) -> Callable[..., Settings]:
     """Makes settings for the session's server: `settings(shards=3)`."""
 

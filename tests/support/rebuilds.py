@@ -1,29 +1,56 @@
 """A running audit on a log, and somebody who orders rebuilds as the gateway does."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+import psutil
 from audit.container import NAME, serve
-from contracts.errors import error_from_code
-from contracts.generations import GenerationAction, GenerationReply, GenerationRequest, ProjectionView
+from contracts import subjects
+from contracts.errors import MemlogError, error_from_code
+from contracts.generations import GenerationAction, GenerationReply, GenerationRequest, GenerationView, ProjectionView
+from contracts.positions import Position
 from contracts.subjects import generations_subject
+from nats.errors import NoRespondersError
 from pydantic import SecretStr
+from runtime.leases import Leases
+from runtime.postgres import Pool
 from runtime.service import open_context
 from runtime.settings import Settings
+from support.log_events import UID, added, new_event
 from support.servers import Log, eventually
+
+Wants = Callable[[str], bool]
+"""Whether an instance may own the lease of this name."""
+
+
+class _Choosy(Leases):
+    """Owns only what it is allowed to: so a test decides which instance owns what."""
+
+    wants: Wants
+
+    async def run_owned(self, name: str, body: Callable[[int], Awaitable[None]]) -> None:
+        if not self.wants(name):
+            await asyncio.Event().wait()
+        await super().run_owned(name, body)
 
 
 @asynccontextmanager
-async def auditing(settings: Settings, database: str) -> AsyncGenerator["asyncio.Task[None]"]:
+async def auditing(
+    settings: Settings, database: str, wants: Wants = lambda _: True
+) -> AsyncGenerator["asyncio.Task[None]"]:
     """An audit for the length of the block, on a connection of its own; stopped in order at the end."""
     stop, ready = asyncio.Event(), asyncio.Event()
     told = settings.model_copy(update={"postgres_dsn": SecretStr(database)})
 
     async def live() -> None:
         async with open_context(NAME, told, stop, ready) as context:
-            await serve(context)
+            choosy = await _Choosy.open(context.js, f"audit-{id(stop)}", told.lease_ttl, 1, False)
+            assert isinstance(choosy, _Choosy)
+            choosy.wants = wants
+            await serve(replace(context, leases=choosy))
 
     task = asyncio.create_task(live())
     waiting = asyncio.ensure_future(ready.wait())
@@ -36,6 +63,37 @@ async def auditing(settings: Settings, database: str) -> AsyncGenerator["asyncio
         await asyncio.wait((task,), timeout=15)
         assert task.done(), "audit did not stop"
     task.result()
+
+
+async def append(log: Log, first: int, count: int, uid: str = UID) -> None:
+    """Memories `first` onwards, an event each."""
+    key = await log.keys.create(uid)
+    wave = [
+        new_event(subjects.memory(uid, f"m-{n}"), event=added(f"m-{n}", f"Note {n}"), key=key)
+        for n in range(first, first + count)
+    ]
+    assert all(isinstance(position, Position) for position in await log.events.append(wave))
+
+
+def filling() -> list[psutil.Process]:
+    """The processes that fill generations now, started by this one."""
+    found: list[psutil.Process] = []
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if "fill" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@asynccontextmanager
+async def blocked(pool: Pool, table: str) -> AsyncGenerator[None]:
+    """Nobody can write to (or read) the table while the block runs."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        await connection.execute(f"LOCK TABLE {table}")
+        yield
 
 
 class Operator:
@@ -54,28 +112,43 @@ class Operator:
             raise error_from_code(reply.code or "", reply.error or "")
         return reply.projection
 
+    async def generation(self, number: int) -> GenerationView | None:
+        return next((each for each in (await self.ask()).generations if each.number == number), None)
+
     async def states(self) -> dict[int, str]:
         return {found.number: found.state for found in (await self.ask()).generations}
 
+    async def reachable(self) -> None:
+        """Until somebody takes orders."""
+
+        async def there() -> bool:
+            try:
+                return bool((await self.ask()).generations)
+            except (MemlogError, NoRespondersError):
+                return False
+
+        await eventually(there, 30)
+
     async def answers(self) -> None:
         """Until somebody takes orders, and the projection has passed the whole log."""
+        await self.reachable()
 
         async def caught_up() -> bool:
-            try:
-                view = await self.ask()
-            except Exception:  # noqa: BLE001 - nobody there yet
-                return False
+            view = await self.ask()
             return view.failure is None and view.lag == 0
 
-        await eventually(caught_up, 30)
+        await eventually(caught_up, 60)
 
-    async def serves(self, number: int, seconds: float = 40.0) -> None:
-        """Until this generation serves; fails at once when it failed."""
+    async def becomes(self, number: int, state: str, seconds: float = 40.0) -> GenerationView:
+        """Until the generation is in this state (and compared, when it follows); fails at once when it failed."""
+        found: GenerationView | None = None
 
-        async def serving() -> bool:
-            view = await self.ask()
-            found = {each.number: each for each in view.generations}
-            assert number not in found or found[number].failure is None, found[number].failure
-            return number in found and found[number].state == "serving"
+        async def there() -> bool:
+            nonlocal found
+            found = await self.generation(number)
+            assert found is None or state == "failed" or found.failure is None, found
+            return found is not None and found.state == state and (state != "following" or found.parity is not None)
 
-        await eventually(serving, seconds)
+        await eventually(there, seconds)
+        assert found is not None
+        return found

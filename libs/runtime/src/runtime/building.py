@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 from contracts.generations import RebuildProgress
@@ -49,6 +50,16 @@ class Pace:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """How such a process ended: its exit status (see `runtime.filling`; negative: a signal), why it failed in its own
+    words, and how many events it had passed."""
+
+    code: int
+    why: str | None
+    events: int
+
+
 class Builder:
     """One such process at a time."""
 
@@ -57,9 +68,8 @@ class Builder:
         self._process: asyncio.subprocess.Process | None = None
         self.pace: Pace | None = None
 
-    async def build(self, number: int, command: Sequence[str]) -> tuple[int, str | None]:
-        """Fill the generation; exit status (see `runtime.filling`; negative: a signal), and why it failed in its own
-        words. Cancelled, it stops the process first."""
+    async def build(self, number: int, command: Sequence[str]) -> Built:
+        """Fill the generation. Cancelled, it stops the process first."""
         pace = self.pace = Pace(number)
         process = self._process = await asyncio.create_subprocess_exec(
             *command,
@@ -86,7 +96,8 @@ class Builder:
             code = await process.wait()
             await reading
             log.info("fill_ended", generation=number, exit_code=code, failure=failure)
-            return code, failure or (last[-1] if last else None)
+            at = pace.progress()
+            return Built(code, failure or (last[-1] if last else None), 0 if at is None else at.events)
         finally:
             await self.stop()
             reading.cancel()

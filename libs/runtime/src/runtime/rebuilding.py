@@ -58,7 +58,7 @@ class Rebuilding:
         self._shards = shards
         self._builder = Builder(environment)
         self._wake = asyncio.Event()
-        self._killed = 0
+        self._killed = self._reached = 0
 
     @property
     def progress(self) -> RebuildProgress | None:
@@ -173,19 +173,19 @@ class Rebuilding:
         with contextlib.suppress(Unavailable):
             await self._tell("leave", number)
         command = self.keeper.builder(number, number in self.from_scratch)
-        code, why = await self._builder.build(number, command)
+        built = await self._builder.build(number, command)
         async with self.changing:
             generation = await self.find(number)
             if generation is None or generation.state != "building":
                 return  # paused, or cancelled
-            if code == 0:
-                self._killed = 0
+            self._killed = self._killed + 1 if built.code < 0 and built.events <= self._reached else 0
+            self._reached = built.events
+            if built.code == 0:
                 await self.keeper.note(number, "following")
                 self.wake()
                 return
-            self._killed = self._killed + 1 if code < 0 else 0
-            reason = why or f"the process that filled it ended with status {code}"
-            if code == LATER or 0 < self._killed < _ATTEMPTS:
+            reason = built.why or f"the process that filled it ended with status {built.code}"
+            if built.code == LATER or (built.code < 0 and self._killed < _ATTEMPTS):
                 raise Unavailable(f"generation {number} is being filled: {reason}")
             self._killed = 0
             log.error("rebuild_failed", projection=self.keeper.projection, generation=number, reason=reason)
