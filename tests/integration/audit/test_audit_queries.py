@@ -74,7 +74,7 @@ async def test_the_indexes_serve_what_the_gateway_asks(reader: Pool) -> None:
     of_app = await plan(reader, newest.format("state = 'active' AND app_id = $2"), UID, APP)
     assert "Sort" not in of_app and "Index" in of_app
     # Categories, counts per app, what an app accessed, who accessed a memory.
-    of_category = "SELECT memory_id FROM memlog.memories WHERE uid = $1 AND categories && $2"
+    of_category = "SELECT memory_id FROM memlog.memories WHERE uid = $1 AND category_keys && $2"
     assert "memories_by_category" in await plan(reader, of_category, UID, ["category-7"])
     counts = "SELECT app_id, count(*) FROM memlog.memories WHERE uid = $1 AND state = 'active' GROUP BY app_id"
     assert {r[0]: r[1] for r in await reader.fetch(counts, UID)} == {APP: 4_500}

@@ -89,6 +89,7 @@ async def test_a_history_becomes_current_rows_texts_and_changes(pool: Pool) -> N
         "updated_at": at(6),
         "deleted_at": None,
         "categories": ["food"],
+        "category_keys": ["food"],
         "categories_by": "person",
         "last_sequence": 6,
     }

@@ -32,7 +32,7 @@ from contracts.events import (
 from contracts.messages import Event
 from support.recorded_events import APP, UID, at, recorded
 
-ADDED = MemoryAdded(memory_id="m", text="Likes tea", metadata={"source": "chat"}, categories=("preferences",))
+ADDED = MemoryAdded(memory_id="m", text="Likes tea", metadata={"source": "chat"}, categories=("Preferences",))
 
 
 def rows(projection: ModuleType, event: Recorded) -> Sequence[dict[str, Value]]:
@@ -44,7 +44,15 @@ def rows(projection: ModuleType, event: Recorded) -> Sequence[dict[str, Value]]:
 
 def test_an_added_memory_is_one_row_of_its_app_with_its_categories() -> None:
     assert rows(memories, recorded(5, ADDED)) == [
-        {"uid": UID, "memory_id": "m", "app_id": APP, "at": at(5), "categories": ["preferences"], "sequence": 5}
+        {
+            "uid": UID,
+            "memory_id": "m",
+            "app_id": APP,
+            "at": at(5),
+            "sequence": 5,
+            "categories": ["Preferences"],
+            "category_keys": ["preferences"],
+        }
     ]
 
 
@@ -58,7 +66,15 @@ def test_a_revision_carries_version_and_text_and_leaves_metadata_alone() -> None
     event = recorded(6, MemoryRevised(memory_id="m", version=2, text="Likes coffee", categories=("home",)))
     assert rows(memory_texts, event) == [{"uid": UID, "memory_id": "m", "version": 2, "text": "Likes coffee"}]
     assert rows(memories, event) == [
-        {"uid": UID, "memory_id": "m", "version": 2, "categories": ["home"], "at": at(6), "sequence": 6}
+        {
+            "uid": UID,
+            "memory_id": "m",
+            "version": 2,
+            "at": at(6),
+            "sequence": 6,
+            "categories": ["home"],
+            "category_keys": ["home"],
+        }
     ]
 
 
@@ -80,9 +96,18 @@ def test_a_change_of_state_changes_the_state_and_no_text(payload: Event, state: 
 
 
 def test_categories_come_with_who_chose_them() -> None:
-    event = recorded(7, MemoryCategorized(memory_id="m", categories=("travel", "work"), by="model", model="gpt"))
+    event = recorded(
+        7, MemoryCategorized(memory_id="m", categories=("Travel", "Night  shifts"), by="model", model="gpt")
+    )
     assert rows(memories, event) == [
-        {"uid": UID, "memory_id": "m", "categories": ["travel", "work"], "by": "model", "sequence": 7}
+        {
+            "uid": UID,
+            "memory_id": "m",
+            "by": "model",
+            "sequence": 7,
+            "categories": ["Travel", "Night  shifts"],
+            "category_keys": ["travel", "night shifts"],
+        }
     ]
 
 

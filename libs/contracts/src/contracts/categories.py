@@ -1,5 +1,7 @@
 """The categories that Memlog brings along (surface §1.3). A user may describe one anew, and define others."""
 
+from collections.abc import Iterable
+
 from contracts.ids import normalize_text
 
 SEED_CATEGORIES: tuple[tuple[str, str], ...] = (
@@ -38,3 +40,8 @@ def same_category(one: str, other: str) -> bool:
 def category_key(name: str) -> str:
     """What a name is compared by."""
     return normalize_text(name).casefold()
+
+
+def category_keys(names: Iterable[str]) -> tuple[str, ...]:
+    """What the names are compared by, each once: filters and stores use these, and people see the names."""
+    return tuple(dict.fromkeys(map(category_key, names)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from contracts.categories import category_keys
 from contracts.codec import Recorded
 from contracts.events import (
     MemoryAdded,
@@ -21,7 +22,8 @@ from audit.statement import Projection, Statement, Value
 TABLE = "memories"
 
 _DDL = (
-    # `updated_at` is of text and state. `categories_by`: person, model or classifier; null while nobody chose.
+    # `category_keys`: what `categories` are compared by. `updated_at` is of text and state. `categories_by`: person,
+    # model or classifier; null while nobody chose.
     """
     CREATE TABLE {table} (
         uid text COLLATE "C" NOT NULL,
@@ -33,6 +35,7 @@ _DDL = (
         updated_at timestamptz NOT NULL,
         deleted_at timestamptz,
         categories text[] NOT NULL,
+        category_keys text[] NOT NULL,
         categories_by text COLLATE "C",
         last_sequence bigint NOT NULL,
         PRIMARY KEY (uid, memory_id)
@@ -45,33 +48,37 @@ _DDL = (
     """
     CREATE INDEX {name}_not_deleted ON {table} (uid, created_at DESC, memory_id DESC) WHERE state <> 'deleted'
     """,
-    "CREATE INDEX {name}_by_category ON {table} USING gin (categories)",
+    "CREATE INDEX {name}_by_category ON {table} USING gin (category_keys)",
 )
 
 _ADD = """
     INSERT INTO {table}
-        (uid, memory_id, app_id, state, version, created_at, updated_at, categories, categories_by, last_sequence)
-    SELECT r.uid, r.memory_id, r.app_id, 'active', 1, r.at, r.at, r.categories,
+        (uid, memory_id, app_id, state, version, created_at, updated_at, categories, category_keys, categories_by,
+         last_sequence)
+    SELECT r.uid, r.memory_id, r.app_id, 'active', 1, r.at, r.at, r.categories, r.category_keys,
            CASE WHEN cardinality(r.categories) > 0 THEN 'person' END, r.sequence
     FROM json_to_recordset($1::text::json) AS r(
-        uid text, memory_id text, app_id text, at timestamptz, categories text[], sequence bigint)
+        uid text, memory_id text, app_id text, at timestamptz, categories text[], category_keys text[],
+        sequence bigint)
     ON CONFLICT (uid, memory_id) DO NOTHING
 """
 
 # What a person chose stays with a revision, and the event says what that is; others were about the old text.
 _REVISE = """
     UPDATE {table} AS t
-    SET version = r.version, updated_at = r.at, categories = r.categories,
+    SET version = r.version, updated_at = r.at, categories = r.categories, category_keys = r.category_keys,
         categories_by = CASE WHEN t.categories_by = 'person' THEN t.categories_by END, last_sequence = r.sequence
     FROM json_to_recordset($1::text::json) AS r(
-        uid text, memory_id text, version integer, categories text[], at timestamptz, sequence bigint)
+        uid text, memory_id text, version integer, categories text[], category_keys text[], at timestamptz,
+        sequence bigint)
     WHERE t.uid = r.uid AND t.memory_id = r.memory_id AND t.last_sequence < r.sequence
 """
 
 _CATEGORIZE = """
-    UPDATE {table} AS t SET categories = r.categories, categories_by = r.by, last_sequence = r.sequence
+    UPDATE {table} AS t
+    SET categories = r.categories, category_keys = r.category_keys, categories_by = r.by, last_sequence = r.sequence
     FROM json_to_recordset($1::text::json) AS r(
-        uid text, memory_id text, categories text[], by text, sequence bigint)
+        uid text, memory_id text, categories text[], category_keys text[], by text, sequence bigint)
     WHERE t.uid = r.uid AND t.memory_id = r.memory_id AND t.last_sequence < r.sequence
 """
 
@@ -110,6 +117,7 @@ def apply(event: Recorded) -> Iterator[Statement]:
                 "app_id": event.meta.app,
                 "at": at,
                 "categories": list(added.categories),
+                "category_keys": list(category_keys(added.categories)),
                 "sequence": sequence,
             }
             yield Statement(TABLE, (uid, memory_id), _ADD, row)
@@ -119,6 +127,7 @@ def apply(event: Recorded) -> Iterator[Statement]:
                 "memory_id": memory_id,
                 "version": revised.version,
                 "categories": list(revised.categories),
+                "category_keys": list(category_keys(revised.categories)),
                 "at": at,
                 "sequence": sequence,
             }
@@ -128,6 +137,7 @@ def apply(event: Recorded) -> Iterator[Statement]:
                 "uid": uid,
                 "memory_id": memory_id,
                 "categories": list(categorized.categories),
+                "category_keys": list(category_keys(categorized.categories)),
                 "by": categorized.by,
                 "sequence": sequence,
             }
