@@ -124,6 +124,35 @@ async def test_a_category_of_ones_own_is_used_from_then_on(stack: Stack) -> None
         assert "beekeeping" not in (await listed(other))["The second hive has lost its queen bee"]
 
 
+async def test_case_does_not_tell_categories_apart_wherever_memories_are_chosen_by_them(stack: Stack) -> None:
+    who = user("case")
+    async with stack.mcp(path=f"/mcp/cursor/http/{who}") as client, stack.http() as http:
+        first = await add(client, "My left knee hurts when it rains", categories=["Old  Injuries", "old injuries"])
+        second = await add(client, "My wrist was broken in 2010", categories=["OLD INJURIES", "STRASSE"])
+        texts = {"My left knee hurts when it rains", "My wrist was broken in 2010"}
+        assert await listed(client) == {
+            "My left knee hurts when it rains": ["Old  Injuries"],
+            "My wrist was broken in 2010": ["OLD INJURIES", "STRASSE"],
+        }, "memories show what was said, each category once"
+        for name in ("old injuries", "Old Injuries"):
+            assert await searched(client, name) == texts
+            answer = await http.get("/api/v1/search", params={"user_id": who, "query": "pain", "categories": name})
+            assert {item["memory"] for item in answer.json()["results"]} == texts
+            page = (await http.get("/api/v1/memories", params={"user_id": who, "categories": f"news,{name}"})).json()
+            assert {item["content"] for item in page["items"]} == texts
+        assert await searched(client, "straße") == {"My wrist was broken in 2010"}
+        categories = (await http.get("/api/v1/memories/categories", params={"user_id": who})).json()["categories"]
+        [shown] = [category for category in categories if category["name"].casefold().startswith("old")]
+        assert shown["memories"] == 2
+        body = {"user_id": who, "category_ids": [shown["id"]]}
+        assert (await http.post("/api/v1/memories/filter", json=body)).json()["total"] == 2
+        paused = await http.post("/api/v1/memories/actions/pause", json=body)
+        assert paused.json() == {"message": "Successfully paused 2 memories"}
+        await http.put(f"/api/v1/memories/{first}/categories", json={"user_id": who, "categories": ["Knees"]})
+        page = (await http.get("/api/v1/memories", params={"user_id": who, "categories": "old injuries"})).json()
+        assert [item["id"] for item in page["items"]] == [second]
+
+
 async def test_health_names_the_classifier(stack: Stack) -> None:
     async def named() -> str | None:
         async with stack.http() as http:

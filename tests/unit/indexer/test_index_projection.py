@@ -36,8 +36,8 @@ def test_a_change_of_state_keeps_the_points_so_that_the_memory_can_come_back(eve
     assert project(recorded(7, event)) == SetState("m", state, NOW, 7)
 
 
-def test_categories_come_from_a_choice_and_from_a_revision() -> None:
-    chosen = MemoryCategorized(memory_id="m", categories=("food",), by="classifier")
+def test_categories_come_from_a_choice_and_from_a_revision_and_case_does_not_tell_them_apart() -> None:
+    chosen = MemoryCategorized(memory_id="m", categories=("Food", "FOOD"), by="classifier")
     assert project(recorded(7, chosen)) == SetCategories("m", ("food",), NOW, 7)
     revised = MemoryRevised(memory_id="m", version=2, text="x", categories=("home",))
     assert project(recorded(7, revised)) == RevisedText("m", UID, 2, ("home",), NOW, "x", 7)

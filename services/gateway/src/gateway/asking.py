@@ -29,8 +29,8 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Filters of a REST list. Epoch seconds, inclusive. `categories` (names) and `category_ids`: any of either.
-    `search`: substring, any case. `states` None: every state but `deleted`."""
+    """Filters of a REST list. Epoch seconds, inclusive. `categories` (names, any case) and `category_ids`: any of
+    either. `search`: substring, any case. `states` None: every state but `deleted`."""
 
     app_ids: tuple[str, ...] | None = None
     from_date: int | None = None

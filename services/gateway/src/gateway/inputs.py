@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Annotated, cast
 
+from contracts.categories import category_key
 from contracts.commands import MAX_IDS_PER_REQUEST, MAX_NAME, MAX_TEXT_BYTES
 from contracts.errors import InvalidInput
 from contracts.ids import parse_uuid
@@ -127,6 +128,14 @@ def _check_metadata(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
+def _each_once(names: list[str]) -> list[str]:
+    """Categories in their first spelling: case does not tell them apart."""
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(category_key(name), name)
+    return [*first.values()]
+
+
 def _check_memory_id(value: str) -> str:
     return parse_uuid(value, "memory id")
 
@@ -138,6 +147,7 @@ Needle = Annotated[str, Field(max_length=1024), AfterValidator(_storable)]
 Metadata = Annotated[dict[str, JsonValue], BeforeValidator(_check_depth), AfterValidator(_check_metadata)]
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION), AfterValidator(_storable)]
 Names = Annotated[list[Name], Field(max_length=MAX_CATEGORIES)]
+Categories = Annotated[Names, AfterValidator(_each_once)]
 MemoryId = Annotated[str, AfterValidator(_check_memory_id)]
 MemoryIds = Annotated[list[MemoryId], Field(min_length=1, max_length=MAX_IDS)]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

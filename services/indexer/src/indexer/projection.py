@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from contracts.categories import category_keys
 from contracts.codec import Recorded
 from contracts.events import (
     MemoryAdded,
@@ -56,15 +57,13 @@ def project(event: Recorded) -> Draft | None:
     at = _milliseconds(event.meta.occurred_at)
     match event.payload:
         case MemoryAdded() as added:
-            return AddedText(
-                added.memory_id, event.meta.uid, event.meta.app, added.categories, at, added.text, sequence
-            )
+            keys = category_keys(added.categories)
+            return AddedText(added.memory_id, event.meta.uid, event.meta.app, keys, at, added.text, sequence)
         case MemoryRevised() as revised:
-            return RevisedText(
-                revised.memory_id, event.meta.uid, revised.version, revised.categories, at, revised.text, sequence
-            )
+            keys = category_keys(revised.categories)
+            return RevisedText(revised.memory_id, event.meta.uid, revised.version, keys, at, revised.text, sequence)
         case MemoryCategorized(memory_id=memory_id, categories=categories):
-            return SetCategories(memory_id, categories, at, sequence)
+            return SetCategories(memory_id, category_keys(categories), at, sequence)
         case MemoryPaused(memory_id=memory_id):
             return SetState(memory_id, "paused", at, sequence)
         case MemoryArchived(memory_id=memory_id):

@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 from contracts.api import SearchHit, SearchReply, SearchRequest
+from contracts.categories import category_keys
 from contracts.errors import MemlogError, Unavailable
 from contracts.positions import Position
 from contracts.streams import INDEX
@@ -72,7 +73,7 @@ class SearchResponder:
             uid=request.uid,
             states=tuple(request.states),
             app_ids=None if request.app_ids is None else tuple(request.app_ids),
-            categories=None if request.categories is None else tuple(request.categories),
+            categories=None if request.categories is None else category_keys(request.categories),
             exclude_app_ids=tuple(request.exclude_app_ids),
         )
         hits = await self._index.search(vectors[0], request.query, where, request.limit)

@@ -9,6 +9,7 @@ from gateway.inputs import (
     MAX_LIMIT,
     MAX_LIST_LIMIT,
     STRICT,
+    Categories,
     MemoryId,
     MemoryIds,
     Metadata,
@@ -40,7 +41,7 @@ class AddMemories(Arguments):
     text: Text = Field(description="What to remember, in full sentences that make sense on their own")
     infer: bool = Field(default=True, description="Extract facts where a model is configured; else stored verbatim")
     metadata: Metadata | None = Field(default=None, description="Anything to keep with it, as JSON")
-    categories: Names = Field(default=[], description="Categories to file it under; left out, they are found")
+    categories: Categories = Field(default=[], description="Categories to file it under; left out, they are found")
     idempotency_key: Key = None
     wait: WaitFor = "searchable"
 
@@ -48,7 +49,7 @@ class AddMemories(Arguments):
 class SearchMemory(Arguments):
     query: Query = Field(description="A question or keywords")
     limit: int = Field(default=10, ge=1, le=MAX_LIMIT)
-    categories: Names | None = Field(default=None, description="Only memories in any of these categories")
+    categories: Names | None = Field(default=None, description="Only memories in any of these categories, in any case")
     apps: Names | None = Field(default=None, description="Only memories that these apps wrote")
     min_score: Score | None = Field(default=None, description="Leave out what scores lower (0 to 1)")
 

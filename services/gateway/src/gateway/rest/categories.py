@@ -7,7 +7,7 @@ from contracts.ids import parse_uuid
 from fastapi import Query, Response
 from pydantic import AfterValidator, BaseModel
 
-from gateway.inputs import STRICT, Description, MemoryId, Name, Names
+from gateway.inputs import STRICT, Categories, Description, MemoryId, Name
 from gateway.rest.common import Message, Params, RestDep, json_answer, listed, location, requires, router
 from gateway.service import Scope
 
@@ -35,7 +35,7 @@ class SetCategories(BaseModel):
 
     model_config = STRICT
     user_id: Name | None = None
-    categories: Names
+    categories: Categories
 
 
 @routes.get("/categories", dependencies=[requires(Scope.READ)])
@@ -66,7 +66,7 @@ async def remove_category(category_id: CategoryId, params: Annotated[Params, Que
 async def set_categories(memory_id: MemoryId, body: SetCategories, rest: RestDep) -> Response:
     """Give a memory these categories and no others. No model changes what a person chose."""
     caller = rest.caller(body.user_id)
-    result = await rest.service.categorize(caller, memory_id, tuple(dict.fromkeys(body.categories)))
+    result = await rest.service.categorize(caller, memory_id, tuple(body.categories))
     if result.state != "searchable":
         return json_answer(result, 202, location(result.operation_id))
     return json_answer(listed(await rest.service.get(caller, memory_id)))

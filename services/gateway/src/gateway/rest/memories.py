@@ -8,7 +8,7 @@ from contracts.ids import parse_uuid
 from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
 
-from gateway.inputs import STRICT, MemoryId, MemoryIds, Metadata, Name, Names, Needle, Text, require_name
+from gateway.inputs import STRICT, Categories, MemoryId, MemoryIds, Metadata, Name, Needle, Text, require_name
 from gateway.rest.common import (
     Message,
     Params,
@@ -33,7 +33,9 @@ class ListParams(Params):
     app_id: str | None = None
     from_date: int | None = Field(default=None, ge=0, description="Epoch seconds, inclusive")
     to_date: int | None = Field(default=None, ge=0, description="Epoch seconds, inclusive")
-    categories: Needle | None = Field(default=None, description="Comma-separated names; a memory with any of them")
+    categories: Needle | None = Field(
+        default=None, description="Comma-separated names, any case; a memory with any of them"
+    )
     search_query: Needle | None = Field(default=None, description="Substring of the text, any case")
     sort_column: Literal["memory", "app_name", "created_at"] = "created_at"
     sort_direction: Literal["asc", "desc"] = "desc"
@@ -50,7 +52,7 @@ class CreateMemory(BaseModel):
     metadata: Metadata = {}
     infer: bool = Field(default=True, description="Extract facts, where an LLM is configured; else stored verbatim")
     app: Name = DEFAULT_APP
-    categories: Names = []
+    categories: Categories = []
     idempotency_key: Name | None = Field(default=None, description="A retry with the same key has one effect")
     wait: Wait = Field(default="searchable", description="How far the write must be before the answer")
 

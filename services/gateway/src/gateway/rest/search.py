@@ -20,7 +20,7 @@ class SearchParams(Params):
     query: QueryText
     app: Name = Field(default=OWNER_APP, description="Search as this app: it finds what the app may see")
     limit: int = Field(default=10, ge=1, le=MAX_LIMIT)
-    categories: Needle | None = Field(default=None, description="Comma-separated names")
+    categories: Needle | None = Field(default=None, description="Comma-separated names, any case")
     apps: Needle | None = Field(default=None, description="Comma-separated names of the apps that wrote the memories")
     min_score: Score | None = None
 

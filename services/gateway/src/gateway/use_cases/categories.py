@@ -5,7 +5,7 @@ from datetime import datetime
 
 from contracts import ids
 from contracts.api import Category, CategoryList, OperationResult
-from contracts.categories import SEED_CATEGORIES
+from contracts.categories import SEED_CATEGORIES, category_keys
 from contracts.commands import CategorizeMemory, DefineCategory, RemoveCategory
 from contracts.errors import Conflict, NotFound, Unavailable
 from contracts.streams import READ_MODELS
@@ -74,13 +74,14 @@ class Categories:
         return _merged(principal, own, used, since)
 
 
-async def names_of(pool: Pool, principal: Principal, category_ids: Iterable[str]) -> list[str]:
-    """The names under which the user's memories have these categories, in every spelling. An id that no category of
-    the user has, or that no memory has, stands for none."""
+async def keys_of(pool: Pool, principal: Principal, category_ids: Iterable[str]) -> tuple[str, ...]:
+    """What the names of these categories are compared by, for those that memories have. An id that no category of the
+    user has, or that no memory has, stands for none."""
     wanted = set(category_ids)
     with postgres_errors():
         used = await pool.fetch(sql.USED_CATEGORIES, principal.uid)
-    return [row["name"] for row in used if ids.category_id(principal.key.identity, row["name"]) in wanted]
+    names = [row["name"] for row in used]
+    return category_keys(name for name in names if ids.category_id(principal.key.identity, name) in wanted)
 
 
 def _merged(principal: Principal, own: Sequence[Row], used: Sequence[Row], since: datetime) -> list[Category]:

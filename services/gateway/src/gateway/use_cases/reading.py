@@ -15,6 +15,7 @@ from contracts.api import (
     SearchResults,
     Stats,
 )
+from contracts.categories import category_keys
 from contracts.codec import timestamp
 from contracts.commands import ForMemories
 from contracts.errors import NotFound
@@ -26,7 +27,7 @@ from runtime.postgres import Pool, postgres_errors
 from gateway.service import OWNER_APP, AppQuery, Caller, ListQuery
 from gateway.use_cases import sql
 from gateway.use_cases.audit_trail import AuditTrail
-from gateway.use_cases.categories import names_of
+from gateway.use_cases.categories import keys_of
 from gateway.use_cases.commanding import Commanding, Principal
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
@@ -143,9 +144,9 @@ class Reading:
 
     async def page(self, caller: Caller, query: ListQuery) -> Page:
         principal = await self._reader(caller)
-        categories = None if query.categories is None else list(query.categories)
+        categories = None if query.categories is None else category_keys(query.categories)
         if query.category_ids is not None:
-            categories = [*(categories or ()), *await names_of(self._pool, principal, query.category_ids)]
+            categories = (*(categories or ()), *await keys_of(self._pool, principal, query.category_ids))
         where = (
             principal.uid,
             None if query.states is None else list(query.states),

@@ -51,7 +51,7 @@ _PAGE_WHERE = r"""
     AND ($3::text[] IS NULL OR m.app_id = ANY($3))
     AND ($4::double precision IS NULL OR m.created_at >= to_timestamp($4))
     AND ($5::double precision IS NULL OR m.created_at < to_timestamp($5 + 1))
-    AND ($6::text[] IS NULL OR m.categories && $6)
+    AND ($6::text[] IS NULL OR m.category_keys && $6)
     AND ($7::text IS NULL OR m.memory_id IN (
         SELECT s.memory_id FROM memlog.memory_texts AS s WHERE s.uid = $1 AND s.current AND s.text ILIKE $7))
 """
@@ -59,7 +59,7 @@ _PAGE_WHERE = r"""
 SELECTED = """
     SELECT m.memory_id FROM memlog.memories AS m
     WHERE m.uid = $1 AND m.state = ANY($2) AND ($3::text IS NULL OR m.app_id = $3)
-      AND ($4::text[] IS NULL OR m.categories && $4)
+      AND ($4::text[] IS NULL OR m.category_keys && $4)
     ORDER BY m.created_at, m.memory_id
 """
 

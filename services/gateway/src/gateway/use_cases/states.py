@@ -15,7 +15,7 @@ from runtime.postgres import Pool, postgres_errors
 
 from gateway.asking import Caller, Everything, InCategories, OfApp, Selection, These
 from gateway.use_cases import sql
-from gateway.use_cases.categories import names_of
+from gateway.use_cases.categories import keys_of
 from gateway.use_cases.commanding import Commanding, Principal, Sent
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
@@ -65,7 +65,7 @@ class States:
         self, principal: Principal, selection: InCategories | OfApp | Everything, state: _State
     ) -> list[str]:
         app_id: str | None = None
-        categories: list[str] | None = None
+        categories: tuple[str, ...] | None = None
         match selection:
             case OfApp(app_id=app_id):
                 with postgres_errors():
@@ -73,7 +73,7 @@ class States:
                 if known is None:
                     raise NotFound(f"app {app_id} was not found")
             case InCategories(category_ids=category_ids):
-                categories = await names_of(self._pool, principal, category_ids)
+                categories = await keys_of(self._pool, principal, category_ids)
             case Everything():
                 pass
             case _:
