@@ -91,6 +91,18 @@ async def _require_whole(js: JetStreamContext, stream: str) -> None:
         raise LogNotTrusted(f"{stream} has lost {missing or 'some'} of its {state.last_seq} messages. {_DAMAGED}")
 
 
+async def read_identities(events: EventStore, shards: int) -> list[LogIdentity]:
+    """The identities of those shards whose first event can be read, whatever else is wrong with the log. Raises
+    `Unavailable`."""
+    found: list[LogIdentity] = []
+    for shard in range(shards):
+        first = await events.message_at(events_stream(shard).name, 1)
+        started = None if first is None else _started(first)
+        if started is not None:
+            found.append(LogIdentity(shard, started.incarnation))
+    return found
+
+
 def _started(first: StoredMessage) -> LogStarted | None:
     try:
         event = decode_event(first.data, None)[2]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from contracts.errors import MemlogError
 
-from standalone.commands import backup, dead, export, keys, mcp, memories, projections, status, up
+from standalone.commands import backup, dead, export, keys, mcp, memories, projections, status, up, verify
 from standalone.commands.options import ExitStatus
 from standalone.failures import NotReachable
 
@@ -33,6 +33,8 @@ app.command()(export.export)
 app.command("import")(export.import_)
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead.app, name="dead")
+app.command()(verify.verify)
+app.command()(verify.anchor)
 app.command()(projections.rebuild)
 app.add_typer(projections.app, name="projections")
 

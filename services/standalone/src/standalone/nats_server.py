@@ -18,6 +18,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import structlog
+from contracts.errors import LogNotTrusted
 
 from standalone.children import Child, ChildSpec, running
 from standalone.failures import BinaryMissing, PortTaken
@@ -34,6 +35,8 @@ _CONFIG = "nats.conf"
 _POLL_SECONDS = 0.01
 # Opening a large store after a dirty stop means reading its last blocks; hours of data take seconds.
 _READY_SECONDS = 60.0
+# What it has not recovered when it says that it is ready, it never does.
+_FINAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ async def nats_server(
 
     `port` None lets the server choose a free one; `again` is the address of an earlier start to serve at. Without
     `syncs`, writes are not on the disk when they are acknowledged: for a store that nobody depends on yet. Raises
-    PortTaken, BinaryMissing or ServerDidNotStart.
+    PortTaken, BinaryMissing, ServerDidNotStart, or LogNotTrusted when streams are damaged beyond recovery.
     """
     binary = nats_binary()
     at = again or NatsAddress(-1 if port is None else port, -1, secrets.token_urlsafe(24))
@@ -148,14 +151,23 @@ def _config(home: Home, at: NatsAddress, syncs: bool) -> dict[str, Any]:
 
 async def _ready(home: Home, child: Child, password: str) -> tuple[str, str]:
     ports_file = _ports_file(home, child.pid)
-    deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+    now = asyncio.get_running_loop().time
+    deadline = now() + _READY_SECONDS
+    lost_since: float | None = None
     while True:
         ports = _read_ports(ports_file)
-        if ports is not None and await asyncio.to_thread(_healthy, ports[1]):
+        lost = None if ports is None else await asyncio.to_thread(_not_recovered, ports[1])
+        if ports is not None and lost == []:
             return _with_password(ports[0], password), ports[1]
+        lost_since = (lost_since or now()) if lost else None
+        if lost_since is not None and now() - lost_since > _FINAL_SECONDS:
+            raise LogNotTrusted(
+                f"nats-server cannot recover {', '.join(lost or ())}: the files are damaged. Memlog has changed "
+                "nothing. Restore the log from a backup: docs/operations.md, 'The log is damaged'"
+            )
         if child.returncode is not None:
             raise child.failure("ended before it was ready")
-        if asyncio.get_running_loop().time() > deadline:
+        if now() > deadline:
             raise child.failure(f"was not ready within {_READY_SECONDS:.0f} s")
         await asyncio.sleep(_POLL_SECONDS)
 
@@ -178,15 +190,19 @@ def _read_ports(path: Path) -> tuple[str, str] | None:
         return None
 
 
-def _healthy(monitor_url: str) -> bool:
-    """Whether `/healthz` answers 200, which it does once every stream has recovered."""
+def _not_recovered(monitor_url: str) -> list[str] | None:
+    """The streams that the server could not recover; none once it is healthy. None while it does not say."""
     address = urlsplit(monitor_url)
     connection = http.client.HTTPConnection(address.hostname or _LOOPBACK, address.port, timeout=2)
     try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
+        connection.request("GET", "/healthz?details=true")
+        answer = connection.getresponse()
+        if answer.status == 200:
+            return []
+        errors = cast("list[dict[str, str]]", json.loads(answer.read()).get("errors", []))
+        return [error["stream"] for error in errors if error.get("type") == "STREAM"] or None
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return None
     finally:
         connection.close()
 

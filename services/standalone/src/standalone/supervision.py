@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import structlog
-from contracts.errors import ConfigurationError, MemlogError
+from contracts.errors import ConfigurationError, LogNotTrusted, MemlogError
 from runtime.service import REFUSED, Serve, open_context
 from runtime.settings import Settings
 
@@ -133,7 +133,7 @@ async def _keep_alive(name: str, start: Start[S], first: "asyncio.Future[S]", st
                 if server.child.returncode == REFUSED:
                     raise ConfigurationError(ended.message)
                 log.error("part_ended", part=name, exit_code=server.child.returncode)
-        except ConfigurationError:
+        except (ConfigurationError, LogNotTrusted):
             raise
         except (MemlogError, OSError) as error:
             if before is None:

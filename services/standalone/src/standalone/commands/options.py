@@ -45,11 +45,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print Memlog's answer 
 CategoryOption = Annotated[list[str] | None, typer.Option(metavar="NAME", help="A category; give it again for more.")]
 
 
+def address_file(home: Path | None) -> Path:
+    """Where a Memlog that runs on this home says at which address."""
+    return Home.at(home).run / "memlog.address"
+
+
 def running_url(home: Path | None) -> str:
     """The address of the Memlog that runs on this home; else of MEMLOG_URL; else on this machine's MEMLOG_PORT."""
-    found = Home.at(home).run / "memlog.address"
     try:
-        return json.loads(found.read_text())["url"]
+        return json.loads(address_file(home).read_text())["url"]
     except (OSError, ValueError, KeyError):
         return os.environ.get("MEMLOG_URL") or f"http://127.0.0.1:{os.environ.get('MEMLOG_PORT') or DEFAULT_PORT}"
 
