@@ -1,8 +1,8 @@
 """The commands: imperative, validated at the gateway, decided by the memory-writer."""
 
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from contracts.messages import Command, registry
 
@@ -54,12 +54,19 @@ class ReviseMemory(Command):
 
 
 class ForMemories(Command):
-    """Base of commands for many memories. `all_or_nothing`: one that is not there refuses the whole command.
-    `only_active`: an app's view, to which what is not active is not there."""
+    """Base of commands for many memories. `all_or_nothing`: one that is not there refuses the whole command, which may
+    then name `MAX_IDS_PER_REQUEST` at most: more are carried out in chunks, each by itself. `only_active`: an app's
+    view, to which what is not active is not there."""
 
     memory_ids: Annotated[tuple[str, ...], AfterValidator(lambda ids: tuple(dict.fromkeys(ids)))]
     all_or_nothing: bool = False
     only_active: bool = False
+
+    @model_validator(mode="after")
+    def _at_once_or_in_chunks(self) -> Self:
+        if self.all_or_nothing and len(self.memory_ids) > MAX_IDS_PER_REQUEST:
+            raise ValueError(f"all or nothing is for at most {MAX_IDS_PER_REQUEST} memories")
+        return self
 
 
 class DeleteMemories(ForMemories):

@@ -104,7 +104,8 @@ class MemoryService(Protocol):
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
     ) -> Deleted:
-        """With `all_or_nothing`, unknown ids raise `NotFound` naming them and nothing is deleted."""
+        """With `all_or_nothing`, unknown ids raise `NotFound` naming them and nothing is deleted; more than
+        `MAX_IDS_PER_REQUEST` ids raise `InvalidInput`, here and wherever it is all or nothing."""
         ...
 
     async def delete_all(self, caller: Caller, *, wait: Wait = "searchable") -> Deleted:

@@ -8,17 +8,27 @@ from collections.abc import Callable, Sequence
 from contracts.api import ChangeKind, Wait
 from contracts.commands import (
     MAX_IDS_PER_COMMAND,
+    MAX_IDS_PER_REQUEST,
     ActivateMemories,
     ArchiveMemories,
     DeleteMemories,
     PauseMemories,
     RestoreMemories,
 )
+from contracts.errors import InvalidInput
 
 from gateway.use_cases.commanding import Commanding, Principal, Sent
 
 ForMany = DeleteMemories | PauseMemories | ArchiveMemories | ActivateMemories | RestoreMemories
 _FAR: dict[Wait, int] = {"accepted": 0, "stored": 1, "searchable": 2}
+
+
+def require_few(memory_ids: Sequence[str]) -> None:
+    """What is done for all or none has to be one step. Raises `InvalidInput`."""
+    if len(memory_ids) > MAX_IDS_PER_REQUEST:
+        raise InvalidInput(
+            f"{len(memory_ids)} memories cannot be changed all or none: name at most {MAX_IDS_PER_REQUEST} at a time"
+        )
 
 
 async def send_for_many(

@@ -19,7 +19,7 @@ from gateway.use_cases.categories import keys_of
 from gateway.use_cases.commanding import Commanding, Principal, Sent
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
-from gateway.use_cases.many import ForMany, send_for_many
+from gateway.use_cases.many import ForMany, require_few, send_for_many
 
 _State = Literal["active", "paused", "archived"]
 _COMMANDS: dict[_State, type[ActivateMemories | PauseMemories | ArchiveMemories]] = {
@@ -41,6 +41,8 @@ class States:
         self._freshness = freshness
 
     async def set_state(self, caller: Caller, selection: Selection, state: _State) -> StateChanged:
+        if isinstance(selection, These):
+            require_few(selection.memory_ids)
         principal = await self._identities.resolve(caller)
         kind = _COMMANDS[state]
         if isinstance(selection, These):
@@ -57,6 +59,7 @@ class States:
         return _changed(await send_for_many(self._commanding, principal, change, memory_ids))
 
     async def restore(self, caller: Caller, memory_ids: tuple[str, ...]) -> StateChanged:
+        require_few(memory_ids)
         principal = await self._identities.resolve(caller)
         command = RestoreMemories(memory_ids=memory_ids, all_or_nothing=True)
         return _changed(await self._commanding.send(principal, command))

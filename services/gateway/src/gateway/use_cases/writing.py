@@ -20,7 +20,7 @@ from gateway.use_cases.audit_trail import AuditTrail
 from gateway.use_cases.commanding import Commanding, Sent
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
-from gateway.use_cases.many import send_for_many
+from gateway.use_cases.many import require_few, send_for_many
 from gateway.use_cases.views import app_view, memory_view, operation_result
 
 
@@ -93,6 +93,8 @@ class Writing:
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
     ) -> Deleted:
+        if all_or_nothing:
+            require_few(memory_ids)
         principal = await self._identities.resolve(caller)
         command = DeleteMemories(
             memory_ids=memory_ids, all_or_nothing=all_or_nothing, only_active=caller.app != OWNER_APP
