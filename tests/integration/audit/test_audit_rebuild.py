@@ -2,14 +2,18 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack
 
+import psutil
 import pytest
 from contracts.errors import Conflict, NotFound, Unavailable
 from contracts.streams import DEAD
 from contracts.subjects import event_subject, memory, shard_of
+from pydantic import SecretStr
 from runtime.postgres import Pool
+from runtime.settings import as_environment
 from support.log_events import UID
 from support.rebuilds import Operator, append, auditing, blocked, filling
 from support.servers import Log, eventually
@@ -242,3 +246,31 @@ async def _damaged(log: Log, memory_id: str) -> int:
     """Something that no event is, on the subject of a memory; its sequence."""
     ack = await log.js.publish(event_subject(0, memory(UID, memory_id)), b"{}")
     return ack.seq
+
+
+async def test_the_process_that_fills_does_not_outlive_the_service_and_the_next_one_goes_on(
+    log: Log, database: str, pool: Pool
+) -> None:
+    await append(log, 0, 300)
+    environment = as_environment(log.settings.model_copy(update={"postgres_dsn": SecretStr(database)}))
+    service = await asyncio.create_subprocess_exec(sys.executable, "-m", "audit", env=dict(environment))
+    operator = Operator(log)
+    try:
+        await operator.answers()
+        await operator.ask("rebuild")
+        async with blocked(pool, "read_models_g2.memories"):
+            await eventually(lambda: len(filling()) == 1)
+            builder = filling()[0]
+            await eventually(lambda: _more(pool.fetchval("SELECT count(*) FROM read_models_g2.positions"), 0))
+            service.kill()
+            await service.wait()
+            await eventually(lambda: not builder.is_running() or builder.status() == psutil.STATUS_ZOMBIE, 10)
+        assert await count(pool) == 300
+    finally:
+        if service.returncode is None:
+            service.kill()
+            await service.wait()
+    async with auditing(log.settings, database):
+        await operator.reachable()
+        await operator.becomes(2, "serving")
+        assert await count(pool) == 300
