@@ -4,10 +4,7 @@ import asyncio
 import json
 import random
 import shutil
-import stat
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,65 +16,21 @@ from contracts.errors import Conflict, MemlogError
 from contracts.streams import DEAD, KEYS, USERS, WRITER_CONSUMER, commands, events
 from nats.js.api import ConsumerConfig
 from runtime.keys import MasterKey
-from runtime.stream_reading import digest
-from runtime.wrapped_keys import read_all
 from standalone import backup, backup_streams
 from standalone.backup import back_up, bring_back
 from standalone.backup_file import BackupReader
-from standalone.backup_streams import streams_in_order, write_backup
+from standalone.backup_streams import write_backup
 from standalone.commands.backup import key_warning
 from standalone.failures import CheckFailed, FileDamaged, FileUnusable, HomeInUse, NoLog, NotEmpty
 from standalone.home import Home
 from standalone.key_exchange import import_keys
-from standalone.key_file import Keys, note_export
+from standalone.key_file import note_export
 from standalone.log_access import has_log, reach_server
-from standalone.nats_server import nats_server
+from support.homes import at, bytes_of, content, in_folder, keys_of, put, quiet
 from support.lived_in import live
 from support.log_events import UID
-from support.servers import Log, Servers, eventually, opened, settings_for
+from support.servers import Log, Servers, eventually, opened
 from support.writer import Sender, writing
-
-
-def quiet(doing: str, total: int) -> Callable[[int], object]:
-    return lambda steps: None
-
-
-@asynccontextmanager
-async def at(home: Path, shards: int = 1) -> AsyncGenerator[Log]:
-    """The log of a home, alone on its server."""
-    with Home.open(home) as opened_home:
-        if not opened_home.master_key.exists():
-            MasterKey.create(opened_home.master_key)
-        async with nats_server(opened_home) as server, opened(settings_for(opened_home, server, shards=shards)) as log:
-            yield log
-
-
-async def content(log: Log) -> dict[str, str]:
-    """What each stream of a backup holds, as a hash."""
-    found: dict[str, str] = {}
-    for stream in streams_in_order(log.shards):
-        last = await log.events.last_sequence(stream)
-        found[stream] = f"{last} {(await digest(log.events, stream, 1, last)).hexdigest()}"
-    return found
-
-
-def in_folder(folder: Path) -> dict[str, int]:
-    """What stands in a folder, with its mode."""
-    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} if folder.is_dir() else {}
-
-
-def bytes_of(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def put(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-async def keys_of(log: Log, home: Path) -> Keys:
-    """As an export of the keys would bring them."""
-    wrapped, last = await read_all(log.js, log.events)
-    return Keys(bytes.fromhex((home / "master.key").read_text()), wrapped, last, "2026-11-22T20:00:00+00:00")
 
 
 @pytest.fixture
