@@ -15,11 +15,14 @@ from contracts_index.local_server import LocalServer, LocalWords
 from indexer.index import Change, MemoryIndex, PutVersion, Revise, SearchFilter, Vector
 from indexer.qdrant_edge import EdgeIndex
 from indexer.qdrant_server import ServerIndex
+from indexer.qdrant_server_collection import make_collection
 from indexer.qdrant_server_connection import connect_qdrant
 from indexer.qdrant_server_query import Words
 from qdrant_client import AsyncQdrantClient
 from support.keys import KEY
 
+EMBEDDER = "test/1"
+DIMENSION = 8
 Open = Callable[[Path, str, int], Awaitable[MemoryIndex]]
 
 
@@ -27,9 +30,33 @@ async def open_edge(folder: Path, embedder_id: str, dimension: int) -> MemoryInd
     return EdgeIndex.open(folder, embedder_id, dimension)
 
 
+class WithClient(ServerIndex):
+    """An index that has its client for itself."""
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
 async def open_local_server(folder: Path, embedder_id: str, dimension: int) -> ServerIndex:
     """The server's adapter on the client's local mode, whose files are in `folder`."""
-    return await ServerIndex.open(LocalServer(folder), "memlog", embedder_id, dimension, LocalWords())
+    return await open_made(WithClient, LocalServer(folder), "memlog", embedder_id, dimension, LocalWords())
+
+
+async def open_made(
+    kind: type[ServerIndex],
+    client: AsyncQdrantClient,
+    collection: str,
+    embedder_id: str = EMBEDDER,
+    dimension: int = DIMENSION,
+    words: Words | None = None,
+) -> ServerIndex:
+    """The index in a collection, which is made first if it is not there."""
+    try:
+        await make_collection(client, collection, embedder_id, dimension)
+        return await kind.open(client, collection, embedder_id, dimension, words)
+    except BaseException:
+        await client.close()
+        raise
 
 
 def connect_server(url: str | None = None) -> AsyncQdrantClient:
@@ -42,7 +69,7 @@ def connect_server(url: str | None = None) -> AsyncQdrantClient:
 
 async def open_server(folder: Path, embedder_id: str, dimension: int) -> ServerIndex:
     """On the server that MEMLOG_QDRANT_URL names, behind an alias of this folder's own."""
-    return await ServerIndex.open(connect_server(), server_alias(folder), embedder_id, dimension)
+    return await open_made(WithClient, connect_server(), server_alias(folder), embedder_id, dimension)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +81,7 @@ class Place:
     words: Words | None
 
     async def open(self) -> ServerIndex:
-        return await ServerIndex.open(self.client, self.alias, EMBEDDER, DIMENSION, self.words)
+        return await open_made(ServerIndex, self.client, self.alias, words=self.words)
 
 
 def server_alias(folder: Path) -> str:
@@ -76,8 +103,6 @@ SERVER_ALIASES = "memlog_test_"
 ADAPTERS: dict[str, Open] = {"edge": open_edge, "local-server": open_local_server}
 if SERVER_URL:
     ADAPTERS["server"] = open_server
-EMBEDDER = "test/1"
-DIMENSION = 8
 
 
 def vector(seed: int, dimension: int = DIMENSION) -> Vector:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contracts_index.adapters import DIMENSION, EMBEDDER, Open, at, found, put, revise
+from contracts_index.adapters import DIMENSION, EMBEDDER, Open, at, found, open_made, put, revise
 from contracts_index.local_server import Interruptions, LocalServer, LocalWords
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -132,7 +132,7 @@ async def fresh(adapter: str, open_index: Open, tmp_path: Path) -> AsyncGenerato
         return index
 
     async def in_memory() -> MemoryIndex:
-        return await ServerIndex.open(LocalServer(), "memlog", EMBEDDER, DIMENSION, LocalWords())
+        return await open_made(ServerIndex, LocalServer(), "memlog", words=LocalWords())
 
     index = await open_index(tmp_path, EMBEDDER, DIMENSION)
     yield in_memory if adapter == "local-server" else shared
@@ -195,7 +195,7 @@ async def crashing(
 
     async def in_memory() -> tuple[MemoryIndex, Interruptions]:
         client = LocalServer()
-        index = await ServerIndex.open(client, "memlog", EMBEDDER, DIMENSION, LocalWords())
+        index = await open_made(ServerIndex, client, "memlog", words=LocalWords())
         return index, Interruptions(client, crash)
 
     yield shared if request.param == "edge" else in_memory

@@ -23,6 +23,7 @@ from indexer.embedding.micro_batcher import MicroBatcher
 from indexer.embedding.remembering import RememberingEmbedder
 from indexer.index import MemoryIndex, SearchFilter
 from indexer.store import IndexStore
+from support.embedders import Ready
 from support.keys import FixedKeys
 from support.recorded_events import UID, recorded
 
@@ -65,7 +66,7 @@ async def test_a_memory_folded_anew_is_as_if_nothing_had_been_missed(
     index: MemoryIndex, missed: tuple[int, ...]
 ) -> None:
     async with MicroBatcher(Embedder()) as batcher:
-        store = IndexStore(index, RememberingEmbedder(batcher, None, FixedKeys()))
+        store = IndexStore(index, RememberingEmbedder(Ready(batcher), None, FixedKeys()))
         await store.claim(0, 1)
         await store.apply(without(*missed), 1)
         before = await store.checkpoint(0)
@@ -80,7 +81,7 @@ async def test_a_memory_folded_anew_is_as_if_nothing_had_been_missed(
 
 async def test_a_history_that_leads_to_nothing_leaves_nothing(index: MemoryIndex) -> None:
     async with MicroBatcher(Embedder()) as batcher:
-        store = IndexStore(index, RememberingEmbedder(batcher, None, FixedKeys()))
+        store = IndexStore(index, RememberingEmbedder(Ready(batcher), None, FixedKeys()))
         await store.claim(0, 1)
         await store.apply(without(), 1)
         await store.refold(M, [replace(event, payload=None) for event in HISTORY], 1)
@@ -89,7 +90,7 @@ async def test_a_history_that_leads_to_nothing_leaves_nothing(index: MemoryIndex
 
 async def test_another_kind_of_aggregate_leads_to_nothing_in_the_index(index: MemoryIndex) -> None:
     async with MicroBatcher(Embedder()) as batcher:
-        store = IndexStore(index, RememberingEmbedder(batcher, None, FixedKeys()))
+        store = IndexStore(index, RememberingEmbedder(Ready(batcher), None, FixedKeys()))
         await store.claim(0, 1)
         await store.apply(without(), 1)
         for other in (app(UID, "a"), Aggregate(UID, "user", UID)):
@@ -99,7 +100,7 @@ async def test_another_kind_of_aggregate_leads_to_nothing_in_the_index(index: Me
 
 async def test_a_former_owner_may_not_fold_anew(index: MemoryIndex) -> None:
     async with MicroBatcher(Embedder()) as batcher:
-        store = IndexStore(index, RememberingEmbedder(batcher, None, FixedKeys()))
+        store = IndexStore(index, RememberingEmbedder(Ready(batcher), None, FixedKeys()))
         await store.claim(0, 1)
         await store.apply(without(), 1)
         await store.claim(0, 2)

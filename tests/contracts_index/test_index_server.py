@@ -7,15 +7,27 @@ from pathlib import Path
 
 import pytest
 from contracts.errors import ConcurrencyConflict, ConfigurationError, Unavailable
-from contracts_index.adapters import DIMENSION, EMBEDDER, Place, apply, at, found, put, revise, vector
+from contracts_index.adapters import (
+    DIMENSION,
+    EMBEDDER,
+    Place,
+    WithClient,
+    apply,
+    at,
+    found,
+    open_made,
+    put,
+    revise,
+    vector,
+)
 from contracts_index.local_server import Interruptions, LocalServer, LocalWords
 from indexer import qdrant_server_connection
-from indexer.container import open_index
-from indexer.embedding.minilm import MiniLM
+from indexer.container import open_shelf
+from indexer.edge_shelf import EdgeShelf
 from indexer.index import Change, MemoryIndex, Remove, SearchFilter, SetCategories, SetState
 from indexer.qdrant_server import ServerIndex
-from indexer.qdrant_server_collection import generation_name
 from indexer.qdrant_server_connection import connect_qdrant
+from indexer.server_shelf import ServerShelf
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException
 from runtime.settings import Settings
@@ -25,7 +37,7 @@ ALL_STATES = SearchFilter("ann", states=("active", "paused", "archived"))
 
 
 async def open_on(client: AsyncQdrantClient) -> ServerIndex:
-    return await ServerIndex.open(client, "memlog", EMBEDDER, DIMENSION, LocalWords())
+    return await open_made(ServerIndex, client, "memlog", words=LocalWords())
 
 
 async def test_an_older_owner_is_refused(place: Place) -> None:
@@ -100,7 +112,7 @@ async def test_an_owner_whose_collection_was_lost_starts_over_instead_of_leaving
     owner = await place.open()
     await owner.claim(0, 1)
     await apply(owner, put("a", 1))
-    await place.client.delete_collection(generation_name(place.alias, 1, EMBEDDER))
+    await place.client.delete_collection(place.alias)
     other = await place.open()
     with pytest.raises(Unavailable, match="resume from the checkpoint"):
         await apply(owner, put("b", 2))
@@ -109,14 +121,11 @@ async def test_an_owner_whose_collection_was_lost_starts_over_instead_of_leaving
     assert await found(other) == {"a": 1, "b": 1}
 
 
-async def test_the_collection_is_one_generation_behind_an_alias_and_indexed_for_its_filters() -> None:
+async def test_the_collection_is_indexed_for_its_filters_and_nothing_is_made_twice() -> None:
     client = LocalServer()
     await open_on(client)
-    again = await open_on(client)
-    name = "memlog_v1__test-1"
-    assert [known.name for known in (await client.get_collections()).collections] == [name]
-    [alias] = (await client.get_aliases()).aliases
-    assert (alias.alias_name, alias.collection_name) == ("memlog", name)
+    await open_on(client)
+    assert [known.name for known in (await client.get_collections()).collections] == ["memlog"]
     config = (await client.get_collection("memlog")).config
     assert isinstance(config.params.vectors, dict) and config.params.sparse_vectors is not None
     dense = config.params.vectors["dense"]
@@ -126,7 +135,7 @@ async def test_the_collection_is_one_generation_behind_an_alias_and_indexed_for_
     assert config.metadata == {"format": 1, "embedder": EMBEDDER, "dimension": DIMENSION}
     assert client.indexes["uid"].is_tenant is True
     assert {"scope", "app_id", "categories", "memory_id", "created_at", "sequence"} < set(client.indexes)
-    await again.close()
+    await client.close()
 
 
 async def test_a_server_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +165,7 @@ async def assert_unavailable(index: MemoryIndex) -> None:
 async def test_a_server_that_is_not_there_makes_the_index_unavailable_and_is_waited_for() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        index = await ServerIndex.open(
+        index = await WithClient.open(
             connect_qdrant(f"http://127.0.0.1:{unused.getsockname()[1]}"), "memlog", EMBEDDER, DIMENSION
         )
         await assert_unavailable(index)
@@ -171,7 +180,7 @@ async def test_a_server_that_hangs_makes_the_index_unavailable_and_holds_up_nobo
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         client = connect_qdrant(f"http://127.0.0.1:{silent.getsockname()[1]}")
-        opening = asyncio.ensure_future(ServerIndex.open(client, "memlog", EMBEDDER, DIMENSION))
+        opening = asyncio.ensure_future(WithClient.open(client, "memlog", EMBEDDER, DIMENSION))
         turns = 0
         while not opening.done():
             await asyncio.sleep(0.01)
@@ -201,17 +210,14 @@ async def test_an_index_whose_server_comes_back_says_so(monkeypatch: pytest.Monk
     assert await found(index) == {"a": 1}
 
 
-async def test_the_settings_choose_the_adapter(tmp_path: Path, minilm: MiniLM) -> None:
+async def test_the_settings_choose_the_adapter(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="MEMLOG_QDRANT_URL"):
-        await open_index(Settings(qdrant_url=None, index_path=None), minilm)
-    edge = await open_index(Settings(qdrant_url=None, index_path=tmp_path), minilm)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        server = await open_index(Settings(qdrant_url=url, index_path=tmp_path), minilm)
-    assert (edge.kind, server.kind) == ("qdrant-edge", "qdrant-server")
-    for index in (edge, server):
-        await index.close()
+        await open_shelf(Settings(qdrant_url=None, index_path=None))
+    edge = await open_shelf(Settings(qdrant_url=None, index_path=tmp_path))
+    server = await open_shelf(Settings(qdrant_url="http://127.0.0.1:9", index_path=tmp_path))
+    assert (type(edge), type(server)) == (EdgeShelf, ServerShelf)
+    for shelf in (edge, server):
+        await shelf.close()
 
 
 async def test_certificates_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What goes over the wire to a Qdrant server: local mode does not show it."""
 
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -8,16 +9,21 @@ from typing import Any
 
 import pytest
 from contracts.errors import ConfigurationError, Unavailable
-from contracts_index.adapters import DIMENSION, EMBEDDER, apply, put, vector
+from contracts_index.adapters import DIMENSION, EMBEDDER, WithClient, apply, put, vector
 from contracts_index.recording_server import RecordingServer, recording_server
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from indexer.embedding.choosing import MINILM
 from indexer.index import SearchFilter
 from indexer.qdrant_server import ServerIndex
+from indexer.qdrant_server_collection import make_collection
 from indexer.qdrant_server_connection import connect_qdrant
+from indexer.record import INDEX_VERSION, Record
+from indexer.server_shelf import ServerShelf
 
-COLLECTION = "/collections/memlog_v1__test-1"
+NAME = "memlog_v1__test-1"
+COLLECTION = f"/collections/{NAME}"
 BM25 = {"k": 1.2, "b": 0.75, "avg_len": 64.0, "language": "english"}
 
 
@@ -52,7 +58,11 @@ def make_empty(server: RecordingServer) -> None:
 
 
 async def open_on(server: RecordingServer, key: str | None = None, ca_file: Path | None = None) -> ServerIndex:
-    return await ServerIndex.open(connect_qdrant(server.url, key, ca_file), "memlog", EMBEDDER, DIMENSION)
+    client = connect_qdrant(server.url, key, ca_file)
+    if server.answers:
+        await make_collection(client, NAME, EMBEDDER, DIMENSION)
+        server.answers["GET", f"{COLLECTION}/exists"] = {"exists": True}
+    return await WithClient.open(client, NAME, EMBEDDER, DIMENSION)
 
 
 async def test_the_collection_is_made_with_the_key_tenants_and_no_quantization() -> None:
@@ -72,10 +82,27 @@ async def test_the_collection_is_made_with_the_key_tenants_and_no_quantization()
         indexes = {body["field_name"]: body["field_schema"] for body in server.bodies("PUT", f"{COLLECTION}/index")}
         assert indexes["uid"] == {"type": "keyword", "is_tenant": True}
         assert indexes["created_at"] == {"type": "integer"}
-        assert server.bodies("POST", "/collections/aliases") == [
-            {"actions": [{"create_alias": {"collection_name": "memlog_v1__test-1", "alias_name": "memlog"}}]}
-        ]
         await index.close()
+
+
+async def test_another_generation_serves_by_one_request() -> None:
+    async with recording_server() as server:
+        make_empty(server)
+        server.answers |= {("PATCH", f"/collections/memlog_v{number}__test-1"): True for number in (1, 2)}
+        shelf = ServerShelf(connect_qdrant(server.url), "memlog")
+        before = Record(1, "retired", INDEX_VERSION, MINILM, EMBEDDER, DIMENSION, datetime.now(UTC))
+        await shelf.switch(replace(before, number=2, state="serving"), before)
+        assert server.bodies("POST", "/collections/aliases") == [
+            {
+                "actions": [
+                    {"delete_alias": {"alias_name": "memlog"}},
+                    {"create_alias": {"collection_name": "memlog_v2__test-1", "alias_name": "memlog"}},
+                ]
+            }
+        ]
+        [registered] = server.bodies("PATCH", "/collections/memlog_v2__test-1")
+        assert '"state": "serving"' in registered["metadata"]["generation"]
+        await shelf.close()
 
 
 async def test_the_server_weighs_the_words_and_is_not_given_them_to_keep() -> None:
@@ -171,7 +198,7 @@ async def test_https_is_verified_against_the_file_of_certificates(tmp_path: Path
     tls.load_cert_chain(certificate, key)
     async with recording_server(tls) as server:
         make_empty(server)
-        unverified = await open_on(server)
+        unverified = await WithClient.open(connect_qdrant(server.url), NAME, EMBEDDER, DIMENSION)
         assert unverified.failure is not None and "CERTIFICATE_VERIFY_FAILED" in unverified.failure
         assert server.sent == []
         await unverified.close()

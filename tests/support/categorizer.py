@@ -15,6 +15,7 @@ from indexer.embedding.minilm import MiniLM
 from nats.aio.msg import Msg
 from runtime.nats import subscribe
 from runtime.service import open_context
+from support.embedders import Ready
 from support.servers import Log, opened
 
 
@@ -54,7 +55,7 @@ async def embedding(log: Log, embedder: FaultyEmbedder) -> AsyncGenerator[None]:
         await message.respond(reply.model_dump_json().encode())
 
     async with opened(log.settings) as indexer, MicroBatcher(embedder) as batcher:
-        responder = EmbedResponder(indexer.client, batcher)
+        responder = EmbedResponder(indexer.client, Ready(batcher))
         for shard in range(log.shards):
             await subscribe(indexer.client, position_request_subject(INDEX, shard), asked)
         await responder.open()

@@ -1,28 +1,30 @@
-"""Composition of the indexer: embedder, index, its projection, and search."""
+"""Composition of the indexer: the generations of the index with their embedders, its projection, and search."""
 
 import asyncio
-import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from contracts.api import ServiceHealth
-from contracts.errors import ConfigurationError, MemlogError
+from contracts.errors import ConfigurationError, NotFound
 from contracts.streams import INDEX, events
 from pydantic import JsonValue
-from runtime.health import answer_health, projections_health
-from runtime.projection import ProjectionRunner
+from runtime.filling import fill
+from runtime.health import answer_health
+from runtime.kept_projection import KeptProjection, kept_health
 from runtime.service import Context, run_until_stopped
 from runtime.settings import Settings
 from runtime.waiting import Positions
 
+from indexer.edge_shelf import EdgeShelf
 from indexer.embed import EmbedResponder
 from indexer.embedding.cache import VectorCache
-from indexer.embedding.embedder import Embedder
-from indexer.embedding.micro_batcher import MicroBatcher
-from indexer.embedding.minilm import MiniLM
-from indexer.embedding.remembering import RememberingEmbedder
-from indexer.index import MemoryIndex
-from indexer.qdrant_edge import EdgeIndex
+from indexer.embedding.choosing import MINILM, EmbedderOptions, SharedEmbeddings, open_embedding
+from indexer.embedding.late import LateEmbedding
+from indexer.embedding.minilm import MINILM_ID
+from indexer.embedding.remembering import Counts
+from indexer.keeper import IndexKeeper, Means
 from indexer.search import SearchResponder
-from indexer.store import IndexStore
+from indexer.shelf import Shelf
 
 NAME = "indexer"
 _BATCH = 128
@@ -32,94 +34,131 @@ _WATCH_EVERY_S = 5.0
 
 async def serve(context: Context) -> None:
     """Index the log and answer searches until stopped."""
-    settings = context.settings
-    if settings.cache_path is None:
-        raise ConfigurationError("the indexer needs MEMLOG_CACHE_PATH (a folder of its own)")
-    embedder = await asyncio.to_thread(MiniLM.open, settings.cache_path, settings.embed_threads or 1)
-    index = await open_index(settings, embedder)
-    cache = open_cache(settings)
     positions = Positions(context.client)
     await positions.open()
     try:
-        async with MicroBatcher(embedder) as batcher:
-            remembering = RememberingEmbedder(batcher, cache, context.keys)
-            store = IndexStore(index, remembering)
-            runners = [
-                ProjectionRunner(
-                    INDEX,
-                    shard,
-                    events(shard).name,
-                    store,
-                    context.client,
-                    context.js,
-                    context.events,
-                    context.keys,
-                    batch=_BATCH,
-                )
-                for shard in range(context.shards)
-            ]
+        async with means(context) as all_means, keeping(context.settings, all_means) as keeper:
+            await keeper.start()
+            kept = KeptProjection(context, keeper, _stream, batch=_BATCH, switched=lambda _: keeper.watch())
+            await kept.open()
 
             def describe() -> ServiceHealth:
-                counts = remembering.counts
-                facts: dict[str, JsonValue] = {
-                    "embedder": embedder.id,
-                    "index": index.kind,
-                    "vectors_from_cache": counts.hits,
-                    "vectors_made": counts.misses,
-                }
-                health = projections_health(NAME, [runner.status for runner in runners], facts)
-                if index.failure is None:
-                    return health
-                detail = "; ".join(filter(None, (f"index: {index.failure}", health.detail)))
-                return health.model_copy(update={"ok": False, "detail": detail})
+                return index_health(keeper, kept, all_means.counts)
 
-            responder = SearchResponder(context.client, index, batcher, positions, context.shards)
+            responder = SearchResponder(context.client, keeper, positions, context.shards)
+            # Whoever asks for vectors was made for these, whatever the index is made with.
+            source = LateEmbedding(MINILM, MINILM_ID, all_means.shared)
+            vectors = EmbedResponder(context.client, source)
             await answer_health(context.client, NAME, describe)
-            vectors = EmbedResponder(context.client, batcher)
             await responder.open()
             await vectors.open()
             context.ready.set()
             try:
-                await run_until_stopped(
-                    context.stop,
-                    *(context.leases.run_owned(f"{INDEX}.{r.status.shard}", r.run) for r in runners),
-                    _watch(index),
-                )
+                await run_until_stopped(context.stop, *kept.work(), _watch(keeper))
             finally:
                 await vectors.close()
                 await responder.close()
+                await source.close()
     finally:
         await positions.close()
-        await index.close()
+
+
+def filling(projection: str, number: int, from_scratch: bool) -> Callable[[Context], Awaitable[None]]:
+    """Fills one generation, in a process of its own."""
+
+    async def serve_filling(context: Context) -> None:
+        if projection != INDEX:
+            raise NotFound(f"the indexer has no projection {projection}")
+        async with means(context) as all_means:
+            shelf = await open_shelf(context.settings, only_look=True)
+            try:
+                record = next((each for each in await shelf.records() if each.number == number), None)
+                if record is None:
+                    raise NotFound(f"the index has no generation {number}")
+                generation = all_means.open(record, await shelf.open_index(record), believe=not from_scratch)
+                try:
+                    await fill(context, _stream, {INDEX: generation.store})
+                finally:
+                    await generation.embedding.close()
+                    await generation.index.close()
+            finally:
+                await shelf.close()
+
+    return serve_filling
+
+
+def index_health(keeper: IndexKeeper, kept: KeptProjection, counts: Counts) -> ServiceHealth:
+    """How the index is: which embedder and generation searches see, and what is wrong with them."""
+    shown = keeper.shown
+    facts: dict[str, JsonValue] = {
+        "embedder": None if shown is None else shown.record.embedder,
+        "index": None if shown is None else shown.index.kind,
+        "generation": None if shown is None else shown.number,
+        "vectors_from_cache": counts.hits,
+        "vectors_made": counts.misses,
+    }
+    health = kept_health(NAME, [kept], facts)
+    if keeper.failure is None:
+        return health
+    return health.model_copy(update={"ok": False, "detail": "; ".join(filter(None, (keeper.failure, health.detail)))})
+
+
+@asynccontextmanager
+async def means(context: Context) -> AsyncGenerator[Means]:
+    """Cache and embedders, closed at the end."""
+    settings = context.settings
+    if settings.cache_path is None:
+        raise ConfigurationError("the indexer needs MEMLOG_CACHE_PATH (a folder of its own)")
+    options = EmbedderOptions(
+        cache=settings.cache_path,
+        threads=settings.embed_threads or 1,
+        base_url=settings.embedder_base_url.rstrip("/"),
+        api_key=settings.embedder_api_key,
+        openai_key=settings.openai_api_key,
+    )
+    limit = settings.embedding_cache_mb * 1024 * 1024
+    cache = VectorCache(settings.cache_path, limit) if limit else None
+    shared = SharedEmbeddings(lambda choice: open_embedding(choice, options))
+    try:
+        yield Means(options, shared, cache, context.keys, context.shards, Counts())
+    finally:
+        await shared.close()
         if cache is not None:
             await cache.close()
 
 
-async def _watch(index: MemoryIndex) -> None:
-    """Keep health's word about the index true while nothing else calls it, until cancelled."""
-    while True:
-        with contextlib.suppress(MemlogError):
-            await index.probe()
-        await asyncio.sleep(_WATCH_EVERY_S)
+@asynccontextmanager
+async def keeping(settings: Settings, all_means: Means) -> AsyncGenerator[IndexKeeper]:
+    """The generations of the index, closed at the end."""
+    keeper = IndexKeeper(await open_shelf(settings), all_means, settings.embedder)
+    try:
+        yield keeper
+    finally:
+        await keeper.close()
 
 
-def open_cache(settings: Settings) -> VectorCache | None:
-    """None when it is switched off."""
-    if settings.cache_path is None or settings.embedding_cache_mb == 0:
-        return None
-    return VectorCache(settings.cache_path, settings.embedding_cache_mb * 1024 * 1024)
-
-
-async def open_index(settings: Settings, embedder: Embedder) -> MemoryIndex:
-    """On the server that MEMLOG_QDRANT_URL names, else in a folder of this process. Raises `ConfigurationError`."""
+async def open_shelf(settings: Settings, *, only_look: bool = False) -> Shelf:
+    """On the server that MEMLOG_QDRANT_URL names, else in a folder, which one process has, and others `only_look` at.
+    Raises `ConfigurationError`."""
     if settings.qdrant_url is not None:
         # Not at the top: the client and what it brings cost 57 MB and a second or two, which Edge need not pay.
-        from indexer.qdrant_server import ServerIndex
         from indexer.qdrant_server_connection import connect_qdrant
+        from indexer.server_shelf import ServerShelf
 
         key = None if settings.qdrant_api_key is None else settings.qdrant_api_key.get_secret_value()
         client = connect_qdrant(settings.qdrant_url, key, settings.qdrant_ca_file)
-        return await ServerIndex.open(client, settings.qdrant_collection, embedder.id, embedder.dimension)
+        return ServerShelf(client, settings.qdrant_collection)
     if settings.index_path is None:
         raise ConfigurationError("the indexer needs MEMLOG_QDRANT_URL, or MEMLOG_INDEX_PATH (a folder of its own)")
-    return EdgeIndex.open(settings.index_path, embedder.id, embedder.dimension)
+    return EdgeShelf.look(settings.index_path) if only_look else EdgeShelf.open(settings.index_path)
+
+
+async def _watch(keeper: IndexKeeper) -> None:
+    """Keep health's word about the index true while nothing else calls it, until cancelled."""
+    while True:
+        await keeper.watch()
+        await asyncio.sleep(_WATCH_EVERY_S)
+
+
+def _stream(shard: int) -> str:
+    return events(shard).name

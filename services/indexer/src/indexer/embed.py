@@ -1,4 +1,5 @@
-"""Vectors over NATS request/reply: the embedder keeps one owner, and others may ask it."""
+"""Vectors over NATS request/reply, for those whose own judgement was made with one embedder, whichever the index
+uses: it has one owner, and others may ask it."""
 
 import asyncio
 import base64
@@ -15,6 +16,7 @@ from runtime.nats import subscribe
 from runtime.telemetry import span
 
 from indexer.embedding.embedder import Embedding
+from indexer.embedding.remembering import Source
 
 log = structlog.get_logger()
 
@@ -22,9 +24,9 @@ log = structlog.get_logger()
 class EmbedResponder:
     """Answers requests for vectors, each in a task of its own; what was indexed lately costs nothing."""
 
-    def __init__(self, client: Client, embedding: Embedding) -> None:
+    def __init__(self, client: Client, source: Source) -> None:
         self._client = client
-        self._embedding = embedding
+        self._source = source
         self._running: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -45,7 +47,8 @@ class EmbedResponder:
         with span("embed", message.headers or {}):
             try:
                 request = EmbedRequest.model_validate_json(message.data)
-                reply = EmbedReply(embedder=self._embedding.embedder.id, vectors=await self._embed(request.texts))
+                embedding = await self._source.get()
+                reply = EmbedReply(embedder=embedding.embedder.id, vectors=await _embed(embedding, request.texts))
             except ValidationError as error:
                 reply = EmbedReply(code="invalid_input", error=f"{error.error_count()} fields of the request are wrong")
             except MemlogError as error:
@@ -55,18 +58,19 @@ class EmbedResponder:
                 reply = EmbedReply(code="internal", error=f"a defect in the indexer ({type(error).__name__})")
             await message.respond(reply.model_dump_json().encode())
 
-    async def _embed(self, texts: list[str]) -> list[str]:
-        pieces: list[str] = []
-        ends: list[int] = []
-        for text in texts:
-            # In the pieces in which it is indexed: those are remembered.
-            pieces += self._embedding.embedder.chunks(text)
-            ends.append(len(pieces))
-            await asyncio.sleep(0)  # tokenizing must not hold up queries
-        rows = await self._embedding.embed(pieces, background=True)
-        found: list[str] = []
-        for first, end in zip([0, *ends], ends, strict=False):
-            mean = rows[first:end].mean(axis=0)
-            vector = mean / max(float(np.linalg.norm(mean)), 1e-12)
-            found.append(base64.b64encode(vector.astype("<f4").tobytes()).decode())
-        return found
+
+async def _embed(embedding: Embedding, texts: list[str]) -> list[str]:
+    pieces: list[str] = []
+    ends: list[int] = []
+    for text in texts:
+        # In the pieces in which it is indexed: those are remembered.
+        pieces += embedding.embedder.chunks(text)
+        ends.append(len(pieces))
+        await asyncio.sleep(0)  # tokenizing must not hold up queries
+    rows = await embedding.embed(pieces, background=True)
+    found: list[str] = []
+    for first, end in zip([0, *ends], ends, strict=False):
+        mean = rows[first:end].mean(axis=0)
+        vector = mean / max(float(np.linalg.norm(mean)), 1e-12)
+        found.append(base64.b64encode(vector.astype("<f4").tobytes()).decode())
+    return found

@@ -4,9 +4,10 @@ Text is not stored in the index (architecture §6): it goes in to be weighed (BM
 state, categories and times stay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+from uuid import UUID
 
 import numpy as np
 from contracts.positions import Checkpoint
@@ -114,6 +115,16 @@ class Hit:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPoint:
+    """A point as it is stored: see `indexer.points`. `vector` is (dimension,), None where the point has none or none
+    was asked for."""
+
+    id: UUID
+    payload: Mapping[str, Any]
+    vector: Vector | None
+
+
 class MemoryIndex(Protocol):
     """A vector store for one generation of the index. One owner at a time calls `claim`, then `checkpoint`, then
     `apply` from there on; after any error again from `checkpoint`. Anyone may search and count meanwhile.
@@ -130,6 +141,11 @@ class MemoryIndex(Protocol):
     async def claim(self, shard: int, epoch: int) -> None:
         """A new owner of the shard announces its lease's epoch: from here on, what other instances write with an
         older one is refused. Raises `ConcurrencyConflict` when a newer epoch has claimed the shard already."""
+        ...
+
+    async def epoch(self, shard: int) -> int:
+        """The newest epoch that has claimed the shard, 0 where none has (or, of a store that only one process can have
+        open, none since it was opened)."""
         ...
 
     async def apply(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
@@ -156,6 +172,15 @@ class MemoryIndex(Protocol):
 
     async def count(self, where: SearchFilter) -> int:
         """How many memories (not points) match."""
+        ...
+
+    async def scroll(self, after: UUID | None, limit: int, *, vectors: bool) -> list[StoredPoint]:
+        """At most `limit` points, of all users, by id, from the one that follows `after`; fewer only at the end. With
+        chunks, heads and checkpoints, and without what depends on who wrote them."""
+        ...
+
+    async def read(self, ids: Sequence[UUID], *, vectors: bool) -> list[StoredPoint]:
+        """Those of the points that there are, as from `scroll`, in any order."""
         ...
 
     async def probe(self) -> None:

@@ -17,14 +17,16 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import numpy as np
 import qdrant_edge as engine
 from contracts.errors import ConfigurationError
 from contracts.positions import Checkpoint
 
 from indexer.edge_query import any_of, bm25_model, chunk_filter, hybrid_query
 from indexer.folding import Head, Plan, fold, fold_anew
-from indexer.index import Change, Hit, MemoryIndex, PutVersion, SearchFilter, Vector
+from indexer.index import Change, Hit, MemoryIndex, PutVersion, SearchFilter, StoredPoint, Vector
 from indexer.points import (
     best_of_each_memory,
     checkpoint_id,
@@ -51,7 +53,7 @@ _FLUSH_AFTER_POINTS = 5000
 
 class EdgeIndex(MemoryIndex):
     """`MemoryIndex` on one Qdrant Edge folder. No method ever waits: the engine's calls are short, and a thread would
-    gain nothing, as they hold the interpreter lock. One process holds the folder, so no claim has to be kept."""
+    gain nothing, as they hold the interpreter lock. One process holds the folder, so no claim has to be stored."""
 
     kind = "qdrant-edge"
     failure = None
@@ -61,6 +63,7 @@ class EdgeIndex(MemoryIndex):
         self._lock = lock
         self._bm25 = bm25_model()
         self._unflushed = 0
+        self._epochs: dict[int, int] = {}
 
     @classmethod
     def open(cls, folder: Path, embedder_id: str, dimension: int) -> "EdgeIndex":
@@ -70,7 +73,7 @@ class EdgeIndex(MemoryIndex):
         embedders never mix: rebuild the index), or if it is open already, here or in another process.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder)
+        lock = lock_folder(folder)
         try:
             return cls(_open_shard(folder, embedder_id, dimension), lock)
         except BaseException:
@@ -79,6 +82,11 @@ class EdgeIndex(MemoryIndex):
 
     async def claim(self, shard: int, epoch: int) -> None:
         """See `MemoryIndex.claim`."""
+        self._epochs[shard] = max(epoch, self._epochs.get(shard, 0))
+
+    async def epoch(self, shard: int) -> int:
+        """See `MemoryIndex.epoch`."""
+        return self._epochs.get(shard, 0)
 
     async def apply(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
         """See `MemoryIndex.apply`."""
@@ -134,6 +142,19 @@ class EdgeIndex(MemoryIndex):
         allowed = chunk_filter(where, first_chunks=True)
         return 0 if allowed is None else self._shard.count(engine.CountRequest(filter=allowed, exact=True))
 
+    async def scroll(self, after: UUID | None, limit: int, *, vectors: bool) -> list[StoredPoint]:
+        """See `MemoryIndex.scroll`."""
+        # It begins with the point `after` itself, if that is still there.
+        request = engine.ScrollRequest(
+            offset=after, limit=limit + 1, with_payload=True, with_vector=[DENSE] if vectors else False
+        )
+        found, _ = self._shard.scroll(request)
+        return [_stored(record) for record in found if record.id != after][:limit]
+
+    async def read(self, ids: Sequence[UUID], *, vectors: bool) -> list[StoredPoint]:
+        """See `MemoryIndex.read`."""
+        return [_stored(record) for record in self._shard.retrieve(list(ids), True, vectors)]
+
     async def probe(self) -> None:
         """See `MemoryIndex.probe`: the engine is in this process."""
 
@@ -170,7 +191,15 @@ class EdgeIndex(MemoryIndex):
             self._shard.update(engine.UpdateOperation.delete_points_by_filter(where))
 
 
-def _lock(folder: Path) -> int:
+def _stored(record: engine.Record) -> StoredPoint:
+    assert isinstance(record.id, UUID)
+    dense = record.vector.get(DENSE) if isinstance(record.vector, dict) else None
+    return StoredPoint(record.id, record.payload or {}, None if dense is None else np.array(dense, np.float32))
+
+
+def lock_folder(folder: Path) -> int:
+    """The descriptor that holds the lock. Raises `ConfigurationError` when the folder is open already, here or in
+    another process."""
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

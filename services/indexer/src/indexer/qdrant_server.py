@@ -19,13 +19,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import structlog
 from contracts.errors import ConcurrencyConflict, MemlogError, Unavailable
 from contracts.positions import Checkpoint
 from qdrant_client import AsyncQdrantClient, models
 
 from indexer.folding import Plan, fold, fold_anew
-from indexer.index import Change, Hit, MemoryIndex, PutVersion, SearchFilter, Vector
+from indexer.index import Change, Hit, MemoryIndex, PutVersion, SearchFilter, StoredPoint, Vector
 from indexer.points import (
     Payload,
     best_of_each_memory,
@@ -40,7 +41,7 @@ from indexer.points import (
     own_payload,
     updates_by_payload,
 )
-from indexer.qdrant_server_collection import open_collection
+from indexer.qdrant_server_collection import require_collection
 from indexer.qdrant_server_connection import qdrant_errors
 from indexer.qdrant_server_query import (
     ServerWords,
@@ -68,11 +69,11 @@ class ServerIndex(MemoryIndex):
     kind = "qdrant-server"
 
     def __init__(
-        self, client: AsyncQdrantClient, alias: str, embedder_id: str, dimension: int, words: Words | None = None
+        self, client: AsyncQdrantClient, collection: str, embedder_id: str, dimension: int, words: Words | None = None
     ) -> None:
         self.failure: str | None = None
         self._client = client
-        self._made_for = (alias, embedder_id, dimension)
+        self._made_for = (collection, embedder_id, dimension)
         self._words = words or ServerWords()
         self._collection: str | None = None
         self._opening = asyncio.Lock()
@@ -81,22 +82,19 @@ class ServerIndex(MemoryIndex):
 
     @classmethod
     async def open(
-        cls, client: AsyncQdrantClient, alias: str, embedder_id: str, dimension: int, words: Words | None = None
+        cls, client: AsyncQdrantClient, collection: str, embedder_id: str, dimension: int, words: Words | None = None
     ) -> "ServerIndex":
-        """Open the collection behind `alias`, or make it; `close` closes the client. A server that does not answer
-        yet is no error: the first call that it answers does the rest.
+        """The index in a collection, which was made before; the client stays the caller's. A server that does not
+        answer yet, or has not got it, is no error: the first call that it answers does the rest.
 
-        Raises `ConfigurationError` as `open_collection` does, and when the server refuses the key.
+        Raises `ConfigurationError` as `require_collection` does, and when the server refuses the key.
         """
-        index = cls(client, alias, embedder_id, dimension, words)
+        index = cls(client, collection, embedder_id, dimension, words)
         try:
             with qdrant_errors("answer"):
                 await index._opened()
         except Unavailable as error:
             index._fail(error)
-        except BaseException:
-            await client.close()
-            raise
         return index
 
     async def claim(self, shard: int, epoch: int) -> None:
@@ -181,19 +179,45 @@ class ServerIndex(MemoryIndex):
         async with self._serving("count") as collection:
             return (await self._client.count(collection, count_filter=allowed, exact=True)).count
 
+    async def epoch(self, shard: int) -> int:
+        """See `MemoryIndex.epoch`."""
+        async with self._serving("say who owns a shard") as collection:
+            stored = await self._payloads(collection, [checkpoint_id(shard)])
+        return max((payload["epoch"] for payload in stored), default=0)
+
+    async def scroll(self, after: UUID | None, limit: int, *, vectors: bool) -> list[StoredPoint]:
+        """See `MemoryIndex.scroll`."""
+        async with self._serving("show its points") as collection:
+            # It begins with the point `after` itself, if that is still there.
+            found, _ = await self._client.scroll(
+                collection,
+                offset=None if after is None else str(after),
+                limit=limit + 1,
+                with_payload=True,
+                with_vectors=[DENSE] if vectors else False,
+            )
+        return [point for point in map(_stored, found) if point.id != after][:limit]
+
+    async def read(self, ids: Sequence[UUID], *, vectors: bool) -> list[StoredPoint]:
+        """See `MemoryIndex.read`."""
+        async with self._serving("show its points") as collection:
+            found = await self._client.retrieve(
+                collection, [str(id) for id in ids], with_payload=True, with_vectors=[DENSE] if vectors else False
+            )
+        return [_stored(record) for record in found]
+
     async def probe(self) -> None:
-        """See `MemoryIndex.probe`. Makes the collection if it is not there."""
+        """See `MemoryIndex.probe`."""
         async with self._serving("answer") as collection:
             await self._client.get_collection(collection)
 
     async def close(self) -> None:
-        """Close the client."""
-        await self._client.close()
+        """Nothing of its own to let go of."""
 
     @asynccontextmanager
     async def _serving(self, doing: str) -> AsyncGenerator[str]:
-        """The collection, with failures in Memlog's terms. After one, the next call looks again what is behind the
-        alias: the server may have come back without it."""
+        """The collection, with failures in Memlog's terms. After one, the next call looks whether it is still
+        there: the server may have come back without it."""
         try:
             with qdrant_errors(doing):
                 yield await self._opened()
@@ -217,7 +241,8 @@ class ServerIndex(MemoryIndex):
         if self._collection is None:
             async with self._opening:
                 if self._collection is None:
-                    self._collection = await open_collection(self._client, *self._made_for)
+                    await require_collection(self._client, *self._made_for)
+                    self._collection = self._made_for[0]
         return self._collection
 
     async def _payloads(self, collection: str, ids: Iterable[UUID]) -> list[Payload]:
@@ -278,6 +303,13 @@ class ServerIndex(MemoryIndex):
             kept = [models.HasIdCondition(has_id=list(keep))] if keep else []
             where = matching(any_of("memory_id", memory_ids), up_to_epoch(epoch), but=kept)
             await self._client.delete(collection, models.FilterSelector(filter=where), wait=True, ordering=_ORDERING)
+
+
+def _stored(record: models.Record) -> StoredPoint:
+    """Without the epoch: who wrote it says nothing of what it is."""
+    payload = {key: value for key, value in (record.payload or {}).items() if key != "epoch"}
+    dense = record.vector.get(DENSE) if isinstance(record.vector, dict) else None
+    return StoredPoint(UUID(str(record.id)), payload, None if dense is None else np.array(dense, np.float32))
 
 
 def _bare(id: UUID, payload: Payload) -> models.PointStruct:

@@ -32,65 +32,55 @@ def generation_name(alias: str, generation: int, embedder_id: str) -> str:
     return f"{alias}_v{generation}__{re.sub(r'[^A-Za-z0-9.-]+', '-', embedder_id)}"
 
 
-async def open_collection(client: AsyncQdrantClient, alias: str, embedder_id: str, dimension: int) -> str:
-    """The collection behind `alias`; a first generation is made if there is none. Doing it again, or in several
-    processes at once, changes nothing.
+async def make_collection(client: AsyncQdrantClient, collection: str, embedder_id: str, dimension: int) -> None:
+    """Make the collection of a generation. Doing it again, or in several processes at once, changes nothing."""
+    if not await client.collection_exists(collection):
+        try:
+            await client.create_collection(
+                collection,
+                vectors_config={
+                    DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE, on_disk=False),
+                },
+                sparse_vectors_config={BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+                # Searches are always of one user: a graph for each large one, none over all of them.
+                hnsw_config=models.HnswConfigDiff(m=0, payload_m=16),
+                metadata=_meta(embedder_id, dimension),
+            )
+        except UnexpectedResponse:
+            if not await client.collection_exists(collection):  # else another process was quicker
+                raise
+    await _index_payload(client, collection)
 
-    Raises `ConfigurationError` for a server that is too old, and for a collection that was made for another
-    embedder, dimension or format (vectors of two embedders never mix: rebuild the index).
-    """
-    _check_version((await client.info()).version)
-    collection = await _behind(client, alias)
-    named = collection is not None
-    if collection is None:
-        collection = generation_name(alias, 1, embedder_id)
-        await _make(client, collection, _meta(embedder_id, dimension), dimension)
-    info = await client.get_collection(collection)
-    if info.config.metadata != _meta(embedder_id, dimension):
+
+async def require_collection(client: AsyncQdrantClient, collection: str, embedder_id: str, dimension: int) -> None:
+    """Raises `ConfigurationError` for a server that is too old, and for a collection of another embedder, dimension or
+    format (vectors of two embedders never mix); `Unavailable` for one that is not there."""
+    await require_version(client)
+    if not await client.collection_exists(collection):
+        raise Unavailable(f"Qdrant did not answer for the collection '{collection}', which is gone")
+    found = (await client.get_collection(collection)).config.metadata or {}
+    wanted = _meta(embedder_id, dimension)
+    if {key: found.get(key) for key in wanted} != wanted:
         raise ConfigurationError(
-            f"the collection '{collection}' was made for {info.config.metadata}, not for "
-            f"{_meta(embedder_id, dimension)}: rebuild the index"
+            f"the collection '{collection}' was made for {found}, not for {wanted}: rebuild the index"
         )
+    await _index_payload(client, collection)
+
+
+async def _index_payload(client: AsyncQdrantClient, collection: str) -> None:
+    known = (await client.get_collection(collection)).payload_schema
     for field, schema in PAYLOAD_INDEXES.items():
-        if field not in info.payload_schema:
+        if field not in known:
             await client.create_payload_index(collection, field, schema, wait=True)
-    if not named:  # last: a collection that serves is complete
-        create = models.CreateAlias(collection_name=collection, alias_name=alias)
-        await client.update_collection_aliases([models.CreateAliasOperation(create_alias=create)])
-    return collection
-
-
-async def _behind(client: AsyncQdrantClient, alias: str) -> str | None:
-    for known in (await client.get_aliases()).aliases:
-        if known.alias_name == alias:
-            return known.collection_name
-    return None
-
-
-async def _make(client: AsyncQdrantClient, collection: str, meta: models.Payload, dimension: int) -> None:
-    if await client.collection_exists(collection):
-        return
-    try:
-        await client.create_collection(
-            collection,
-            vectors_config={
-                DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE, on_disk=False),
-            },
-            sparse_vectors_config={BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-            # Searches are always of one user: a graph for each large one, none over all of them.
-            hnsw_config=models.HnswConfigDiff(m=0, payload_m=16),
-            metadata=meta,
-        )
-    except UnexpectedResponse:
-        if not await client.collection_exists(collection):  # else another process was quicker
-            raise
 
 
 def _meta(embedder_id: str, dimension: int) -> models.Payload:
     return {"format": _FORMAT, "embedder": embedder_id, "dimension": dimension}
 
 
-def _check_version(version: str) -> None:
+async def require_version(client: AsyncQdrantClient) -> None:
+    """Raises `ConfigurationError` for a server that is too old."""
+    version = (await client.info()).version
     numbers = re.match(r"(\d+)\.(\d+)", version)
     if numbers is None:
         raise Unavailable(f"Qdrant does not say which version it is ({version!r})")

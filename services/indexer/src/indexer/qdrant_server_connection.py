@@ -36,7 +36,7 @@ def connect_qdrant(url: str, api_key: str | None = None, ca_file: Path | None = 
         headers={"api-key": api_key} if api_key else None,
         # The server computes BM25 itself; otherwise the client looks for a library that does.
         cloud_inference=True,
-        check_compatibility=False,  # `open_collection` does, and refuses
+        check_compatibility=False,  # `require_version` does, and refuses
         verify=verify,
     )
 

@@ -16,8 +16,8 @@ from runtime.nats import subscribe
 from runtime.telemetry import span
 from runtime.waiting import Positions
 
-from indexer.embedding.embedder import Embedding
-from indexer.index import MemoryIndex, SearchFilter
+from indexer.index import SearchFilter
+from indexer.keeper import IndexKeeper
 
 log = structlog.get_logger()
 
@@ -25,12 +25,9 @@ log = structlog.get_logger()
 class SearchResponder:
     """Answers searches, each in a task of its own, so that one that waits holds up no other."""
 
-    def __init__(
-        self, client: Client, index: MemoryIndex, embedding: Embedding, positions: Positions, shards: int
-    ) -> None:
+    def __init__(self, client: Client, keeper: IndexKeeper, positions: Positions, shards: int) -> None:
         self._client = client
-        self._index = index
-        self._embedding = embedding
+        self._keeper = keeper
         self._positions = positions
         self._shards = shards
         self._running: set[asyncio.Task[None]] = set()
@@ -68,7 +65,6 @@ class SearchResponder:
             position = Position(shard_of(request.uid, self._shards), request.min_sequence)
             if not await self._positions.wait((INDEX,), position, request.timeout_s):
                 raise Unavailable("the index has not reached the position asked for yet; try again")
-        vectors = await self._embedding.embed([request.query], urgent=True)
         where = SearchFilter(
             uid=request.uid,
             states=tuple(request.states),
@@ -76,5 +72,8 @@ class SearchResponder:
             categories=None if request.categories is None else category_keys(request.categories),
             exclude_app_ids=tuple(request.exclude_app_ids),
         )
-        hits = await self._index.search(vectors[0], request.query, where, request.limit)
+        async with self._keeper.searchable() as generation:
+            embedding = await generation.embedding.get()
+            vectors = await embedding.embed([request.query], urgent=True)
+            hits = await generation.index.search(vectors[0], request.query, where, request.limit)
         return [SearchHit(memory_id=hit.memory_id, version=hit.version, score=hit.score) for hit in hits]

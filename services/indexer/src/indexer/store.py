@@ -1,14 +1,14 @@
 """The index as a projection's store: embed what is new, then apply changes and checkpoint together."""
 
-import asyncio
 from collections.abc import Sequence
 
+import numpy as np
 from contracts.codec import Recorded
 from contracts.errors import ConcurrencyConflict
 from contracts.positions import Checkpoint
 from contracts.subjects import Aggregate
 
-from indexer.embedding.remembering import Embedded, Piece, RememberingEmbedder
+from indexer.embedding.remembering import Embedded, RememberingEmbedder, Text
 from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise, SetCategories, SetState
 from indexer.projection import AddedText, Draft, RevisedText, needing_vectors, project
 
@@ -54,33 +54,28 @@ class IndexStore:
             raise ConcurrencyConflict(f"shard {shard} of the index was taken over by epoch {current}")
 
     async def _embed(self, drafts: Sequence[Draft]) -> list[Change]:
-        pieces: list[Piece] = []
-        places: dict[int, slice] = {}
-        for number in sorted(needing_vectors(drafts)):
-            draft = drafts[number]
-            assert not isinstance(draft, SetState | SetCategories)
-            chunks = self._embedder.embedder.chunks(draft.text)
-            places[number] = slice(len(pieces), len(pieces) + len(chunks))
-            pieces += [Piece(draft.uid, chunk) for chunk in chunks]
-            if len(places) % 64 == 0:
-                await asyncio.sleep(0)  # tokenizing a large batch must not hold up queries
-        embedded = await self._embedder.embed(pieces)
-        nothing = slice(0, 0)  # replaced by a later draft of the batch
+        texts = {number: draft for number, draft in enumerate(drafts) if isinstance(draft, AddedText | RevisedText)}
+        chosen = sorted(needing_vectors(drafts))
+        embedded = await self._embedder.embed([Text(texts[number].uid, texts[number].text) for number in chosen])
+        made = dict(zip(chosen, embedded, strict=True))
         return [
-            draft if isinstance(draft, SetState | SetCategories) else _change(draft, embedded[places.get(n, nothing)])
-            for n, draft in enumerate(drafts)
+            draft if isinstance(draft, SetState | SetCategories) else _change(draft, made.get(number, _NOTHING))
+            for number, draft in enumerate(drafts)
         ]
 
 
+_NOTHING = Embedded((), np.empty((0, 0), np.float32), ())
+"""Of a text that a later one of the batch replaces."""
+
+
 def _change(draft: AddedText | RevisedText, text: Embedded) -> Change:
-    chunks = tuple(piece.text for piece in text.pieces)
     if isinstance(draft, RevisedText):
         return Revise(
             memory_id=draft.memory_id,
             version=draft.version,
             categories=draft.categories,
             updated_at=draft.updated_at,
-            chunks=chunks,
+            chunks=text.chunks,
             vectors=text.vectors,
             hashes=text.hashes,
             sequence=draft.sequence,
@@ -94,7 +89,7 @@ def _change(draft: AddedText | RevisedText, text: Embedded) -> Change:
         categories=draft.categories,
         created_at=draft.created_at,
         updated_at=draft.created_at,
-        chunks=chunks,
+        chunks=text.chunks,
         vectors=text.vectors,
         hashes=text.hashes,
         sequence=draft.sequence,

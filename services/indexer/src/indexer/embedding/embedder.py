@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
+PROBE = "A memory is a text that somebody may want to find again."
+"""What is embedded to find out whether that works."""
 
 
 class Model(Protocol):
@@ -45,12 +47,21 @@ class Embedding(Protocol):
     @property
     def embedder(self) -> Model: ...
 
+    @property
+    def failure(self) -> str | None:
+        """Why it did not work when it was asked last; None when it did."""
+        ...
+
     async def embed(self, texts: Sequence[str], urgent: bool = False, background: bool = False) -> Vectors:
         """(n, dimension) float32 rows, L2-normalized, in the order of `texts`. `urgent`: queries, that somebody waits
         for; `background`: what may wait until there is nothing to index.
 
         Raises `Unavailable`, saying why, for what may heal by itself; what else it raises is the texts' own fault.
         """
+        ...
+
+    async def probe(self) -> None:
+        """Ask it something, to find out whether it works. Raises `Unavailable`."""
         ...
 
     async def close(self) -> None: ...

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from contracts.errors import ConfigurationError
 
-from indexer.embedding.embedder import Vectors, normalized
+from indexer.embedding.embedder import PROBE, Vectors, normalized
 from indexer.embedding.token_estimate import split_by_estimate
 
-_PROBE = "A memory is a text that somebody may want to find again."
 _WINDOW = 480
 _SPECIAL = 2
 _OVERLAP = 48
@@ -25,7 +24,7 @@ class FastEmbedder:
         self._model = model
         self._name = name
         self._window = window
-        self._dimension = len(self.embed([_PROBE])[0])
+        self._dimension = len(self.embed([PROBE])[0])
 
     @classmethod
     def open(cls, name: str, cache: Path, threads: int = 1) -> "FastEmbedder":

@@ -68,6 +68,8 @@ class MicroBatcher:
         self._closed = False
         self._asked_at = -math.inf
 
+    failure = None
+
     @property
     def embedder(self) -> Embedder:
         return self._embedder
@@ -105,6 +107,9 @@ class MicroBatcher:
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._run_batches(), name="embedder batches")
         return await request.done
+
+    async def probe(self) -> None:
+        """See `Embedding.probe`: the model is in this process."""
 
     async def close(self) -> None:
         """Let the running batch end, refuse what still waits, stop the worker thread."""

@@ -13,6 +13,7 @@ from indexer.embedding.chunking import split_spans
 from indexer.embedding.embedder import Vectors
 from indexer.embedding.minilm_files import WEIGHTS_SHA256, ModelFiles, cached_graph
 
+MINILM_ID = f"minilm-l6-v2/{WEIGHTS_SHA256[:12]}"
 _DIMENSION = 384
 _WINDOW = 256
 _SPECIAL = 2  # [CLS] before and [SEP] after each text
@@ -54,7 +55,7 @@ class MiniLM:
 
     @property
     def id(self) -> str:
-        return f"minilm-l6-v2/{WEIGHTS_SHA256[:12]}"
+        return MINILM_ID
 
     @property
     def dimension(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import structlog
 from contracts.errors import ConfigurationError, InvalidInput, MemlogError, Unavailable
 
-from indexer.embedding.embedder import Vectors, normalized
+from indexer.embedding.embedder import PROBE, Vectors, normalized
 from indexer.embedding.token_estimate import split_by_estimate
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 OPENAI_URL = "https://api.openai.com/v1"
-_PROBE = "A memory is a text that somebody may want to find again."
 _OVERLAP = 48
 _WINDOW = 480
 """Tokens: what nearly every model sees, and enough for what somebody remembers at once."""
@@ -51,7 +50,7 @@ class OpenAIEmbedder:
         )
         embedder = cls(client, model, url.netloc.decode(), 0)
         try:
-            embedder._dimension = len((await embedder._ask([_PROBE], _URGENT_RETRIES))[0])
+            embedder._dimension = len((await embedder._ask([PROBE], _URGENT_RETRIES))[0])
         except BaseException:
             await client.close()
             raise
@@ -77,7 +76,7 @@ class OpenAIEmbedder:
             return await self._ask(texts, _URGENT_RETRIES if urgent else _RETRIES)
         except _RequestRefused as refused:
             try:
-                await self._ask([_PROBE], 0)
+                await self._ask([PROBE], 0)
             except ConfigurationError:
                 raise Unavailable(refused.message) from None
             raise InvalidInput(refused.message) from None

@@ -1,5 +1,6 @@
 """Vectors of users' texts: from the cache where they were made before, else from the embedder."""
 
+import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from contracts.errors import ContentDamaged, KeyMissing
 from runtime.keys import SealingKey
 
 from indexer.embedding.cache import VectorCache
-from indexer.embedding.embedder import Embedding, Model, Vectors
+from indexer.embedding.embedder import Embedding, Vectors
 
-_TEXT = "chunk"
+_CHUNK = "chunk"
+_CHUNK_AT_ONCE = 64
 
 
 class Keys(Protocol):
@@ -23,9 +25,17 @@ class Keys(Protocol):
         ...
 
 
+class Source(Protocol):
+    """Where the embedder is had from: `LateEmbedding`."""
+
+    async def get(self) -> Embedding:
+        """Raises `Unavailable` while there is none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """What one vector is made of: a text that the model sees whole, and whose it is."""
+class Text:
+    """A text, and whose it is."""
 
     uid: str
     text: str
@@ -33,15 +43,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Pieces with a vector each, (n, dimension) float32, and a hash each, keyed by their user: the same for the same
-    text whatever the embedder, empty for a user who was erased."""
+    """A text's pieces with a vector each, (n, dimension) float32, and a hash each, keyed by their user: the same for
+    the same piece whatever the embedder, empty for a user who was erased."""
 
-    pieces: Sequence[Piece]
+    chunks: tuple[str, ...]
     vectors: Vectors
     hashes: tuple[str, ...]
-
-    def __getitem__(self, part: slice) -> "Embedded":
-        return Embedded(self.pieces[part], self.vectors[part], self.hashes[part])
 
 
 @dataclass(slots=True)
@@ -53,62 +60,83 @@ class Counts:
 
 
 class RememberingEmbedder:
-    """An embedder behind the cache. Each vector is sealed with its user's key and lies under a name that the same
-    key gives: without the key it can neither be read nor be told whose, or of which text, it is (ADR 17)."""
+    """An embedder behind the cache. Each vector is sealed with its user's key and lies under a name that the same key
+    gives: without the key it can neither be read nor be told whose, or of which text, it is (ADR 17)."""
 
-    def __init__(self, embedding: Embedding, cache: VectorCache | None, keys: Keys) -> None:
-        self.counts = Counts()
-        self._embedding = embedding
+    def __init__(
+        self,
+        source: Source,
+        cache: VectorCache | None,
+        keys: Keys,
+        counts: Counts | None = None,
+        *,
+        believe: bool = True,
+    ) -> None:
+        """`counts` may be shared. Unless it shall `believe` the cache, all is made anew, and replaces what is there."""
+        self.counts = counts or Counts()
+        self._source = source
         self._cache = cache
         self._keys = keys
+        self._believe = believe
 
-    @property
-    def embedder(self) -> Model:
-        return self._embedding.embedder
+    async def embed(self, texts: Sequence[Text]) -> list[Embedded]:
+        """In the order of the texts. Raises as `Embedding.embed`, and `Unavailable` when there is no embedder, or a
+        key cannot be read."""
+        if not texts:
+            return []
+        embedding = await self._source.get()
+        pieces: list[list[Text]] = []
+        for text in texts:
+            pieces.append([Text(text.uid, chunk) for chunk in embedding.embedder.chunks(text.text)])
+            if len(pieces) % _CHUNK_AT_ONCE == 0:
+                await asyncio.sleep(0)  # tokenizing a large batch must not hold up queries
+        keys = await self._keys_of(texts)
+        vectors = await self._vectors(embedding, [piece for of_text in pieces for piece in of_text], keys)
+        return [
+            Embedded(
+                tuple(piece.text for piece in of_text),
+                np.stack([vectors[piece] for piece in of_text]),
+                tuple(keys[p.uid].tag(_CHUNK, p.text).hex() if p.uid in keys else "" for p in of_text),
+            )
+            for of_text in pieces
+        ]
 
-    async def embed(self, pieces: Sequence[Piece]) -> Embedded:
-        """Raises as `Embedding.embed`, and `Unavailable` when a key cannot be read."""
-        keys = await self._keys_of(pieces)
-        places = self._places(pieces, keys)
-        vectors = await self._known(places)
+    async def _vectors(
+        self, embedding: Embedding, pieces: Sequence[Text], keys: Mapping[str, SealingKey]
+    ) -> dict[Text, Vectors]:
+        places = self._places(embedding.embedder.id, pieces, keys)
+        vectors = await self._known(places) if self._believe else {}
         # Texts of like length go together: the shorter ones of a run are padded.
         missing = sorted((p for p in dict.fromkeys(pieces) if p not in vectors), key=lambda piece: len(piece.text))
-        made = dict(zip(missing, await self._embedding.embed([piece.text for piece in missing]), strict=True))
+        made = dict(zip(missing, await embedding.embed([piece.text for piece in missing]), strict=True))
         self._remember({place: made[piece] for piece, place in places.items() if piece in made})
         self.counts.hits += len(vectors)
         self.counts.misses += len(made)
-        vectors |= made
-        rows = [vectors[piece] for piece in pieces]
-        return Embedded(
-            pieces,
-            np.stack(rows) if rows else np.empty((0, self.embedder.dimension), np.float32),
-            tuple(keys[p.uid].tag(_TEXT, p.text).hex() if p.uid in keys else "" for p in pieces),
-        )
+        return vectors | made
 
-    async def _keys_of(self, pieces: Sequence[Piece]) -> dict[str, SealingKey]:
+    async def _keys_of(self, texts: Sequence[Text]) -> dict[str, SealingKey]:
         keys: dict[str, SealingKey] = {}
-        for uid in {piece.uid for piece in pieces}:
+        for uid in {text.uid for text in texts}:
             with contextlib.suppress(KeyMissing):
                 keys[uid] = await self._keys.get(uid)
         return keys
 
-    def _places(self, pieces: Sequence[Piece], keys: Mapping[str, SealingKey]) -> dict[Piece, "_Place"]:
+    def _places(self, embedder: str, pieces: Sequence[Text], keys: Mapping[str, SealingKey]) -> dict[Text, "_Place"]:
         """Where their vectors are kept; nowhere for a user who was erased."""
         if self._cache is None:
             return {}
-        purpose = f"embedding/{self.embedder.id}"
         return {
-            piece: _Place(keys[piece.uid], keys[piece.uid].tag(purpose, piece.text))
+            piece: _Place(keys[piece.uid], keys[piece.uid].tag(f"embedding/{embedder}", piece.text))
             for piece in dict.fromkeys(pieces)
             if piece.uid in keys
         }
 
-    async def _known(self, places: Mapping[Piece, "_Place"]) -> dict[Piece, Vectors]:
+    async def _known(self, places: Mapping[Text, "_Place"]) -> dict[Text, Vectors]:
         """The vectors that the cache has, each (dimension,)."""
         if self._cache is None or not places:
             return {}
         stored = await self._cache.get([place.name for place in places.values()])
-        known: dict[Piece, Vectors] = {}
+        known: dict[Text, Vectors] = {}
         for piece, place in places.items():
             if (sealed := stored.get(place.name)) is not None:
                 with contextlib.suppress(ContentDamaged):  # it is embedded again, and replaced

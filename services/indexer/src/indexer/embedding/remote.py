@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 import numpy as np
+import structlog
 from contracts.errors import Unavailable
 
-from indexer.embedding.embedder import Model, Vectors
+from indexer.embedding.embedder import PROBE, Model, Vectors
 from indexer.embedding.vector_memory import VectorMemory
 
+log = structlog.get_logger()
 _TEXTS = 128
 _CHARACTERS = 60_000
 """Of one request: answers come soon enough for the time-out, and no server's limit is near."""
@@ -37,6 +39,7 @@ class RemoteEmbedding:
     queries and others apart."""
 
     def __init__(self, embedder: RemoteEmbedder) -> None:
+        self.failure: str | None = None
         self._embedder = embedder
         self._lanes = asyncio.Semaphore(_AT_ONCE)
         self._queries = VectorMemory(_CACHED_QUERIES)
@@ -57,8 +60,7 @@ class RemoteEmbedding:
         missing = [text for text, vector in vectors.items() if vector is None]
 
         async def ask(part: Sequence[str]) -> None:
-            async with self._lane(urgent):
-                rows = await self._embedder.embed(part, urgent)
+            rows = await self._ask(part, urgent)
             for text, row in zip(part, rows, strict=True):
                 memory.put(text, row)
                 vectors[text] = row
@@ -75,12 +77,30 @@ class RemoteEmbedding:
         rows = [vector for vector in (vectors[text] for text in texts) if vector is not None]
         return np.stack(rows) if rows else np.empty((0, self._embedder.dimension), np.float32)
 
+    async def probe(self) -> None:
+        """See `Embedding.probe`."""
+        await self._ask([PROBE], urgent=True)
+
     async def close(self) -> None:
         """Cut off what is under way."""
         self._closed = True
         for request in self._running:
             request.cancel()
         await self._embedder.close()
+
+    async def _ask(self, texts: Sequence[str], urgent: bool) -> Vectors:
+        try:
+            async with self._lane(urgent):
+                rows = await self._embedder.embed(texts, urgent)
+        except Unavailable as error:
+            if not self._closed and self.failure is None:
+                log.warning("embedder_failed", embedder=self._embedder.id, reason=error.message)
+            self.failure = error.message
+            raise
+        if self.failure is not None:
+            log.info("embedder_answers_again", embedder=self._embedder.id)
+            self.failure = None
+        return rows
 
     @asynccontextmanager
     async def _lane(self, urgent: bool) -> AsyncGenerator[None]:

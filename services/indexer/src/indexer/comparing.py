@@ -1,0 +1,164 @@
+"""Whether two generations of the index hold the same, and what one holds in a hash: in small steps, since in Qdrant
+Edge each step stops the interpreter, while writes go on."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from contracts.errors import Conflict, Unavailable
+
+from indexer.index import MemoryIndex, StoredPoint
+
+_STEP = 128
+_PAUSE_S = 0.002
+_MIN_COSINE = 0.9999
+"""A text embedded alone and in a batch differs in the last bits."""
+_SETTLE = 200
+"""Points looked at again in one go."""
+_LEVEL_S, _LOOK_S = 5.0, 0.01
+_HASHED_AT_REST = 3
+_BOUND_TO_THE_LOG = ("sequence", "event_id", "sha256", "text_hash")
+"""What the same memories have otherwise in another log: positions, and hashes that are keyed."""
+
+Row = Mapping[str, Any]
+
+
+async def first_difference(serving: MemoryIndex, other: MemoryIndex, shards: int, *, same_vectors: bool) -> str | None:
+    """The first difference, in words without content; None when they are equal. Without `same_vectors`, what the
+    embedder makes is left out: vectors, and where texts are cut. Differences that are found while writes go on are
+    looked at again, where both have applied the same events. Raises `Conflict` when they never have."""
+    suspects: list[UUID] = []
+    async for left, right in _side_by_side(serving, other, same_vectors):
+        if _difference(left, right, same_vectors) is not None:
+            suspects.append((left or right).id)  # pyright: ignore[reportOptionalMemberAccess]
+        if len(suspects) >= _SETTLE:
+            if (found := await _settled(serving, other, suspects, shards, same_vectors)) is not None:
+                return found
+            suspects.clear()
+    return await _settled(serving, other, suspects, shards, same_vectors)
+
+
+async def state_hash(index: MemoryIndex, shards: int) -> str:
+    """A hash (hex) over the payloads of all points in the order of their ids, but for what belongs to one recording of
+    the log. Raises `Unavailable` when writes go on all the while."""
+    for _ in range(_HASHED_AT_REST):
+        before = await _positions(index, shards)
+        digest = sha256()
+        async for point in _all(index, vectors=False):
+            if "head_of" in point.payload or "memory_id" in point.payload:
+                digest.update(json.dumps([str(point.id), _timeless(point.payload)], sort_keys=True).encode() + b"\n")
+        if await _positions(index, shards) == before:
+            return digest.hexdigest()
+    raise Unavailable("the index changes all the while: its state has no hash; try again when fewer writes come in")
+
+
+async def _all(index: MemoryIndex, *, vectors: bool) -> AsyncGenerator[StoredPoint]:
+    after: UUID | None = None
+    while True:
+        points = await index.scroll(after, _STEP, vectors=vectors)
+        for point in points:
+            yield point
+        if len(points) < _STEP:
+            return
+        after = points[-1].id
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def _side_by_side(
+    serving: MemoryIndex, other: MemoryIndex, vectors: bool
+) -> AsyncGenerator[tuple[StoredPoint | None, StoredPoint | None]]:
+    """All points of both, by id: None where one has none."""
+    lefts, rights = _all(serving, vectors=vectors), _all(other, vectors=vectors)
+    left, right = await anext(lefts, None), await anext(rights, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and left.id < right.id):
+            yield left, None
+            left = await anext(lefts, None)
+        elif left is None or right.id < left.id:
+            yield None, right
+            right = await anext(rights, None)
+        else:
+            yield left, right
+            left, right = await anext(lefts, None), await anext(rights, None)
+
+
+async def _settled(
+    serving: MemoryIndex, other: MemoryIndex, suspects: Sequence[UUID], shards: int, same_vectors: bool
+) -> str | None:
+    """The first of these points that differs in one state of the log."""
+    if not suspects:
+        return None
+    deadline = asyncio.get_running_loop().time() + _LEVEL_S
+    while True:
+        before = await _positions(serving, shards), await _positions(other, shards)
+        lefts = {point.id: point for point in await serving.read(suspects, vectors=same_vectors)}
+        rights = {point.id: point for point in await other.read(suspects, vectors=same_vectors)}
+        after = await _positions(serving, shards), await _positions(other, shards)
+        if before == after and before[0] == before[1]:
+            break
+        if asyncio.get_running_loop().time() > deadline:
+            raise Conflict(f"they are at different positions ({before[0]} and {before[1]}), and cannot be compared")
+        await asyncio.sleep(_LOOK_S)
+    for id_ in sorted(suspects):
+        difference = _difference(lefts.get(id_), rights.get(id_), same_vectors)
+        if difference is not None:
+            return difference
+    return None
+
+
+async def _positions(index: MemoryIndex, shards: int) -> list[str]:
+    checkpoints = [await index.checkpoint(shard) for shard in range(shards)]
+    return ["nowhere" if at is None else str(at.position) for at in checkpoints]
+
+
+def _difference(left: StoredPoint | None, right: StoredPoint | None, same_vectors: bool) -> str | None:
+    """`left` is what serves."""
+    known = left or right
+    assert known is not None
+    if not same_vectors and known.payload.get("ordinal", 0) > 0:
+        return None
+    if left is None or right is None:
+        return f"{_name(known)} is {'not in the serving one' if left is None else 'missing'}"
+    ours, theirs = _comparable(left.payload, same_vectors), _comparable(right.payload, same_vectors)
+    if ours != theirs:
+        keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+        return f"{_name(known)} differs in {', '.join(keys)}"
+    if same_vectors and not _same(left, right):
+        return f"{_name(known)} has another vector"
+    return None
+
+
+def _same(left: StoredPoint, right: StoredPoint) -> bool:
+    if left.vector is None or right.vector is None:
+        return left.vector is right.vector
+    if left.vector.shape != right.vector.shape:
+        return False
+    lengths = float(np.linalg.norm(left.vector) * np.linalg.norm(right.vector))
+    return float(left.vector @ right.vector) >= _MIN_COSINE * lengths
+
+
+def _comparable(payload: Row, same_vectors: bool) -> dict[str, Any]:
+    """What two generations of one log have in common."""
+    if same_vectors:
+        return dict(payload)
+    return {key: value for key, value in payload.items() if key != "text_hash"}  # of the first piece, and these differ
+
+
+def _timeless(payload: Row) -> dict[str, Any]:
+    kept = {key: value for key, value in payload.items() if key not in _BOUND_TO_THE_LOG}
+    if "head" in kept:
+        kept["head"] = _timeless(kept["head"])
+    return kept
+
+
+def _name(point: StoredPoint) -> str:
+    payload = point.payload
+    if "head_of" in payload:
+        return f"the head of memory {payload['head_of']}"
+    if "memory_id" in payload:
+        return f"piece {payload['ordinal']} of memory {payload['memory_id']}, version {payload['version']},"
+    return "the checkpoint"
