@@ -14,14 +14,14 @@ _USER = "writer"
 
 
 async def run(plan: Plan) -> Section:
-    section = Section("add")
+    section, seconds = Section("add"), plan.sizes.add_s
     transports: tuple[Transport, ...] = ("rest", "mcp")
     async with running(plan.home("add")) as server:
         for wait in get_args(Wait):
             for transport in transports:
                 for clients in ONE_AND_MANY:
-                    section.latencies.append(await adds(plan, server, transport, wait, _USER, clients))
-        section.latencies.append(await adds(plan, server, "mcp-sdk", "searchable", _USER, 1))
+                    section.latencies.append(await adds(plan, server, transport, wait, _USER, clients, seconds))
+        section.latencies.append(await adds(plan, server, "mcp-sdk", "searchable", _USER, 1, seconds))
     by_name = {(row.name, row.clients): row for row in section.latencies}
     for transport in transports:
         found = by_name[f"add {transport} searchable", 1]
@@ -30,7 +30,9 @@ async def run(plan: Plan) -> Section:
     return section
 
 
-async def adds(plan: Plan, server: Server, transport: Transport, wait: Wait, user: str, clients: int) -> Latency:
+async def adds(
+    plan: Plan, server: Server, transport: Transport, wait: Wait, user: str, clients: int, seconds: float
+) -> Latency:
     """A row of adds that wait for this."""
 
     async def add(client: MemoryClient) -> None:
@@ -40,6 +42,5 @@ async def adds(plan: Plan, server: Server, transport: Transport, wait: Wait, use
         if wait != "searchable":
             await drain(plan, server, user)
 
-    return await row(
-        plan, server, f"add {transport} {wait}", transport, user, clients, add, plan.sizes.add_s, after=drained
-    )
+    name = f"add {transport} {wait}"
+    return await row(plan, server, name, transport, user, clients, add, seconds, after=drained)

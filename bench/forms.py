@@ -79,10 +79,13 @@ async def _measure(plan: Plan, count: int, form: str) -> _Form:
 async def _requests(plan: Plan, server: Server, held: Held) -> list[Latency]:
     """Reads first: they are of what both forms hold alike."""
     transports: tuple[Transport, ...] = ("rest", "mcp")
-    found = [await searches(plan, server, held, each, clients) for each in transports for clients in ONE_AND_MANY]
-    found += [await lists(plan, server, held, "rest", clients) for clients in ONE_AND_MANY]
+    seconds = plan.sizes.form_s
+    found: list[Latency] = []
+    for transport in transports:
+        found += [await searches(plan, server, held, transport, clients, seconds) for clients in ONE_AND_MANY]
+    found += [await lists(plan, server, held, "rest", clients, seconds) for clients in ONE_AND_MANY]
     for wait in get_args(Wait):
-        found += [await adds(plan, server, "rest", wait, USER, clients) for clients in ONE_AND_MANY]
+        found += [await adds(plan, server, "rest", wait, USER, clients, seconds) for clients in ONE_AND_MANY]
     return found
 
 

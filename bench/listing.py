@@ -39,7 +39,8 @@ async def _at_size(plan: Plan, server: Server, held: Held, section: Section) -> 
     transports: tuple[Transport, ...] = ("rest", "mcp")
     size = thousands(len(held.memories))
     for transport in transports:
-        section.latencies += [await lists(plan, server, held, transport, clients) for clients in ONE_AND_MANY]
+        for clients in ONE_AND_MANY:
+            section.latencies.append(await lists(plan, server, held, transport, clients, plan.sizes.list_s))
     listings = _pages(held) | await _filters(server, held)
     for what, call in listings.items():
         for clients in ONE_AND_MANY:
@@ -47,7 +48,7 @@ async def _at_size(plan: Plan, server: Server, held: Held, section: Section) -> 
             section.latencies.append(await rest_row(plan, server, name, USER, clients, call, plan.sizes.list_s))
 
 
-async def lists(plan: Plan, server: Server, held: Held, transport: Transport, clients: int) -> Latency:
+async def lists(plan: Plan, server: Server, held: Held, transport: Transport, clients: int, seconds: float) -> Latency:
     """A row of lists of the newest."""
     wanted = held.newest_first(Filter())[:_SIZE]
 
@@ -57,7 +58,7 @@ async def lists(plan: Plan, server: Server, held: Held, transport: Transport, cl
             raise RequestFailed("a list is not that of the newest memories")
 
     name = f"list {transport} {thousands(len(held.memories))}"
-    return await row(plan, server, name, transport, USER, clients, newest, plan.sizes.list_s)
+    return await row(plan, server, name, transport, USER, clients, newest, seconds)
 
 
 def _pages(held: Held) -> dict[str, Call]:

@@ -20,6 +20,7 @@ class Sizes:
     search_s: float
     filter_s: float
     list_s: float
+    form_s: float
     sustained_s: float
     held: tuple[int, int, int]
     reads: int
@@ -28,16 +29,25 @@ class Sizes:
 
 FULL = Sizes(
     add_s=6.0,
-    search_s=8.0,
+    search_s=6.0,
     filter_s=3.0,
     list_s=2.0,
+    form_s=3.0,
     sustained_s=20.0,
     held=(1_000, 10_000, 50_000),
     reads=10_000,
     starts=3,
 )
 QUICK = Sizes(
-    add_s=1.0, search_s=1.0, filter_s=0.5, list_s=0.5, sustained_s=4.0, held=(200, 500, 1_000), reads=500, starts=1
+    add_s=1.0,
+    search_s=1.0,
+    filter_s=0.5,
+    list_s=0.5,
+    form_s=0.5,
+    sustained_s=4.0,
+    held=(200, 500, 1_000),
+    reads=500,
+    starts=1,
 )
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from bench.nats_address import nats_address
 from bench.plan import Plan, thousands
 from bench.result import Section, Throughput
 from bench.server import Server
+from bench.wire import Connection
 
 _START_S = 60.0
 _REPLAY_S = 900.0
@@ -30,17 +32,15 @@ _STREAMS = {READ_MODELS: events(0).name, INDEX: events(0).name, ACCESS_LOG: acce
 
 async def run(plan: Plan) -> Section:
     section = Section("replay")
-    _, middle, large = plan.sizes.held
-
-    def lose(folder: str) -> Callable[[Path], None]:
-        return lambda home: shutil.rmtree(home / folder)
-
-    section.throughputs.append(await _replay(plan, READ_MODELS, large, lose("postgres")))
-    section.throughputs.append(await _replay_reads(plan, middle))
-    section.throughputs.append(await _replay(plan, INDEX, middle, lose("index")))
-    for found in section.throughputs:
-        name = found.name.split(",")[0].replace("-", "_")
-        section.numbers[f"replay_{name}_events_per_s"] = found.per_second
+    small, middle, large = plan.sizes.held
+    found = {
+        "index, embedding": await _replay_index(plan, small, cached=False),
+        "access-log": await _replay_reads(plan, middle),
+        "index": await _replay_index(plan, large, cached=True),
+        "read-models": await _replay_read_models(plan, large),
+    }
+    section.throughputs += found.values()
+    section.numbers |= {f"replay {name} (events/s)": each.per_second for name, each in found.items()}
     section.notes.append(
         "From the first event into an empty store, one projection at a time, while the rest of Memlog starts and is "
         "idle: from the projection's first announcement to the one that says it is at the log's end. A read is a "
@@ -49,36 +49,57 @@ async def run(plan: Plan) -> Section:
     return section
 
 
-async def _replay(plan: Plan, projection: str, count: int, lose: Callable[[Path], None]) -> Throughput:
-    """Start a filled home that has lost what this projection derives."""
-    home = await copy_with(plan, count, f"replay-{projection}")
-    await asyncio.to_thread(lose, home)
-    return await _timed(plan, home, projection, f"{projection}, {thousands(count)} memories")
+async def _replay_read_models(plan: Plan, count: int) -> Throughput:
+    home = await copy_with(plan, count, f"replay-{READ_MODELS}")
+    await asyncio.to_thread(shutil.rmtree, home / "postgres")
+    async with _replayed(Server(home), READ_MODELS, plan) as seen:
+        return seen.throughput(f"{READ_MODELS}, {thousands(count)} memories", plan)
 
 
 async def _replay_reads(plan: Plan, count: int) -> Throughput:
-    """Start a home whose log has more reads than its access log, which knows those of the fill only: hardly any."""
+    """The log gets many more reads than the access log knows, which are those of the fill: hardly any."""
     home = await copy_with(plan, count, f"replay-{ACCESS_LOG}")
     plan.say(f"writing {plan.sizes.reads} reads")
     await write_reads(home, USER, plan.corpus.first(count), plan.sizes.reads)
-    return await _timed(plan, home, ACCESS_LOG, f"{ACCESS_LOG}, {thousands(plan.sizes.reads)} reads")
+    async with _replayed(Server(home), ACCESS_LOG, plan) as seen:
+        return seen.throughput(f"{ACCESS_LOG}, {thousands(plan.sizes.reads)} reads", plan)
 
 
-async def _timed(plan: Plan, home: Path, projection: str, name: str) -> Throughput:
-    server = Server(home)
+async def _replay_index(plan: Plan, count: int, cached: bool) -> Throughput:
+    home = await copy_with(plan, count, f"replay-{INDEX}")
+    await asyncio.to_thread(shutil.rmtree, home / "index")
+    server = Server(home, settings={} if cached else {"MEMLOG_EMBEDDING_CACHE_MB": "0"})
+    how = "vectors from the cache" if cached else "embedding every text"
+    async with _replayed(server, INDEX, plan) as seen:
+        made, remembered = await _vectors(server)
+        if (made == 0, remembered == 0) != (cached, not cached):
+            raise RuntimeError(f"{how}: {made} vectors were made, {remembered} came from the cache")
+        return seen.throughput(f"{INDEX}, {thousands(count)} memories, {how}", plan)
+
+
+async def _vectors(server: Server) -> tuple[int, int]:
+    """How many the embedder has made since the start, and how many came from its cache."""
+    connection = await Connection.open("127.0.0.1", server.port)
+    services = (await connection.get("/api/v1/health")).json()["services"]
+    connection.close()
+    facts = next(service["facts"] for service in services if service["service"] == "indexer")
+    return facts["vectors_made"], facts["vectors_from_cache"]
+
+
+@asynccontextmanager
+async def _replayed(server: Server, projection: str, plan: Plan) -> AsyncGenerator["_Seen"]:
+    """Start on a home that lacks what the projection derives; yields when it is at the end. The home goes."""
     await until_quiet(plan.patience_s)
     watching = asyncio.create_task(_watch(server, projection))
     try:
         await server.start(within=_REPLAY_S)
         async with asyncio.timeout(_REPLAY_S):
             seen = await watching
+        yield seen
     finally:
         watching.cancel()
         await server.stop()
-        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
-    found = seen.throughput(name)
-    plan.say(f"replay of {name}: {found.events} events in {found.seconds} s, {found.per_second}/s")
-    return found
+        await asyncio.to_thread(shutil.rmtree, server.home, ignore_errors=True)
 
 
 @dataclass(slots=True)
@@ -100,7 +121,7 @@ class _Seen:
             self.last = Cpu.now(server)
             self.done.set()
 
-    def throughput(self, name: str) -> Throughput:
+    def throughput(self, name: str, plan: Plan) -> Throughput:
         assert self.start is not None and self.first is not None and self.last is not None
         count, seconds = self.end - self.start, self.last.at - self.first.at
         if count < 0.9 * self.end:
@@ -108,7 +129,7 @@ class _Seen:
                 f"the replay of {name} was well under way, at {self.start}, before it was first heard of"
             )
         used = {role: after - self.first.server[role] for role, after in self.last.server.items()}
-        return Throughput(
+        found = Throughput(
             name=name,
             events=count,
             seconds=round(seconds, 2),
@@ -116,6 +137,8 @@ class _Seen:
             server_cpu_ms={role: round(1000 * cpu / count, 3) for role, cpu in used.items()},
             other_cpu=self.last.others_since(self.first),
         )
+        plan.say(f"replay of {name}: {found.events} events in {found.seconds} s, {found.per_second}/s")
+        return found
 
 
 async def _watch(server: Server, projection: str) -> _Seen:

@@ -43,19 +43,21 @@ async def _at_size(plan: Plan, server: Server, held: Held, section: Section) -> 
     size = thousands(len(held.memories))
     for transport in transports:
         for clients in ONE_AND_MANY:
-            found = await searches(plan, server, held, transport, clients)
+            found = await searches(plan, server, held, transport, clients, plan.sizes.search_s)
             section.latencies.append(found)
             if clients == 1:
                 section.numbers[f"search_{size}_{transport}_p50_ms"] = found.p50_ms
                 section.numbers[f"search_{size}_{transport}_p95_ms"] = found.p95_ms
     if len(held.memories) == plan.sizes.held[1]:
-        section.latencies.append(await searches(plan, server, held, "mcp-sdk", 1))
+        section.latencies.append(await searches(plan, server, held, "mcp-sdk", 1, plan.sizes.search_s))
     for bounds in _BOUNDED:
         for clients in ONE_AND_MANY:
             section.latencies.append(await _bounded(plan, server, held, bounds, clients))
 
 
-async def searches(plan: Plan, server: Server, held: Held, transport: Transport, clients: int) -> Latency:
+async def searches(
+    plan: Plan, server: Server, held: Held, transport: Transport, clients: int, seconds: float
+) -> Latency:
     """A row of unbounded searches."""
     questions = _questions(plan.texts, held, "nothing")
 
@@ -64,7 +66,7 @@ async def searches(plan: Plan, server: Server, held: Held, transport: Transport,
         check(await client.search(query), held, bounds, code)
 
     name = f"search {transport} {thousands(len(held.memories))}"
-    return await row(plan, server, name, transport, USER, clients, search, plan.sizes.search_s)
+    return await row(plan, server, name, transport, USER, clients, search, seconds)
 
 
 async def _bounded(plan: Plan, server: Server, held: Held, kind: Bounds, clients: int) -> Latency:

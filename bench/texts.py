@@ -83,10 +83,10 @@ _QUESTIONS = (
 
 
 _CODED = "The locker for {hobby} in {place} opens with the code word {code}."
+# Few words but that one speak for any memory: a right answer must stand out among 200 memories and among 50,000.
 _ABOUT_CODE = (
-    "what did {name} say on {day} that the code word {code} opens?",
-    "{name} asks for the locker of {code}",
-    "is {code} the code word that my {kin} {name} needs on {day}?",
+    "what does {name} use the code word {code} for?",
+    "{name} forgot the code word {code}, room {gate}",
 )
 
 
