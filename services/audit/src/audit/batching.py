@@ -1,6 +1,6 @@
 """From changes of single rows to few round trips, without changing what they lead to. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -18,7 +18,7 @@ class Group:
 
     table: str
     sql: str
-    rows: list[dict[str, Value]] = field(default_factory=list[dict[str, Value]])
+    rows: list[Mapping[str, Value]] = field(default_factory=list[Mapping[str, Value]])
 
     def json(self) -> str:
         """The argument of `sql`, without what PostgreSQL cannot hold."""
@@ -48,7 +48,7 @@ def group(statements: Iterable[Statement]) -> list[Group]:
         else:
             index = len(table.groups)
             table.groups.append(Group(statement.table, statement.sql))
-        table.groups[index].rows.append(dict(statement.row))
+        table.groups[index].rows.append(statement.row)
         table.last_of_key[statement.key] = index
     return [group for table in tables.values() for group in table.groups]
 

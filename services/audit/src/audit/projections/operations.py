@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from contracts.api import ChangeKind
 from contracts.codec import Recorded
 from contracts.commands import (
     AddMemory,
@@ -22,7 +23,6 @@ from contracts.events import (
     CategoryDefined,
     CategoryRemoved,
     CommandSettled,
-    ItemResult,
     MemoryAdded,
     MemoryCategorized,
     MemoryDeleted,
@@ -77,24 +77,25 @@ def apply(event: Recorded) -> Iterator[Statement]:
             )
         case payload if payload is not None and event.meta.final:
             type_, item = _completed(event)
-            results = [] if item is None else [{"id": item.id, "event": item.event}]
-            yield _settle(event, type_, "done", results, {} if item is None else {item.event: 1})
+            results = [] if item is None else [{"id": item[0], "event": item[1]}]
+            yield _settle(event, type_, "done", results, {} if item is None else {item[1]: 1})
         case _:
             pass
 
 
-def _completed(event: Recorded) -> tuple[str, ItemResult | None]:
-    """Type and result of the command that this event completes. An event that several commands can lead to
-    closes with `CommandSettled`, which names its command; a type not listed here stands for itself."""
+def _completed(event: Recorded) -> tuple[str, tuple[str, ChangeKind] | None]:
+    """Type of the command that this event completes, and the memory that it changed, and how. An event that several
+    commands can lead to closes with `CommandSettled`, which names its command; a type not listed here stands for
+    itself."""
     match event.payload:
         case MemoryAdded(memory_id=memory_id):
-            return AddMemory.type, ItemResult(id=memory_id, event="ADD")
+            return AddMemory.type, (memory_id, "ADD")
         case MemoryRevised(memory_id=memory_id):
-            return ReviseMemory.type, ItemResult(id=memory_id, event="UPDATE")
+            return ReviseMemory.type, (memory_id, "UPDATE")
         case MemoryDeleted(memory_id=memory_id):
-            return DeleteMemories.type, ItemResult(id=memory_id, event="DELETE")
+            return DeleteMemories.type, (memory_id, "DELETE")
         case MemoryCategorized(memory_id=memory_id):
-            return CategorizeMemory.type, ItemResult(id=memory_id, event="STATE")
+            return CategorizeMemory.type, (memory_id, "STATE")
         case CategoryDefined():
             return DefineCategory.type, None
         case CategoryRemoved():

@@ -5,7 +5,7 @@ knows the chain, and not from the events alone.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 
 from contracts.streams import StreamSpec, access, events
 from runtime.postgres import Row
@@ -55,7 +55,9 @@ _RECORD = f"""
 
 def statement(table: str, row: AuditRow) -> Statement:
     """What writes the row into one of the tables."""
-    return Statement(table, (str(row.shard), str(row.sequence)), _RECORD, asdict(row))
+    # Not `asdict`, whose deep copies took a quarter of a replay.
+    values = {name: getattr(row, name) for name in _NAMES}
+    return Statement(table, (str(row.shard), str(row.sequence)), _RECORD, values)
 
 
 def audit_row(row: Row) -> AuditRow:
