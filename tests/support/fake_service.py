@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contracts.api import (
+    AddedMemory,
     App,
     AppPage,
     Category,
@@ -125,10 +126,11 @@ class FakeService(FakeOperator):
         return self._result(Item(id=memory_id, memory=text, event="ADD"))
 
     async def added(
-        self, caller: Caller, memory_id: str, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
-    ) -> Memory:
+        self, caller: Caller, added: Item, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
+    ) -> AddedMemory:
         await self._called("added", caller)
-        return self._memory(memory_id, self._one(caller, memory_id))
+        memory = self._memory(added.id, self._one(caller, added.id))
+        return AddedMemory(**dict(memory), event="NONE" if added.event == "NONE" else "ADD")
 
     async def revise(
         self,

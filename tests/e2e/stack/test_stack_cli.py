@@ -47,6 +47,7 @@ async def test_what_is_added_is_found_and_listed_in_80_columns(memlog: Inside, w
     added = await run(memlog, "add", "--user", who, "--category", "health", *text.split())
     assert (added.status, added.said) == (0, "")
     memory_id = added.out.removeprefix("Remembered as ").strip()
+    assert (await run(memlog, "add", "--user", who, text)).out == f"Known already, as {memory_id}\n"
     for command in (["search", "which", "foods", "must", "my", "child", "avoid"], ["list"]):
         shown = await run(memlog, *command, "--user", who)
         assert shown.status == 0

@@ -205,3 +205,31 @@ async def test_every_read_is_in_the_access_log_with_what_it_returned(stack: Stac
         return apps["apps"][0]["total_memories_accessed"] == 1  # distinct memories returned to the app
 
     assert await eventually(counted)
+
+
+async def test_what_is_known_already_is_told_to_whoever_adds_it_again_and_counts_as_read_where_it_is_shown(
+    stack: Stack,
+) -> None:
+    who = user("again")
+    async with stack.mcp(path=f"/mcp/cursor/http/{who}") as client, stack.http() as http:
+        given = {"metadata": {"from": "chat"}, "categories": ["food"]}
+        first = (await call(client, "add_memories", text="Likes tea", **given))["results"][0]
+        again = await call(client, "add_memories", text="Likes  tea\n")
+        assert (again["results"][0]["event"], again["results"][0]["id"]) == ("NONE", first["id"])
+        assert again["state"] == "searchable"
+
+        body = {"user_id": who, "text": "Likes tea", "app": "cli", "metadata": {"lost": True}}
+        known = (await http.post("/api/v1/memories", json=body)).json()
+        assert (known["event"], known["id"], known["app_name"]) == ("NONE", first["id"], "cursor")
+        assert (known["metadata_"], known["categories"]) == ({"from": "chat"}, ["food"]), "as it is, not as it was said"
+        new = (await http.post("/api/v1/memories", json={**body, "text": "Likes coffee"})).json()
+        assert (new["event"], new["metadata_"]) == ("ADD", {"lost": True})
+
+        async def accessed() -> dict[str, int]:
+            apps = (await http.get("/api/v1/apps", params={"user_id": who})).json()["apps"]
+            return {app["name"]: app["total_memories_accessed"] for app in apps}
+
+        async def noted() -> bool:
+            return await accessed() == {"cursor": 0, "cli": 1}
+
+        assert await eventually(noted)

@@ -16,12 +16,12 @@ async def create(http: httpx.AsyncClient, text: str, **more: Any) -> dict[str, A
     return answer.json()
 
 
-async def test_creating_answers_with_the_memory_in_openmemorys_shape(
+async def test_creating_answers_with_the_memory_in_openmemorys_shape_and_what_became_of_it(
     http: httpx.AsyncClient, gateway: RunningGateway
 ) -> None:
     made = await create(http, "Likes tea", user_id="ada", metadata={"source": ["a", 1, None]}, app="cursor")
     assert set(made) == {
-        "id", "content", "created_at", "state", "app_id", "app_name", "categories", "metadata_",
+        "id", "content", "created_at", "state", "app_id", "app_name", "categories", "metadata_", "event",
     }  # fmt: skip
     assert (made["content"], made["app_name"], made["metadata_"]) == ("Likes tea", "cursor", {"source": ["a", 1, None]})
     assert gateway.service.calls[0] == ("add", Caller("ada", "cursor", "rest"))
@@ -36,7 +36,8 @@ async def test_creating_names_openmemory_and_the_default_user_when_nothing_else_
 
 async def test_creating_the_same_text_again_answers_with_the_memory_that_exists(http: httpx.AsyncClient) -> None:
     first = await create(http, "Likes tea")
-    assert (await create(http, "Likes tea"))["id"] == first["id"]
+    assert first["event"] == "ADD"
+    assert await create(http, "Likes tea") == {**first, "event": "NONE"}
 
 
 async def test_a_write_that_is_not_done_in_time_is_202_with_its_operation(

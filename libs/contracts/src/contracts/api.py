@@ -34,6 +34,13 @@ class Memory(View):
     metadata_: dict[str, JsonValue] = {}
 
 
+class AddedMemory(Memory):
+    """The memory that an add led to. `event`: it is new (`ADD`), or this very text was remembered already (`NONE`), by
+    whichever app: then nothing was stored, and this is the memory that was there, as it is."""
+
+    event: Literal["ADD", "NONE"]
+
+
 class MemoryDetail(View):
     """A memory as `GET /api/v1/memories/{id}` gives it: its text is called `text` there."""
 

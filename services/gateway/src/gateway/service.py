@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Protocol
 
 from contracts.api import (
+    AddedMemory,
     App,
     AppPage,
     Category,
@@ -16,8 +17,8 @@ from contracts.api import (
     EventPage,
     Health,
     History,
+    Item,
     LogEvent,
-    Memory,
     MemoryDetail,
     MemoryList,
     Operation,
@@ -80,9 +81,10 @@ class MemoryService(Protocol):
     ) -> OperationResult: ...
 
     async def added(
-        self, caller: Caller, memory_id: str, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
-    ) -> Memory:
-        """The memory that an add led to, with the content that the caller sent: no read, so not audited as one."""
+        self, caller: Caller, added: Item, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
+    ) -> AddedMemory:
+        """The memory that an add led to. A new one comes with the content that the caller sent: that is no read, so it
+        is not audited as one. One that was there already is read."""
         ...
 
     async def revise(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from contracts.api import Deleted, History, Memory, MemoryDetail, OperationResult, Page, Wait
+from contracts.api import AddedMemory, Deleted, History, Memory, MemoryDetail, OperationResult, Page, Wait
 from contracts.errors import InvalidInput, NotFound
 from contracts.ids import parse_uuid
 from fastapi import Header, Query, Response
@@ -93,13 +93,14 @@ async def list_memories(params: Annotated[ListParams, Query()], rest: RestDep) -
 @routes.post(
     "",
     dependencies=[requires(Scope.WRITE)],
-    response_model=Memory | OperationResult,
+    response_model=AddedMemory | OperationResult,
     responses={202: {"model": OperationResult, "description": "Durable, not done yet; `Location` is its operation"}},
 )
 async def create_memory(
     body: CreateMemory, rest: RestDep, idempotency_key: Annotated[str | None, Header()] = None
 ) -> Response:
-    """Remember a text. Answers with the memory when there is exactly one, else with what the operation did."""
+    """Remember a text. Answers with the memory when there is exactly one, else with what the operation did. `event` is
+    NONE where this very text was remembered already: nothing is stored, and the answer is the memory that was there."""
     if idempotency_key is not None:
         require_name(idempotency_key, "Idempotency-Key")
         if body.idempotency_key not in (None, idempotency_key):
@@ -118,7 +119,7 @@ async def create_memory(
     try:
         caller = rest.caller(body.user_id, body.app)
         said = (body.text, body.metadata, tuple(body.categories))
-        return json_answer(await rest.service.added(caller, item.id, *said))
+        return json_answer(await rest.service.added(caller, item, *said))
     except NotFound:  # deleted meanwhile: the write happened all the same
         return json_answer(result)
 

@@ -1,6 +1,6 @@
 """Writes: each is one command. What the writer decided is what the caller is told."""
 
-from contracts.api import App, Deleted, Memory, OperationResult, Wait
+from contracts.api import AddedMemory, App, Deleted, Item, OperationResult, Wait
 from contracts.commands import (
     AddMemory,
     AnyCommand,
@@ -50,15 +50,19 @@ class Writing:
         return await self._operation(caller, command, idempotency_key, wait)
 
     async def added(
-        self, caller: Caller, memory_id: str, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
-    ) -> Memory:
+        self, caller: Caller, added: Item, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
+    ) -> AddedMemory:
         principal = await self._identities.resolve(caller)
         with postgres_errors():
-            row = await self._pool.fetchrow(sql.ONE, principal.uid, memory_id)
+            row = await self._pool.fetchrow(sql.ONE, principal.uid, added.id)
         if row is None:
-            raise NotFound(f"memory {memory_id} was not found")
+            raise NotFound(f"memory {added.id} was not found")
+        memory = dict(memory_view(row))
+        if added.event == "NONE":
+            await self._trail.record(principal, "get", [(added.id, None)])
+            return AddedMemory(**memory, event="NONE")
         said = {"content": text, "metadata_": metadata, "categories": [*categories]}
-        return memory_view(row).model_copy(update=said)
+        return AddedMemory(**memory, event="ADD").model_copy(update=said)
 
     async def revise(
         self,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, cast
 
 import typer
-from contracts.api import FoundMemory, Memory, OperationResult, Page, SearchResults, Wait
+from contracts.api import AddedMemory, FoundMemory, Memory, OperationResult, Page, SearchResults, Wait
 from contracts.errors import InvalidInput
 from rich.console import Console
 from rich.table import Table
@@ -86,7 +86,8 @@ def _metadata(given: str | None) -> dict[str, Any]:
 
 def _added(answer: dict[str, Any]) -> str:
     if "operation_id" not in answer:
-        return f"Remembered as {Memory.model_validate(answer).id}"
+        memory = AddedMemory.model_validate(answer)
+        return f"Known already, as {memory.id}" if memory.event == "NONE" else f"Remembered as {memory.id}"
     result = OperationResult.model_validate(answer)
     if result.state == "accepted":
         return f"Accepted: it is safe on disk and will be carried out (operation {result.operation_id})"
