@@ -44,7 +44,7 @@ lint: $(STAMP) ## ruff and pyright (strict)
 fmt: $(STAMP) ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: $(STAMP) ## measure over real HTTP and MCP: table and bench/results/*.json
+bench: $(STAMP) ## measure over real HTTP and MCP, about 25 minutes (ARGS='--only search' to narrow)
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: $(BIN)/uv ## write requirements.lock anew from the pyproject files
