@@ -147,7 +147,8 @@ async def finished_commands(log: Verifiable, shard: int, advance: Advance) -> Di
     tell. Raises `Unavailable`."""
     name = commands(shard).name
     handled = await _handled(log.js, name)
-    whole = _Whole(name, await log.events.first_sequence(name) - 1, await log.events.last_sequence(name))
+    first = await log.events.first_sequence(name)  # 0: there never was one
+    whole = _Whole(name, max(first - 1, 0), await log.events.last_sequence(name))
     ended = await _ended_behind(log, shard)
     async for page in pages(log.events, name, 1, whole.last):
         if whole.at < page[0].sequence - 1 and await log.events.first_sequence(name) >= page[0].sequence:
