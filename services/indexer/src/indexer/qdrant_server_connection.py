@@ -14,6 +14,9 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 log = structlog.get_logger()
 _TIMEOUT_S = 10
+_KEPT_S = 3
+"""How long a connection may be idle: the server closes it after 5 s, and what is sent at that moment is lost."""
+_CONNECTIONS = 100
 _REFUSED = (401, 403)
 # Not found: the collection went away while in use, and is made anew at the next call.
 _MAY_HEAL = (404, 408, 425, 429)
@@ -38,6 +41,9 @@ def connect_qdrant(url: str, api_key: str | None = None, ca_file: Path | None = 
         cloud_inference=True,
         check_compatibility=False,  # `require_version` does, and refuses
         verify=verify,
+        # The client's own choice for this machine is a new connection for each request.
+        limits=httpx.Limits(max_connections=_CONNECTIONS, keepalive_expiry=_KEPT_S),
+        pool_size=None,
     )
 
 
