@@ -10,13 +10,13 @@ from contracts.errors import ConfigurationError, ContentDamaged, LogNotTrusted
 from contracts.events import LogStarted
 from contracts.ids import event_id, uuid7
 from contracts.positions import Checkpoint, Position, message_hash
-from contracts.streams import USERS, access, commands, is_truth
+from contracts.streams import CATEGORIZER_CONSUMER, USERS, WRITER_CONSUMER, access, commands, is_truth
 from contracts.streams import events as events_stream
 from contracts.subjects import log_start_subject, position_request_subject
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import Header
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NotFoundError
 
 from runtime.clock import utc_now
 from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
@@ -53,6 +53,9 @@ async def open_log(
     identities = [await _open_shard(js, events, shard, shards, may_start) for shard in range(shards)]
     for whole in (USERS.name, *(kind(shard).name for shard in range(shards) for kind in _NO_HOLES)):
         await _require_whole(js, whole)
+    for shard in range(shards):
+        await _require_consumed(js, commands(shard).name, WRITER_CONSUMER)
+        await _require_consumed(js, events_stream(shard).name, CATEGORIZER_CONSUMER)
     return identities
 
 
@@ -89,6 +92,18 @@ async def _require_whole(js: JetStreamContext, stream: str) -> None:
     missing = state.last_seq - first + 1 - state.messages
     if missing > 0 or state.lost is not None:
         raise LogNotTrusted(f"{stream} has lost {missing or 'some'} of its {state.last_seq} messages. {_DAMAGED}")
+
+
+async def _require_consumed(js: JetStreamContext, stream: str, consumer: str) -> None:
+    """No consumer stands behind the end of its stream: it would pass over what is stored there next."""
+    with nats_errors(f"describe {stream}"):
+        try:
+            floor = (await js.consumer_info(stream, consumer)).ack_floor
+        except NotFoundError:
+            return
+        last = (await js.stream_info(stream)).state.last_seq
+    if floor is not None and floor.stream_seq > last:
+        raise LogNotTrusted(f"{stream} ends at {last}, but {consumer} has handled up to {floor.stream_seq}. {_DAMAGED}")
 
 
 async def read_identities(events: EventStore, shards: int) -> list[LogIdentity]:

@@ -16,6 +16,7 @@ from contracts.verification import Difference, DifferenceKind
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from runtime.clock import utc_now
+from runtime.dead_letters import dropped
 from runtime.errors import nats_errors
 from runtime.event_store import EventStore, StoredMessage
 from runtime.log_checks import check_checkpoint, open_log
@@ -150,12 +151,14 @@ async def finished_commands(log: Verifiable, shard: int, advance: Advance) -> Di
     first = await log.events.first_sequence(name)  # 0: there never was one
     whole = _Whole(name, max(first - 1, 0), await log.events.last_sequence(name))
     ended = await _ended_behind(log, shard)
+    given_up = await dropped(log.events, WRITER_CONSUMER, shard)
     async for page in pages(log.events, name, 1, whole.last):
         if whole.at < page[0].sequence - 1 and await log.events.first_sequence(name) >= page[0].sequence:
             whole.at = page[0].sequence - 1  # more aged out meanwhile
         if (difference := whole.next(page)) is not None:
             return difference
-        for message in await _without_end(log, [message for message in page if message.sequence <= handled]):
+        of = [message for message in page if message.sequence <= handled and message.sequence not in given_up]
+        for message in await _without_end(log, of):
             if _command(message) not in ended and not await log.events.read_subject(
                 DEAD.name, dead_subject(WRITER_CONSUMER, message.subject)
             ):

@@ -27,7 +27,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import Header
 from nats.js.errors import APIError, NotFoundError
-from runtime.dead_letters import REASON, SEQUENCE, STREAM, SUBJECT
+from runtime.dead_letters import REASON, SEQUENCE, STREAM, SUBJECT, DeadLetters
 from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
 from runtime.event_store import EventStore, StoredMessage
 
@@ -108,6 +108,9 @@ class DeadLetterDesk:
         letter = await self._letter(letter_id)
         count = (await self._counts()).get(letter.subject, 1)
         if _consumer(letter) == WRITER_CONSUMER:
+            letters = DeadLetters(self._js, self._log, WRITER_CONSUMER)
+            if int(letter.headers[SEQUENCE]) not in await letters.dropped(int(letter.subject.split(".")[3])):
+                await letters.note_dropped(letter)  # else it would look like a command that was lost
             await self._remove(letter)
             return _done(letter, count, "dropped")
         stays = await self._refold(letter, [int(letter.headers[SEQUENCE])])
