@@ -5,11 +5,14 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import psutil
 import pytest
+from audit import container
+from audit.generations import Generation, read_models
 from contracts.errors import Conflict, NotFound, Unavailable
-from contracts.streams import DEAD
+from contracts.streams import DEAD, READ_MODELS, events
 from contracts.subjects import event_subject, memory, shard_of
 from pydantic import SecretStr
 from runtime.postgres import Pool
@@ -274,3 +277,48 @@ async def test_the_process_that_fills_does_not_outlive_the_service_and_the_next_
         await operator.reachable()
         await operator.becomes(2, "serving")
         assert await count(pool) == 300
+
+
+async def test_a_generation_that_cannot_be_fed_any_more_is_given_up_and_what_serves_goes_on(
+    log: Log, operator: Operator, pool: Pool
+) -> None:
+    await operator.ask("rebuild", hold=True)
+    await operator.becomes(2, "following")
+    await pool.execute("DROP TABLE read_models_g2.memory_texts")
+    await append(log, 300, 5)
+    await eventually(lambda: _is(count(pool), 305))
+    failed = await operator.becomes(2, "failed")
+    assert "StatementRefused" in (failed.failure or "")
+    await append(log, 305, 5)
+    await eventually(lambda: _is(count(pool), 310))
+    await operator.ask("rebuild", from_scratch=True)
+    await operator.becomes(3, "serving")
+    assert await count(pool) == 310
+
+
+async def test_other_tables_serve_as_soon_as_they_are_filled_and_the_earlier_code_finds_its_own_again(
+    log: Log, database: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await append(log, 0, 300)
+    async with auditing(log.settings, database):
+        await Operator(log).answers()
+
+    def changed(number: int) -> Generation:
+        one, *others = read_models(number).read_models
+        index = "CREATE INDEX {name}_by_version ON {table} (version)"
+        return replace(read_models(number), version=2, read_models=(replace(one, ddl=(*one.ddl, index)), *others))
+
+    operator = Operator(log)
+    with monkeypatch.context() as upgraded:
+        upgraded.setitem(container.PROJECTIONS, READ_MODELS, (changed, events))
+        async with auditing(log.settings, database):
+            await operator.answers()
+            assert await operator.states() == {1: "retired", 2: "serving"}
+            assert await count(pool) == 300
+            with pytest.raises(Conflict, match="tables of another version"):
+                await operator.ask("rollback")
+    await append(log, 300, 10)
+    async with auditing(log.settings, database):
+        await operator.answers()
+        assert await operator.states() == {1: "serving", 2: "retired"}
+        assert await count(pool) == 310

@@ -22,7 +22,7 @@ from audit.verification_desk import VerificationDesk
 from audit.verifier import Verifier
 
 NAME = "audit"
-_PROJECTIONS: dict[str, tuple[Callable[[int], Generation], Callable[[int], StreamSpec]]] = {
+PROJECTIONS: dict[str, tuple[Callable[[int], Generation], Callable[[int], StreamSpec]]] = {
     READ_MODELS: (read_models, events),
     ACCESS_LOG: (access_models, access),
 }
@@ -39,7 +39,7 @@ async def serve(context: Context) -> None:
     keeping = await create_pool(dsn, application_name=f"{NAME}-keeper", size=_KEEPER_POOL)
     try:
         kept: list[KeptProjection] = []
-        for make, stream in _PROJECTIONS.values():
+        for make, stream in PROJECTIONS.values():
             await install(keeping, make)
             keeper = PostgresKeeper(keeping, feeding, make)
             kept.append(KeptProjection(context, keeper, lambda shard, stream=stream: stream(shard).name))
@@ -83,9 +83,9 @@ def filling(projection: str, number: int) -> Callable[[Context], Awaitable[None]
             dsn, application_name=f"{NAME}-fill", size=2, settings=DERIVED_STORE, command_timeout=_FILL_S
         )
         try:
-            if projection not in _PROJECTIONS:
+            if projection not in PROJECTIONS:
                 raise NotFound(f"audit has no projection {projection}")
-            make, stream = _PROJECTIONS[projection]
+            make, stream = PROJECTIONS[projection]
             store = await PostgresKeeper(pool, pool, make).open(number)
             await fill(
                 context, lambda shard: stream(shard).name, {projection: store}, lambda: settle(pool, make(number))

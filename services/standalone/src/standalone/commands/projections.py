@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from standalone.commands.options import HomeOption, JsonOption, UrlOption, running_url
+from standalone.commands.options import ExitStatus, HomeOption, JsonOption, UrlOption, running_url
 from standalone.rest_client import RestClient
 
 _PATH = "/api/v1/projections"
@@ -260,10 +260,12 @@ def _watch(memlog: RestClient, view: ProjectionView, number: int, *, quiet: bool
                 time.sleep(_LOOK_EVERY_S)
                 view = memlog.get(f"{_PATH}/{view.name}", ProjectionView)
     except KeyboardInterrupt:
-        raise Conflict(
-            f"not waiting any more; the rebuild goes on. See: memlog projections   Halt it: memlog projections pause "
-            f"{view.name}"
-        ) from None
+        typer.echo(
+            f"Not waiting any more; the rebuild goes on. See: memlog projections   Halt it: memlog projections pause "
+            f"{view.name}",
+            err=True,
+        )
+        raise typer.Exit(ExitStatus.FAILED) from None
     return view
 
 
