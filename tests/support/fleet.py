@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 from runtime.keys import MasterKey
+from runtime.settings import Settings
 from standalone.home import Home
 from standalone.nats_server import nats_server
 from standalone.postgres_server import postgres_server
@@ -28,6 +29,16 @@ class Fleet:
     logs: Path
     ports: list[int] = field(default_factory=list[int])
     instances: dict[str, asyncio.subprocess.Process] = field(default_factory=dict[str, asyncio.subprocess.Process])
+
+    def settings(self) -> Settings:
+        """Of a client of the fleet's servers."""
+        return Settings.model_validate(
+            {
+                name.removeprefix("MEMLOG_").lower(): v
+                for name, v in self.environment.items()
+                if name.startswith("MEMLOG_")
+            }
+        )
 
     async def start(self, module: str, number: int = 0, **settings: str) -> None:
         environment = {**self.environment, **settings}

@@ -1,13 +1,22 @@
 """Each service starts alone from environment settings; two of one share the work or stand by, and take over."""
 
 import asyncio
+import os
+import signal
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import httpx
 import pytest
+from contracts.codec import read_envelope
+from contracts.commands import CategorizeMemory
+from contracts.events import MemoryCategorized
+from contracts.streams import LEASE_BUCKET, commands, events
+from contracts.subjects import ROOT
 from support.fleet import Fleet, running_fleet
+from support.servers import Log, opened
 from support.stack import eventually
 
 _TAKE_OVER = 10.0
@@ -92,6 +101,74 @@ async def test_a_standby_takes_over_and_an_owner_that_slept_past_its_lease_does_
         statuses = await fleet.stop()
         assert {name: code for name, code in statuses.items() if code not in (0, -9)} == {}
         assert time.monotonic() - began < 60
+
+
+async def _lease_holder(log: Log, lease: str) -> int:
+    """The process that owns a lease, by what it wrote there."""
+    entry = await (await log.js.key_value(LEASE_BUCKET)).get(lease)
+    return int((entry.value or b"0").decode().split("#")[0].rpartition(":")[2])
+
+
+async def _categorized(log: Log) -> Counter[str]:
+    """How often each memory was categorized, by the log."""
+    stored = await log.events.read_subject(events(0).name, f"{ROOT}.evt.0.*.memory.*")
+    kinds = [(read_envelope(message.data)[1], message.subject.rsplit(".", 1)[-1]) for message in stored]
+    return Counter(memory_id for kind, memory_id in kinds if kind == MemoryCategorized.type)
+
+
+@pytest.mark.guarantee("G2", "G3")
+async def test_a_second_categorizer_takes_over_within_10_s_and_each_text_is_categorized_once(tmp_path: Path) -> None:
+    added: list[str] = []
+    stopping = asyncio.Event()
+
+    async def write(number: int) -> None:
+        async with httpx.AsyncClient(base_url=fleet.url(), timeout=20.0) as http:
+            while not stopping.is_set():
+                text = f"I am allergic to penicillin, says note {number} of {len(added)}"
+                body = {"user_id": f"writer-{number}", "text": text}
+                answer = (await http.post("/api/v1/memories", json=body)).raise_for_status()
+                added.append((answer.json().get("results") or [answer.json()])[0]["id"])
+                await asyncio.sleep(0.2)
+
+    async with running_fleet(tmp_path, {"categorizer": 2}) as fleet, opened(fleet.settings(), start=False) as log:
+        writers = [asyncio.create_task(write(number)) for number in range(2)]
+        try:
+            active = await _lease_holder(log, "categorizer.0")
+            standby = {fleet.process(name).pid for name in ("categorizer-0", "categorizer-1")} - {active}
+            assert len(standby) == 1
+
+            async def at_work() -> bool:
+                return len(await _categorized(log)) > 20
+
+            await eventually(at_work, timeout=30.0)
+            os.kill(active, signal.SIGKILL)
+            killed = time.monotonic()
+
+            async def taken_over() -> bool:
+                return {await _lease_holder(log, "categorizer.0")} == standby
+
+            await eventually(taken_over, timeout=_TAKE_OVER)
+            before, took = len(await _categorized(log)), time.monotonic() - killed
+
+            async def works() -> bool:
+                return len(await _categorized(log)) > before
+
+            await eventually(works, timeout=20.0)
+        finally:
+            stopping.set()
+            await asyncio.gather(*writers)
+
+        async def all_of_them() -> bool:
+            return set(added) <= (await _categorized(log)).keys()
+
+        await eventually(all_of_them, timeout=30.0)
+        often = await _categorized(log)
+        sent = await log.events.read_subject(commands(0).name, f"{ROOT}.cmd.0.>")
+        asked = [read_envelope(message.data)[1] for message in sent].count(CategorizeMemory.type)
+    assert {memory_id: times for memory_id, times in often.items() if times > 1} == {}
+    assert set(often) == set(added)
+    assert asked == len(added), "not asked for twice either"
+    assert took < _TAKE_OVER
 
 
 async def test_a_service_that_misses_a_setting_says_which_and_ends_with_78(tmp_path: Path) -> None:
