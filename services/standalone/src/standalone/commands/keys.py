@@ -55,8 +55,8 @@ def export(
 
       memlog keys export memlog-keys.json --passphrase-file ~/.memlog-passphrase
     """
-    configure_logging("memlog", "error", "console")
     passphrase = _passphrase(passphrase_file, new=True)
+    configure_logging("memlog", "error", "console")
 
     async def do() -> None:
         keys = await export_keys(home, nats_url, file, passphrase)
@@ -87,8 +87,8 @@ def import_(
 
       MEMLOG_KEYS_PASSPHRASE=... memlog keys import memlog-keys.json --home ~/restored --json
     """
-    configure_logging("memlog", "error", "console")
     keys = read_keys(file, _passphrase(passphrase_file, new=False))
+    configure_logging("memlog", "error", "console")
 
     async def do() -> None:
         with bars() as show:
