@@ -64,6 +64,9 @@ class Traffic:
                 found = await http.get("/api/v1/memories/", params={"user_id": self.who, "search_query": text})
                 if found.status_code != 200 or [item["content"] for item in found.json()["items"]] != [text]:
                     self.wrong.append(f"own write: {found.status_code} {found.text}")
+                found = await http.get("/api/v1/search", params={"user_id": self.who, "query": text})
+                if found.status_code != 200 or text not in [each["memory"] for each in found.json()["results"]]:
+                    self.wrong.append(f"own search: {found.status_code} {found.text}")
 
     async def read(self) -> None:
         async with self.stack.http() as http, asyncio.TaskGroup() as group:
@@ -87,7 +90,7 @@ async def test_no_read_fails_or_is_wrong_through_rebuild_switch_and_rollback(sta
     async with stack.http() as http:
         assert (await http.post("/api/v1/memories/", json={"user_id": traffic.who, "text": "First"})).is_success
         traffic.sent = traffic.searchable = 1
-        before = {name: await finished(http, name) for name in ("read-models", "access-log")}
+        before = {name: await finished(http, name) for name in ("read-models", "access-log", "index")}
         work = [asyncio.create_task(traffic.write()), asyncio.create_task(traffic.read())]
         try:
             for name in before:

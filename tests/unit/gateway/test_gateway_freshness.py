@@ -1,41 +1,51 @@
-"""Reads are refused while a projection is behind what it, or the log, was known to hold."""
+"""What a reader is told while a projection is behind."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from contracts.errors import Unavailable
-from contracts.streams import INDEX, READ_MODELS
 from gateway.use_cases.freshness import Freshness
+from support.recorded_events import UID
+from support.servers import eventually
 
 
 class _Positions:
+    """A projection that gets on by 500 events whenever it is asked."""
+
     def __init__(self) -> None:
-        self.at: dict[str, int] = {}
-        self.top: dict[str, int] = {}
+        self.at = 0
 
-    def known(self, projection: str, _shard: int) -> int:
-        return self.at.get(projection, 0)
+    def known(self, projection: str, shard: int) -> int:
+        return self.at if projection == "read-models" else 10_000
 
-    def highest(self, projection: str, _shard: int) -> int:
-        return self.top.get(projection, 0)
+    def highest(self, projection: str, shard: int) -> int:
+        return self.known(projection, shard)
 
-
-class _Log:
-    async def last_sequence(self, _stream: str) -> int:
-        return 7
+    async def ask(self, projection: str, shard: int) -> int:
+        self.at = min(self.at + 500, 9_900)
+        return self.at
 
 
-@pytest.mark.guarantee("G4")
-async def test_a_read_waits_for_the_end_of_the_log_at_start_and_for_a_projection_that_went_back() -> None:
+async def test_a_read_is_told_how_far_a_projection_is_that_is_built_from_the_log_and_how_long_it_may_take() -> None:
     positions = _Positions()
-    freshness = Freshness(positions, _Log(), 1)  # pyright: ignore[reportArgumentType]
-    await freshness.open()
-    with pytest.raises(Unavailable, match="0 of 7"):
-        freshness.require("uid", (READ_MODELS,))
-    positions.at = {READ_MODELS: 7, INDEX: 6}
-    freshness.require("uid", (READ_MODELS,))
-    with pytest.raises(Unavailable, match="index"):
-        freshness.require("uid", (READ_MODELS, INDEX))
-    positions.at = {READ_MODELS: 9, INDEX: 9}
-    assert freshness.lag() == []
-    positions.top = {READ_MODELS: 12}  # it had been at 12, and came back from a crash at 9
-    with pytest.raises(Unavailable, match="9 of 12"):
-        freshness.require("uid", (READ_MODELS,))
+
+    async def last_sequence(_: str) -> int:
+        return 10_000
+
+    fresh = Freshness(cast("Any", positions), cast("Any", SimpleNamespace(last_sequence=last_sequence)), 1)
+    await fresh.open()
+    with pytest.raises(Unavailable, match=r"read-models is being rebuilt from the log \(0 of 10000 events\)"):
+        fresh.require(UID, ("read-models",))
+    following = asyncio.create_task(fresh.follow())
+    try:
+        await eventually(lambda: positions.at >= 1_500)
+        with pytest.raises(Unavailable, match=r"of 10000 events, about \d+ seconds left\)"):
+            fresh.require(UID, ("read-models",))
+        await eventually(lambda: positions.at >= 9_900)
+        with pytest.raises(Unavailable, match=r"catching up with the log \(9900 of 10000 events\); try again"):
+            fresh.require(UID, ("read-models",))
+        fresh.require(UID, ("index",))
+    finally:
+        following.cancel()
