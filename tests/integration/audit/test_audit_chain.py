@@ -1,6 +1,5 @@
 """The audit chain of a real log: every message has its row; what is changed on either side is found, and named."""
 
-import json
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import fields, replace
@@ -10,69 +9,18 @@ from typing import Any
 
 import pytest
 from audit.chain import AuditRow
-from audit.generations import Generation, access_models, read_models
-from audit.projections import trail
-from audit.schema import install
-from audit.store import PostgresStore
+from audit.generations import access_models, read_models
 from audit.verification import StreamVerifier, moved
-from contracts import subjects
-from contracts.codec import encode
-from contracts.events import MemoriesRead, ReadItem
 from contracts.streams import ACCESS_LOG, READ_MODELS, access, events
 from contracts.verification import Difference
 from runtime.event_store import StoredMessage
 from runtime.postgres import DERIVED_STORE, Pool, create_pool
-from runtime.projection import ProjectionRunner
 from standalone.home import Home
 from standalone.nats_server import NatsServer
-from support.audited_log import Audited, chained_anew
-from support.log_events import UID, added, meta_of, new_event
-from support.servers import Log, empty, eventually, opened, running, settings_for
+from support.audited_log import HEADERS, TRACE, Audited, audited, chained_anew, project, write_odd_log
+from support.servers import empty, opened, settings_for
 
 Change = Callable[[Audited, random.Random], Audited]
-TRACE = "0af7651916cd43dd8448eb211c80319c"
-_HEADERS = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
-
-
-async def write(log: Log) -> None:
-    """Memories, and among them what no honest writer would append: each has to have its row."""
-    key = await log.keys.create(UID)
-    for start in range(0, 40, 10):
-        wave = [
-            new_event(subjects.memory(UID, f"m-{n}"), event=added(f"m-{n}"), key=key, trace=_HEADERS if n % 3 else {})
-            for n in range(start, start + 10)
-        ]
-        await log.events.append(wave)
-    odd = json.loads(encode(meta_of("odd"), added("odd"), key))
-    for number, raw in enumerate(
-        (
-            b"\xff not JSON",
-            json.dumps(odd | {"type": "FromTheFuture", "actor": "nul \x00"}).encode(),
-            json.dumps(odd | {"uid": "u" * 5000, "occurred_at": "2025-01-01T00:00:00"}).encode(),
-            json.dumps(odd | {"occurred_at": "0001-01-01T00:00:00+14:00", "sealed": "AAAA"}).encode(),
-        )
-    ):
-        await log.js.publish(subjects.event_subject(0, subjects.memory(UID, f"odd-{number}")), raw)
-    await log.events.append([new_event(subjects.memory(UID, "last"), event=added("last"), key=key)])
-    for n in range(30):
-        read = MemoriesRead(kind="list", items=(ReadItem(id=f"m-{n}", rank=1),))
-        raw = encode(meta_of(f"read-{n}"), read, key)
-        await log.js.publish(subjects.access_subject(0, UID, "app"), raw, headers=_HEADERS if n % 2 else None)
-
-
-async def project(log: Log, pool: Pool, make: Callable[[int], Generation], stream: str, last: int) -> PostgresStore:
-    store = PostgresStore(pool, await install(pool, make))
-    name = make(1).projection
-    runner = ProjectionRunner(name, 0, stream, store, log.client, log.js, log.events, log.keys, 17)
-    async with running(runner.run(1)):
-        await eventually(lambda: runner.status.checkpoint and runner.status.checkpoint.position.sequence == last)
-    return store
-
-
-async def audited(log: Log, pool: Pool, stream: str, table: str) -> Audited:
-    messages, _ = await log.events.read_page(stream, ">", 1, 500)
-    found = await pool.fetch(f"SELECT {trail.COLUMNS} FROM memlog.{table} ORDER BY sequence")
-    return Audited(stream, tuple(messages), tuple(trail.audit_row(row) for row in found))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +40,7 @@ async def both(home: Home, session_nats: NatsServer, pool: Pool) -> AsyncGenerat
     async with opened(settings_for(home, session_nats), start=False) as stale:
         await empty(stale.js)
     async with opened(settings_for(home, session_nats)) as log:
-        await write(log)
+        await write_odd_log(log)
         await project(log, pool, read_models, events(0).name, 46)
         await project(log, pool, access_models, access(0).name, 30)
         yield {
@@ -205,7 +153,7 @@ def what_surrounds_a_message_changed(found: Audited, rng: random.Random) -> Audi
         [
             {"subject": message.subject + "x"},
             {"recorded_at": message.recorded_at + timedelta(microseconds=1)},
-            {"headers": message.headers | {"traceparent": _HEADERS["traceparent"].replace("0af", "0ae")}},
+            {"headers": message.headers | {"traceparent": HEADERS["traceparent"].replace("0af", "0ae")}},
         ]
     )
     return replace(found, messages=_put(found.messages, index, **changed))

@@ -72,6 +72,12 @@ WRITER_CONSUMER = "memory-writer"
 CATEGORIZER_CONSUMER = "categorizer"
 """Durable consumer on each events stream: a reactor has no store, so its ack floor is its position."""
 
+
+def durable_consumers(shard: int) -> tuple[tuple[str, str], ...]:
+    """Stream and name of each durable consumer of a shard."""
+    return (commands(shard).name, WRITER_CONSUMER), (events(shard).name, CATEGORIZER_CONSUMER)
+
+
 READ_MODELS = "read-models"
 ACCESS_LOG = "access-log"
 INDEX = "index"

@@ -10,7 +10,7 @@ from contracts.errors import ConfigurationError, ContentDamaged, LogNotTrusted
 from contracts.events import LogStarted
 from contracts.ids import event_id, uuid7
 from contracts.positions import Checkpoint, Position, message_hash
-from contracts.streams import CATEGORIZER_CONSUMER, USERS, WRITER_CONSUMER, access, commands, is_truth
+from contracts.streams import USERS, access, commands, durable_consumers, is_truth
 from contracts.streams import events as events_stream
 from contracts.subjects import log_start_subject, position_request_subject
 from nats.aio.client import Client
@@ -54,8 +54,8 @@ async def open_log(
     for whole in (USERS.name, *(kind(shard).name for shard in range(shards) for kind in _NO_HOLES)):
         await _require_whole(js, whole)
     for shard in range(shards):
-        await _require_consumed(js, commands(shard).name, WRITER_CONSUMER)
-        await _require_consumed(js, events_stream(shard).name, CATEGORIZER_CONSUMER)
+        for stream, consumer in durable_consumers(shard):
+            await _require_consumed(js, stream, consumer)
     return identities
 
 

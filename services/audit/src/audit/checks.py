@@ -11,7 +11,7 @@ from contracts.codec import Undecodable, read_envelope
 from contracts.errors import LogNotTrusted
 from contracts.positions import Checkpoint, Position
 from contracts.streams import DEAD, KEYS, READ_MODELS, USERS, WRITER_CONSUMER, commands, events
-from contracts.subjects import dead_subject
+from contracts.subjects import command_subject, dead_subject
 from contracts.verification import Difference, DifferenceKind
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
@@ -21,7 +21,7 @@ from runtime.errors import nats_errors
 from runtime.event_store import EventStore, StoredMessage
 from runtime.log_checks import check_checkpoint, open_log
 from runtime.postgres import Pool, postgres_errors
-from runtime.stream_reading import pages
+from runtime.stream_reading import RECORDED_AT, pages
 
 from audit.trail_reading import Rows, TrailRows, position
 from audit.verification import StreamVerifier, moved
@@ -165,7 +165,32 @@ async def finished_commands(log: Verifiable, shard: int, advance: Advance) -> Di
                 what = f"command {_command(message)} was carried out, and the log does not say how it ended"
                 return _found("command_lost", name, message.sequence, what)
         advance(len(page))
-    return whole.end()
+    return whole.end() or await _lost_end(log, shard)
+
+
+async def _lost_end(log: Verifiable, shard: int) -> Difference | None:
+    """The commands reach as far as the events do: what was recorded after the last command was led to by one that is
+    there. A log without a single command was not made by a writer."""
+    name, stream = commands(shard).name, events(shard).name
+    last = await log.events.last_sequence(name)
+    newest = await log.events.message_at(name, last) if last else None
+    if newest is None:
+        return None
+    end = await log.events.last_sequence(stream)
+    page, _ = await log.events.read_page(stream, ">", max(1, end - _PAGE + 1), _PAGE)
+    for message in page:
+        if message.recorded_at <= newest.recorded_at or RECORDED_AT in message.headers:
+            continue
+        with suppress(Undecodable):
+            meta = read_envelope(message.data)[0]
+            subject = command_subject(shard, meta.uid, meta.causation_id)
+            with nats_errors(f"read {name}"):
+                try:
+                    await log.js.get_msg(name, subject=subject, direct=True)
+                except NotFoundError:
+                    what = f"the command that led to event {message.sequence} is gone: the stream lost its end"
+                    return _found("message_missing", name, last + 1, what)
+    return None
 
 
 async def _ended_behind(log: Verifiable, shard: int) -> set[str]:
