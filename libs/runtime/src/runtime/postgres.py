@@ -144,7 +144,7 @@ async def create_pool(
             init=_warm,
             connection_class=_Connection,
             command_timeout=command_timeout,
-            timeout=10.0,
+            timeout=min(10.0, command_timeout),
             max_inactive_connection_lifetime=0.0,  # a connection that idled away would have to be warmed again
             max_cached_statement_lifetime=0,
             statement_cache_size=256,
