@@ -1,5 +1,6 @@
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from contracts_index.adapters import (
@@ -21,6 +22,16 @@ from indexer.index import MemoryIndex
 @pytest.fixture(scope="session")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> MiniLM:
     return MiniLM.open(tmp_path_factory.mktemp("minilm"))
+
+
+@pytest.fixture
+def in_memory(tmp_path: Path) -> Generator[Path]:
+    """A folder of which nothing reaches a disk, where the system has such: making an index waits for the disk often."""
+    if not Path("/dev/shm").is_dir():
+        yield tmp_path
+        return
+    with TemporaryDirectory(prefix="memlog-", dir="/dev/shm") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(params=sorted(ADAPTERS), scope="session")

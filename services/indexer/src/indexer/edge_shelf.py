@@ -78,20 +78,24 @@ class EdgeShelf:
 
     async def remove(self, number: int) -> None:
         """See `Shelf`."""
-        self._records.pop(number, None)
-        self._write({})
+        if number in self._records:
+            self._write({}, without=number)
         shutil.rmtree(_generation(self._folder, number), ignore_errors=True)
 
     async def close(self) -> None:
         """Let go of the folder."""
         if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
 
-    def _write(self, changed: dict[int, Record]) -> None:
+    def _write(self, changed: dict[int, Record], without: int | None = None) -> None:
         assert self._lock is not None, "only the process that has the folder writes its register"
-        records = self._records | changed
+        records = {number: record for number, record in (self._records | changed).items() if number != without}
         stored = {"format": _FORMAT, "generations": [record.as_json() for record in records.values()]}
-        _replace(self._folder / _REGISTER, json.dumps(stored, indent=1))
+        try:
+            _replace(self._folder / _REGISTER, json.dumps(stored, indent=1))
+        except OSError as error:
+            raise Unavailable(f"the register of the index cannot be written: {error}") from error
         self._records = records
 
 

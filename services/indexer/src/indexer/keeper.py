@@ -227,17 +227,18 @@ class IndexKeeper:
 
     async def drop(self, number: int) -> None:
         """See `GenerationKeeper`. Raises `Unavailable` when somebody uses it all the while."""
+        record = await self._find(number)
+        if record is None:
+            return
+        _require_beside(record)
         deadline = time.monotonic() + _CLOSING_S
         while self._open.get(number) is not None:  # searches that began while it served, comparisons
             if time.monotonic() > deadline:
                 raise Unavailable(f"generation {number} of the index is still in use")
             await asyncio.sleep(_LOOK_S)
         async with self._open.changing:
-            record = await self._find(number)
-            if record is not None:
-                _require_beside(record)
-                await self._shelf.remove(number)
-                await self._records()
+            await self._shelf.remove(number)
+            await self._records()
 
     async def _show(self) -> OpenGeneration:
         """Let searches see what serves."""
