@@ -51,7 +51,6 @@ DEAD = StreamSpec("MEMLOG_DEAD", (f"{ROOT}.dead.>",), description="A copy of eac
 DROPPED = StreamSpec(
     "MEMLOG_DROPPED",
     (f"{ROOT}.dropped.>",),
-    max_per_subject=1,
     description="Which messages a projection has to go on without, because a person said so",
 )
 KEYS = StreamSpec(
