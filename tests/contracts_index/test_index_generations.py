@@ -13,6 +13,7 @@ from contracts_index import shelves
 from contracts_index.shelves import SHELVES, Place, feed, rebuild, searched, states
 from indexer import keeper as keeper_module
 from indexer.keeper import IndexKeeper
+from indexer.qdrant_server import ServerIndex
 from support.recorded_events import OTHER_UID, recorded
 
 LOG = [
@@ -29,7 +30,8 @@ LOG = [
 
 
 @pytest.fixture(params=sorted(SHELVES))
-async def place(request: pytest.FixtureRequest, in_memory: Path) -> Place:
+async def place(request: pytest.FixtureRequest, in_memory: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr(ServerIndex, "settles_s", 0.3)  # nothing here writes for longer
     return await SHELVES[request.param](in_memory)
 
 

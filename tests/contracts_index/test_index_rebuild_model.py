@@ -75,7 +75,7 @@ def histories(draw: st.DrawFn) -> list[Happened]:
     uid = f"{next(_sequences):032}"
     happened: list[Happened] = []
     for version in range(draw(st.integers(1, 25))):
-        memory_id = f"{uid}/{draw(st.integers(0, 3))}"
+        memory_id = f"{uid}-{draw(st.integers(0, 3))}"
         event = _event(draw(st.sampled_from(_KINDS)), memory_id, version, draw(_WORDS), draw(_CATEGORIES))
         given_up = draw(st.integers(0, 9)) == 0
         happened.append(Happened(recorded(next(_sequences), event, uid=uid), memory_id, given_up))

@@ -3,7 +3,8 @@ Edge each step stops the interpreter, while writes go on."""
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -29,17 +30,17 @@ Row = Mapping[str, Any]
 
 async def first_difference(serving: MemoryIndex, other: MemoryIndex, shards: int, *, same_vectors: bool) -> str | None:
     """The first difference, in words without content; None when they are equal. Without `same_vectors`, what the
-    embedder makes is left out: vectors, and where texts are cut. Differences that are found while writes go on are
-    looked at again, where both have applied the same events. Raises `Conflict` when they never have."""
+    embedder makes is left out: vectors, and where texts are cut. Writes go on meanwhile: what differs then is looked at
+    again until it is sure. Raises `Conflict` when that cannot be found out."""
     suspects: list[UUID] = []
     async for left, right in _side_by_side(serving, other, same_vectors):
         if _difference(left, right, same_vectors) is not None:
-            suspects.append((left or right).id)  # pyright: ignore[reportOptionalMemberAccess]
+            suspects += {point.id for point in (left, right) if point is not None}
         if len(suspects) >= _SETTLE:
-            if (found := await _settled(serving, other, suspects, shards, same_vectors)) is not None:
+            if (found := await _Suspects(serving, other, suspects, shards, same_vectors).settled()) is not None:
                 return found
             suspects.clear()
-    return await _settled(serving, other, suspects, shards, same_vectors)
+    return await _Suspects(serving, other, suspects, shards, same_vectors).settled()
 
 
 async def state_hash(index: MemoryIndex, shards: int) -> str:
@@ -86,33 +87,82 @@ async def _side_by_side(
             left, right = await anext(lefts, None), await anext(rights, None)
 
 
-async def _settled(
-    serving: MemoryIndex, other: MemoryIndex, suspects: Sequence[UUID], shards: int, same_vectors: bool
-) -> str | None:
-    """The first of these points that differs in one state of the log."""
-    if not suspects:
+@dataclass(slots=True)
+class _Suspect:
+    """How a point was seen to differ, and since when it has been just that."""
+
+    seen: tuple[str, str]
+    since: float
+
+
+class _Suspects:
+    """Points that differed when they were looked at, one of the two perhaps being a batch ahead.
+
+    One differs for sure if it does where both stores are at the same position, and no write is under way: in a store
+    whose writes take their time, when it has been the same for as long as a write may take. Where writes never rest,
+    both having passed what either had at first will do.
+    """
+
+    def __init__(
+        self, serving: MemoryIndex, other: MemoryIndex, ids: Iterable[UUID], shards: int, same_vectors: bool
+    ) -> None:
+        self._serving = serving
+        self._other = other
+        self._left = {id_: _Suspect(("", ""), 0.0) for id_ in sorted(ids)}
+        self._shards = shards
+        self._same_vectors = same_vectors
+        self._settles = max(serving.settles_s, other.settles_s)
+
+    async def settled(self) -> str | None:
+        """The first that differs. Raises `Conflict` when one of them changes all the while, or one store stays
+        behind the other."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._settles + _LEVEL_S
+        first: list[int] | None = None
+        while self._left:
+            before = await self._positions()
+            differences = await self._look(now())
+            if not self._left:
+                return None
+            after = await self._positions()
+            first = first or [max(pair) for pair in zip(*before, strict=True)]
+            level = before == after and before[0] == before[1]
+            passed = self._settles > 0 and all(
+                min(pair) >= at for pair, at in zip(zip(*after, strict=True), first, strict=True)
+            )
+            sure = [id_ for id_, suspect in self._left.items() if now() - suspect.since >= self._settles]
+            if sure and (level or passed):
+                return differences[sure[0]]
+            if now() > deadline:
+                raise Conflict(f"they are at different positions, {before[0]} and {before[1]}, and cannot be compared")
+            await asyncio.sleep(_LOOK_S)
         return None
-    deadline = asyncio.get_running_loop().time() + _LEVEL_S
-    while True:
-        before = await _positions(serving, shards), await _positions(other, shards)
-        lefts = {point.id: point for point in await serving.read(suspects, vectors=same_vectors)}
-        rights = {point.id: point for point in await other.read(suspects, vectors=same_vectors)}
-        after = await _positions(serving, shards), await _positions(other, shards)
-        if before == after and before[0] == before[1]:
-            break
-        if asyncio.get_running_loop().time() > deadline:
-            raise Conflict(f"they are at different positions ({before[0]} and {before[1]}), and cannot be compared")
-        await asyncio.sleep(_LOOK_S)
-    for id_ in sorted(suspects):
-        difference = _difference(lefts.get(id_), rights.get(id_), same_vectors)
-        if difference is not None:
-            return difference
-    return None
+
+    async def _look(self, now: float) -> dict[UUID, str]:
+        """How those differ that still do; the others are dropped."""
+        ids = list(self._left)
+        lefts = {point.id: point for point in await self._serving.read(ids, vectors=self._same_vectors)}
+        rights = {point.id: point for point in await self._other.read(ids, vectors=self._same_vectors)}
+        found: dict[UUID, str] = {}
+        for id_ in ids:
+            left, right = lefts.get(id_), rights.get(id_)
+            difference = _difference(left, right, self._same_vectors)
+            if difference is None:
+                del self._left[id_]
+                continue
+            found[id_] = difference
+            seen = (repr(left and left.payload), repr(right and right.payload))
+            if seen != self._left[id_].seen:
+                self._left[id_] = _Suspect(seen, now)
+        return found
+
+    async def _positions(self) -> tuple[list[int], list[int]]:
+        return await _positions(self._serving, self._shards), await _positions(self._other, self._shards)
 
 
-async def _positions(index: MemoryIndex, shards: int) -> list[str]:
+async def _positions(index: MemoryIndex, shards: int) -> list[int]:
     checkpoints = [await index.checkpoint(shard) for shard in range(shards)]
-    return ["nowhere" if at is None else str(at.position) for at in checkpoints]
+    return [0 if at is None else at.position.sequence for at in checkpoints]
 
 
 def _difference(left: StoredPoint | None, right: StoredPoint | None, same_vectors: bool) -> str | None:

@@ -135,6 +135,8 @@ class MemoryIndex(Protocol):
 
     kind: str
     """Which store this is, for health."""
+    settles_s: float
+    """For how long a write may show in part; 0 where reads and writes take turns."""
     failure: str | None
     """Why the store cannot be used now, for health; None as far as is known."""
 

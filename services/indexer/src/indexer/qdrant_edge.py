@@ -56,6 +56,7 @@ class EdgeIndex(MemoryIndex):
     gain nothing, as they hold the interpreter lock. One process holds the folder, so no claim has to be stored."""
 
     kind = "qdrant-edge"
+    settles_s = 0.0
     failure = None
 
     def __init__(self, shard: engine.EdgeShard, lock: int) -> None:

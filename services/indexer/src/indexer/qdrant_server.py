@@ -67,6 +67,7 @@ class ServerIndex(MemoryIndex):
     """`MemoryIndex` on a Qdrant server, which may come and go: a call that it does not answer raises `Unavailable`."""
 
     kind = "qdrant-server"
+    settles_s = 5.0
 
     def __init__(
         self, client: AsyncQdrantClient, collection: str, embedder_id: str, dimension: int, words: Words | None = None
