@@ -1,8 +1,10 @@
 """Structured logs. No memory text, query or name is ever logged: ids and counts only."""
 
+import io
 import logging
 import sys
-from typing import Literal, TextIO
+from pathlib import Path
+from typing import Literal, TextIO, cast
 
 import structlog
 from opentelemetry import trace
@@ -16,11 +18,35 @@ def _trace_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     return event
 
 
+class _Unfailing:
+    """A stream for logs: a line that cannot be written (the disk is full) is lost, and nothing else fails of it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            return
+
+
+def open_log_file(path: Path) -> TextIO:
+    """A file to log to, which keeps nothing back that could fail when it is closed. Raises `OSError`."""
+    return io.TextIOWrapper(path.open("ab", buffering=0), encoding="utf-8", write_through=True)  # pyright: ignore
+
+
 def configure_logging(
     service: str, level: str = "info", form: Literal["json", "console"] = "json", to: TextIO | None = None
 ) -> None:
     """Set structlog up for this process: one JSON object a line on stderr (or `to`), or lines for a person."""
-    stream = to or sys.stderr
+    stream = cast(TextIO, _Unfailing(to or sys.stderr))
     if form == "json":
         renderer = structlog.processors.JSONRenderer()
     else:  # its default traceback prints local variables, and so memory texts

@@ -9,6 +9,7 @@ from importlib.metadata import version
 import uvicorn
 from contracts.errors import ConfigurationError
 from runtime.postgres import create_pool
+from runtime.server_health import ServerHealth
 from runtime.service import Context
 from runtime.waiting import Positions
 
@@ -69,11 +70,12 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
     positions = Positions(context.client)
     operations = Operations(pool)
     quarantined = Quarantined(context.js, context.events, positions)
+    server = ServerHealth(settings.nats_monitor_url)
     commanding = Commanding(
-        context.client, context.js, positions, operations, quarantined, context.events, settings.wait_timeout
+        context.client, context.js, positions, operations, quarantined, context.events, server, settings.wait_timeout
     )
     identities = Identities(context.js, context.keys, commanding)
-    trail = AuditTrail(context.js, context.shards)
+    trail = AuditTrail(context.js, context.shards, server)
     freshness = Freshness(positions, context.events, context.shards)
     following: asyncio.Task[None] | None = None
     try:
@@ -92,7 +94,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             DeadLetterDesk(context.client, context.js, context.events, identities, trail),
             Projections(context.client),
             Verifying(context.client),
-            Checking(context.client, pool, positions, freshness, context.shards),
+            Checking(context.client, server, pool, positions, freshness, context.shards),
         )
     finally:
         if following is not None:

@@ -23,11 +23,12 @@ from runtime.keys import MasterKey
 from runtime.nats import connect
 from runtime.service import Context
 from runtime.settings import Settings, as_environment
+from runtime.tasks import end
 from runtime.waiting import Positions
 
 from standalone.children import ChildSpec, running
 from standalone.home import Home
-from standalone.nats_server import NatsServer, nats_server
+from standalone.nats_server import NatsServer, end_when_writable, nats_server
 from standalone.postgres_server import PostgresServer, postgres_server
 from standalone.supervision import START_TIMEOUT, Bare, Parts
 
@@ -65,8 +66,14 @@ async def embedded(home: Home, settings: Settings, *, processes: bool = False) -
         parts = Parts()
         stack.push_async_callback(parts.stop)
 
-        def start_nats(before: NatsServer | None) -> AbstractAsyncContextManager[NatsServer]:
-            return nats_server(home, again=None if before is None else before.address)
+        @asynccontextmanager
+        async def start_nats(before: NatsServer | None) -> AsyncGenerator[NatsServer]:
+            async with nats_server(home, again=None if before is None else before.address) as server:
+                watching = asyncio.create_task(end_when_writable(server, home))
+                try:
+                    yield server
+                finally:
+                    await end(watching)
 
         def start_postgres(_: PostgresServer | None) -> AbstractAsyncContextManager[PostgresServer]:
             return postgres_server(home)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from contracts.errors import LogNotTrusted
+from runtime.server_health import StreamFailure, stream_failures
 
 from standalone.children import Child, ChildSpec, running
 from standalone.failures import BinaryMissing, PortTaken
@@ -37,6 +38,8 @@ _POLL_SECONDS = 0.01
 _READY_SECONDS = 60.0
 # What it has not recovered when it says that it is ready, it never does.
 _FINAL_SECONDS = 1.0
+_LOOK_SECONDS = 2.0
+_ROOM_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,18 @@ async def nats_server(
         url, monitor_url = await _ready(home, child, at.password)
         _log.info("nats_ready", pid=child.pid, address=urlsplit(url).netloc.rpartition("@")[2])
         yield NatsServer(url, monitor_url, child)
+
+
+async def end_when_writable(server: NatsServer, home: Home) -> None:
+    """A stream that could not be written once, because the disk was full, stays closed until the server is started
+    again: end it as soon as there is room, for whoever keeps it alive to start it."""
+    while server.child.returncode is None:
+        await asyncio.sleep(_LOOK_SECONDS)
+        failures = await asyncio.to_thread(_failures, server.monitor_url)
+        closed = [failure for failure in failures or () if not failure.lost]
+        if closed and shutil.disk_usage(home.nats).free >= _ROOM_BYTES:
+            _log.warning("nats_ends", because=f"{closed[0].stream} is closed: {closed[0].reason}")
+            await server.child.stop()
 
 
 def running_nats(home: Home) -> tuple[str, str] | None:
@@ -156,13 +171,14 @@ async def _ready(home: Home, child: Child, password: str) -> tuple[str, str]:
     lost_since: float | None = None
     while True:
         ports = _read_ports(ports_file)
-        lost = None if ports is None else await asyncio.to_thread(_not_recovered, ports[1])
-        if ports is not None and lost == []:
+        failures = None if ports is None else await asyncio.to_thread(_failures, ports[1])
+        if ports is not None and failures == []:
             return _with_password(ports[0], password), ports[1]
+        lost = [failure.stream for failure in failures or () if failure.lost]
         lost_since = (lost_since or now()) if lost else None
         if lost_since is not None and now() - lost_since > _FINAL_SECONDS:
             raise LogNotTrusted(
-                f"nats-server cannot recover {', '.join(lost or ())}: the files are damaged. Memlog has changed "
+                f"nats-server cannot recover {', '.join(lost)}: the files are damaged. Memlog has changed "
                 "nothing. Restore the log from a backup: docs/operations.md, 'The log is damaged'"
             )
         if child.returncode is not None:
@@ -190,18 +206,15 @@ def _read_ports(path: Path) -> tuple[str, str] | None:
         return None
 
 
-def _not_recovered(monitor_url: str) -> list[str] | None:
-    """The streams that the server could not recover; none once it is healthy. None while it does not say."""
+def _failures(monitor_url: str) -> list[StreamFailure] | None:
+    """The streams that do not work; none once the server is healthy. None while it does not say."""
     address = urlsplit(monitor_url)
     connection = http.client.HTTPConnection(address.hostname or _LOOPBACK, address.port, timeout=2)
     try:
         connection.request("GET", "/healthz?details=true")
         answer = connection.getresponse()
-        if answer.status == 200:
-            return []
-        errors = cast("list[dict[str, str]]", json.loads(answer.read()).get("errors", []))
-        return [error["stream"] for error in errors if error.get("type") == "STREAM"] or None
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return [] if answer.status == 200 else stream_failures(answer.read()) or None
+    except (OSError, http.client.HTTPException):
         return None
     finally:
         connection.close()

@@ -9,6 +9,7 @@ from contracts.events import MemoriesRead, ReadItem
 from nats.js import JetStreamContext
 from runtime.clock import utc_now
 from runtime.errors import nats_errors
+from runtime.server_health import ServerHealth
 from runtime.telemetry import trace_headers
 
 from gateway.use_cases.commanding import Principal
@@ -19,8 +20,9 @@ ReadKind = Literal["search", "list", "get", "history", "export", "stream"]
 class AuditTrail:
     """Records reads on the stream MEMLOG_ACCESS."""
 
-    def __init__(self, js: JetStreamContext, shards: int) -> None:
+    def __init__(self, js: JetStreamContext, shards: int, server: ServerHealth | None = None) -> None:
         self._js = js
+        self._server = server or ServerHealth(None)
         self._shards = shards
 
     async def record(
@@ -45,9 +47,10 @@ class AuditTrail:
         items = tuple(ReadItem(id=id_, rank=rank, score=score) for rank, (id_, score) in enumerate(found, start=1))
         event = MemoriesRead(kind=kind, items=items, query=query)
         shard = subjects.shard_of(principal.uid, self._shards)
-        with nats_errors("record this read, so it is not answered"):
-            await self._js.publish(
-                subjects.access_subject(shard, principal.uid, principal.app_id),
-                encode(meta, event, principal.key),
-                headers=trace_headers(),
-            )
+        async with self._server.explained():
+            with nats_errors("record this read, so it is not answered"):
+                await self._js.publish(
+                    subjects.access_subject(shard, principal.uid, principal.app_id),
+                    encode(meta, event, principal.key),
+                    headers=trace_headers(),
+                )

@@ -25,6 +25,7 @@ from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
 from runtime.event_store import EventStore
 from runtime.keys import SealingKey
 from runtime.nats import subscribe
+from runtime.server_health import ServerHealth
 from runtime.telemetry import trace_headers
 from runtime.waiting import Positions
 
@@ -74,6 +75,7 @@ class Commanding:
         operations: Operations,
         quarantined: Quarantined,
         log: EventStore,
+        server: ServerHealth,
         wait_timeout: float,
     ) -> None:
         self._client = client
@@ -82,6 +84,7 @@ class Commanding:
         self._operations = operations
         self._quarantined = quarantined
         self._log = log
+        self._server = server
         self._shards = log.shards
         self._wait_timeout = wait_timeout
         self._inbox = client.new_inbox()
@@ -136,7 +139,8 @@ class Commanding:
         if wait != "accepted" and command_id not in self._waiting:
             future = self._waiting[command_id] = asyncio.get_running_loop().create_future()
         try:
-            first = await self._publish(principal, command, command_id)
+            async with self._server.explained():
+                first = await self._publish(principal, command, command_id)
             if wait == "accepted":
                 return Sent(command_id, "accepted")
             if first and future is not None:
@@ -223,7 +227,7 @@ class Commanding:
                         ) from None
                     return False
                 except NATS_FAILURES:
-                    if attempt + 1 == _PUBLISH_TRIES:
+                    if attempt + 1 == _PUBLISH_TRIES or await self._server.failure() is not None:
                         raise
         raise AssertionError("unreachable")
 

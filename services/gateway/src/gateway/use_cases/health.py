@@ -9,6 +9,7 @@ from contracts.streams import SERVING_PROJECTIONS
 from nats.aio.client import Client
 from runtime.health import ask_health
 from runtime.postgres import Pool, postgres_errors
+from runtime.server_health import ServerHealth
 from runtime.waiting import Positions
 
 from gateway.use_cases.freshness import Freshness
@@ -20,8 +21,17 @@ _POSTGRES_TIMEOUT = 1.0
 class Checking:
     """Asks all parts, bounded in time."""
 
-    def __init__(self, client: Client, pool: Pool, positions: Positions, freshness: Freshness, shards: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        server: ServerHealth,
+        pool: Pool,
+        positions: Positions,
+        freshness: Freshness,
+        shards: int,
+    ) -> None:
         self._client = client
+        self._server = server
         self._pool = pool
         self._positions = positions
         self._freshness = freshness
@@ -31,9 +41,11 @@ class Checking:
         """Never raises for a part that is down: names it instead."""
         lag = self._freshness.lag()
         reads = ServiceHealth(service="gateway", ok=not lag, detail="reads wait: " + "; ".join(lag) if lag else None)
-        asked = await asyncio.gather(self._postgres(), *(ask_health(self._client, part) for part in _PARTS))
+        asked = await asyncio.gather(
+            self._nats(), self._postgres(), *(ask_health(self._client, part) for part in _PARTS)
+        )
         services = [reads, *asked]
-        indexer = services[2 + _PARTS.index("indexer")]
+        indexer = next(service for service in services if service.service == "indexer")
         down = [service for service in services if not service.ok]
         return Health(
             status="ok" if not down else "degraded" if len(down) < len(services) else "unavailable",
@@ -48,6 +60,10 @@ class Checking:
             },
             services=services,
         )
+
+    async def _nats(self) -> ServiceHealth:
+        reason = await self._server.failure()
+        return ServiceHealth(service="nats", ok=reason is None, detail=reason)
 
     async def _postgres(self) -> ServiceHealth:
         try:

@@ -14,7 +14,7 @@ from contracts.api import Health
 from contracts.errors import MemlogError
 from rich.console import Console
 from rich.table import Table
-from runtime.logging import configure_logging
+from runtime.logging import configure_logging, open_log_file
 from runtime.service import run
 from runtime.settings import Settings, load_settings
 from runtime.telemetry import configure_tracing
@@ -54,7 +54,7 @@ def up(
     with Home.open(home) as opened:
         log_file = opened.logs / "memlog.log"
         bound_log(log_file)
-        with log_file.open("a", buffering=1) as log_stream:
+        with open_log_file(log_file) as log_stream:
             configure_logging("memlog", settings.log_level, settings.log_format, log_stream)
             configure_tracing("memlog")
             if not as_json:

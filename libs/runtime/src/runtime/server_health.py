@@ -1,0 +1,76 @@
+"""What the NATS server says of itself on its monitoring endpoint: a stream that it cannot write any more (the disk is
+full), or could not recover (its files are damaged). To those who publish, either looks like silence."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from contracts.errors import Unavailable
+from pydantic import BaseModel, ValidationError
+
+_ASK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailure:
+    """Why a stream does not work; `lost`: the server could not recover it, and never will."""
+
+    stream: str
+    reason: str
+    lost: bool
+
+
+class _Error(BaseModel):
+    type: str = ""
+    stream: str = ""
+    error: str = ""
+
+
+class _Health(BaseModel):
+    errors: list[_Error] = []
+
+
+def stream_failures(body: bytes) -> list[StreamFailure] | None:
+    """The streams that do not work, from an answer of `/healthz?details=true`; None when it is none."""
+    try:
+        errors = _Health.model_validate_json(body).errors
+    except ValidationError:
+        return None
+    return [
+        # "… write error: write <path>: no space left on device"
+        StreamFailure(error.stream, error.error.rpartition(": ")[2], lost="could not be recovered" in error.error)
+        for error in errors
+        if error.type == "STREAM"
+    ]
+
+
+class ServerHealth:
+    """Asks the server at `monitor_url` (None: nobody can be asked)."""
+
+    def __init__(self, monitor_url: str | None) -> None:
+        self._url = None if monitor_url is None else f"{monitor_url.rstrip('/')}/healthz?details=true"
+
+    async def failure(self) -> str | None:
+        """Why the log cannot be written, in words; None when the server knows of nothing, or does not say."""
+        if self._url is None:
+            return None
+        try:
+            async with httpx.AsyncClient(timeout=_ASK_S) as http:
+                failures = stream_failures((await http.get(self._url)).content)
+        except httpx.HTTPError:
+            return None
+        if not failures:
+            return None
+        return f"the log cannot be written ({failures[0].stream}: {failures[0].reason})"
+
+    @asynccontextmanager
+    async def explained(self) -> AsyncGenerator[None]:
+        """`Unavailable` inside is raised with the server's own reason, where it has one."""
+        try:
+            yield
+        except Unavailable as error:
+            reason = await self.failure()
+            if reason is None:
+                raise
+            raise Unavailable(f"{reason}. Nothing that was acknowledged is lost; free some space") from error
