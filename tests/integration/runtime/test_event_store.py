@@ -1,5 +1,10 @@
 """The event store on a real server: order, expected sequences, retries, and reading back."""
 
+import asyncio
+import os
+import signal
+import time
+
 import pytest
 from contracts import subjects
 from contracts.codec import Undecodable, encode
@@ -15,7 +20,7 @@ from runtime.nats import connect, jetstream
 from runtime.telemetry import configure_tracing, extract, span, trace_headers
 from support.keys import KEY
 from support.log_events import UID, added, meta_of, new_event
-from support.servers import Log, Servers, opened
+from support.servers import Log, Servers, eventually, opened
 
 THREE_SHARDS = pytest.mark.parametrize("shards", [1, 3], indirect=True)
 MEMORY = subjects.memory(UID, "m-1")
@@ -174,6 +179,21 @@ async def test_without_its_stream_the_log_is_unavailable(log: Log) -> None:
             await read
     [result] = await log.events.append([new_event(MEMORY)])
     assert isinstance(result, Unavailable)
+
+
+async def test_what_was_on_its_way_when_the_server_died_is_not_waited_for_once_it_is_back(servers: Servers) -> None:
+    async with opened(servers.settings()) as log:
+        sent = log.client.stats["out_msgs"]
+        os.kill(servers.nats.child.pid, signal.SIGSTOP)  # it takes the event and never answers
+        waiting = asyncio.ensure_future(log.events.append([new_event(subjects.app(UID, "a"))]))
+        await eventually(lambda: log.client.stats["out_msgs"] > sent and log.client.pending_data_size == 0)
+        await servers.kill()
+        await servers.start()
+        await eventually(lambda: log.client.is_connected)
+        back = time.monotonic()
+        [outcome] = await waiting
+        assert isinstance(outcome, Unavailable)
+        assert time.monotonic() - back < 2.0
 
 
 @pytest.mark.guarantee("G1")

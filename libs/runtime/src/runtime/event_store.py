@@ -26,7 +26,7 @@ from nats.js.api import Header
 from nats.js.errors import NotFoundError
 
 from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
-from runtime.nats import REQUEST_TIMEOUT, subscribe
+from runtime.nats import REQUEST_TIMEOUT, answered, subscribe
 from runtime.telemetry import trace_id
 
 _PAGE = 512
@@ -137,21 +137,33 @@ class EventStore:
         page: list[StoredMessage] = []
         try:
             await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=f"{self._inbox}.{token}")
-            async with asyncio.timeout(REQUEST_TIMEOUT):
-                while True:
-                    message = await queue.get()
-                    headers = message.headers or {}
-                    status = headers.get(Header.STATUS.value)
-                    if status is None:
-                        page.append(_stored(message.data, headers))
-                    elif status == "204":  # end of batch
-                        return page, int(headers.get("Nats-Num-Pending", "0"))
-                    elif status == "404":
-                        return page, 0
-                    else:
-                        raise Unavailable(f"stream {stream} cannot be read: {status} {headers.get('Description', '')}")
+            while True:
+                message = await self._next_of(queue)
+                headers = message.headers or {}
+                status = headers.get(Header.STATUS.value)
+                if status is None:
+                    page.append(_stored(message.data, headers))
+                elif status == "204":  # end of batch
+                    return page, int(headers.get("Nats-Num-Pending", "0"))
+                elif status == "404":
+                    return page, 0
+                else:
+                    raise Unavailable(f"stream {stream} cannot be read: {status} {headers.get('Description', '')}")
         finally:
             del self._replies[token]
+
+    async def _next_of(self, queue: asyncio.Queue[Msg]) -> Msg:
+        """Raises TimeoutError when it does not come."""
+        if not queue.empty():
+            return queue.get_nowait()
+        coming = asyncio.ensure_future(queue.get())
+        try:
+            await answered(self._client, (coming,))
+            if not coming.done():
+                raise TimeoutError
+            return coming.result()
+        finally:
+            coming.cancel()
 
     async def append(self, events: Sequence[NewEvent]) -> list[Position | Exception]:
         """Append events in order, as a pipeline: published one after the other without waiting, acks awaited
@@ -174,7 +186,7 @@ class EventStore:
                 acks.append(ack)
                 tokens.append(self._expect(lambda message, ack=ack: None if ack.done() else ack.set_result(message)))
                 await self._publish(new, ack, tokens[-1])
-            await asyncio.wait(acks, timeout=REQUEST_TIMEOUT)
+            await answered(self._client, acks)
             return [await self._settle(new, ack) for new, ack in zip(events, acks, strict=True)]
         finally:
             for token in tokens:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import httpx
 import nats
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 _CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 5.0
 """Seconds that a JetStream request may take before it counts as unavailable."""
+_LOOK_S = 0.25
 
 
 @asynccontextmanager
@@ -85,6 +87,18 @@ async def subscribe(
 ) -> Subscription:
     """A core NATS subscription with a callback; messages of one subscription are handled one after the other."""
     return await client.subscribe(subject, queue=queue, cb=handle)  # pyright: ignore[reportUnknownMemberType]
+
+
+async def answered(client: Client, waiting: Iterable[asyncio.Future[Any]]) -> None:
+    """Wait until all of these answers are there, for at most `REQUEST_TIMEOUT`; less when the connection was lost
+    meanwhile, since what was on its way then never arrives."""
+    loop, reconnects = asyncio.get_running_loop(), client.stats["reconnects"]
+    until = loop.time() + REQUEST_TIMEOUT
+    missing = {*waiting}
+    while missing and loop.time() < until:
+        _, missing = await asyncio.wait(missing, timeout=min(_LOOK_S, until - loop.time()))
+        if client.stats["reconnects"] != reconnects:
+            return
 
 
 async def require_sync_always(settings: Settings) -> None:
