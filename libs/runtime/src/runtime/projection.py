@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from runtime.following import Following
 
 log = structlog.get_logger()
-_RETRY_FIRST, _RETRY_MOST = 0.2, 5.0
+_RETRY_FIRST, _RETRY_MOST = 0.2, 1.0
 _POISON_PAUSES = (0.05, 0.2, 0.5)
 
 
