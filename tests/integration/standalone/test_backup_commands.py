@@ -12,6 +12,7 @@ from standalone.cli import app
 from support.command import PASSPHRASE, done, memlog
 from support.homes import at, bytes_of, in_folder, put
 from support.lived_in import live
+from support.servers import eventually
 from typer.testing import CliRunner
 
 _ON_THE_STREAM = len(EVENTS) - 1
@@ -57,7 +58,6 @@ async def test_an_export_goes_through_a_pipe_and_names_what_it_is(home: Path, tm
     assert exported.status == 0 and "Everybody who has this file can read all of it" in exported.said
     imported = await memlog(tmp_path / "target", "import", "-", "--json", given=exported.out.encode())
     assert json.loads(imported.out)["events"] == _ON_THE_STREAM - 1
-    assert "not empty" in (await memlog(tmp_path / "target", "import", "-", given=exported.out.encode())).said
 
 
 async def test_a_reader_that_goes_away_is_no_stack_trace(home: Path) -> None:
@@ -74,14 +74,24 @@ async def test_a_reader_that_goes_away_is_no_stack_trace(home: Path) -> None:
     assert process.returncode == 1 and b"Traceback" not in said and b"Broken pipe" in said
 
 
+async def test_a_backup_that_is_stopped_in_order_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "standalone", "backup", str(tmp_path / "backup.tar"), "--home", str(home),
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    await eventually(lambda: in_folder(tmp_path) or process.returncode is not None, 30)
+    process.terminate()
+    _, said = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, said) == (143, b"")
+    assert in_folder(tmp_path) == {}
+
+
 async def test_what_is_refused_ends_with_1_and_says_why_on_one_line(home: Path, tmp_path: Path) -> None:
     put(tmp_path / "damaged", b"memlog-backup.json\0 and so on")
     cases = (
         ("file_unusable", ["restore", str(tmp_path / "nothing")]),
         ("file_damaged", ["restore", str(tmp_path / "damaged")]),
-        ("file_unusable", ["backup", str(tmp_path / "damaged")]),
         ("no_log", ["backup", str(tmp_path / "new"), "--home", str(tmp_path / "nowhere")]),
-        ("file_unusable", ["import", "-"]),
     )
     ended = await asyncio.gather(*(memlog(home, *case, "--json") for _, case in cases))
     for (code, case), end in zip(cases, ended, strict=True):

@@ -1,6 +1,7 @@
 """The NATS connection, and streams declared idempotently from data."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -67,7 +68,7 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
             )
     except NATS_FAILURES as error:
         raise Unavailable(
-            f"no NATS server answers at {settings.nats_url} ({error or type(error).__name__}): "
+            f"no NATS server answers at {_without_password(settings.nats_url)} ({error or type(error).__name__}): "
             "start it, or set MEMLOG_NATS_URL"
         ) from error
     try:
@@ -75,6 +76,10 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
     finally:
         with suppress(*NATS_FAILURES):  # the server may be gone already
             await client.close()
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def jetstream(client: Client) -> JetStreamContext:

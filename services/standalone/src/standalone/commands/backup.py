@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 from contracts.streams import USERS
-from runtime.logging import configure_logging
-from runtime.service import run
 
 from standalone.backup import BackedUp, back_up, bring_back
 from standalone.backup_file import Manifest
+from standalone.commands.long_work import carry_out
 from standalone.commands.options import HomeOption, JsonOption, NatsUrlOption
 from standalone.commands.progress import bars
 from standalone.home import Home
@@ -43,7 +42,6 @@ def backup(
 
       MEMLOG_NATS_USER=... MEMLOG_NATS_PASSWORD=... memlog backup --nats-url tls://nats.team.example
     """
-    configure_logging("memlog", "error", "console")
     named = f"memlog-backup-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
     target = Path(named) if file is None else file / named if file.is_dir() else file
 
@@ -52,7 +50,7 @@ def backup(
             done = await back_up(home, nats_url, target, show, check=not no_check)
         _say_backed_up(done, checked=not no_check, as_json=as_json)
 
-    run(do())
+    carry_out(do())
 
 
 def restore(
@@ -71,7 +69,6 @@ def restore(
 
       memlog keys import memlog-keys.json --home ~/restored
     """
-    configure_logging("memlog", "error", "console")
 
     async def do() -> None:
         with bars() as show:
@@ -87,7 +84,7 @@ def restore(
         elif done.without_key:
             typer.echo(f"Warning: {done.without_key:,} users have no key: is there a newer export?", err=True)
 
-    run(do())
+    carry_out(do())
 
 
 def _say_backed_up(done: BackedUp, *, checked: bool, as_json: bool) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from runtime.logging import configure_logging
-from runtime.service import run
 
+from standalone.commands.long_work import carry_out
 from standalone.commands.options import HomeOption, JsonOption, NatsUrlOption
 from standalone.commands.progress import bars
 from standalone.failures import file_errors
@@ -37,7 +36,6 @@ def export(
     """
     from standalone.log_export import export_log  # the gateway's audit trail comes with a part of the gateway
 
-    configure_logging("memlog", "error", "console")
     to_stdout = str(file) == "-"
 
     async def do() -> None:
@@ -58,7 +56,7 @@ def export(
                 err=True,
             )
 
-    run(do())
+    carry_out(do())
 
 
 def import_(
@@ -79,8 +77,6 @@ def import_(
     """
     from standalone.log_import import import_log  # as above
 
-    configure_logging("memlog", "error", "console")
-
     async def do() -> None:
         if str(file) == "-":
             with bars() as show:
@@ -99,4 +95,4 @@ def import_(
         )
         typer.echo("Next: export the new keys (memlog keys export FILE), then memlog up.")
 
-    run(do())
+    carry_out(do())

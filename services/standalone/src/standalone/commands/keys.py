@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from runtime.logging import configure_logging
-from runtime.service import run
 
+from standalone.commands.long_work import carry_out
 from standalone.commands.options import HomeOption, JsonOption, NatsUrlOption
 from standalone.commands.progress import bars
 from standalone.failures import file_errors
@@ -56,7 +55,6 @@ def export(
       memlog keys export memlog-keys.json --passphrase-file ~/.memlog-passphrase
     """
     passphrase = _passphrase(passphrase_file, new=True)
-    configure_logging("memlog", "error", "console")
 
     async def do() -> None:
         keys = await export_keys(home, nats_url, file, passphrase)
@@ -66,7 +64,7 @@ def export(
         typer.echo(f"Exported the master key and the data keys of {len(keys.wrapped):,} users into {file}.")
         typer.echo("Whoever has the file and the passphrase can read everything. Keep them apart from each other.")
 
-    run(do())
+    carry_out(do())
 
 
 @app.command("import")
@@ -88,7 +86,6 @@ def import_(
       MEMLOG_KEYS_PASSPHRASE=... memlog keys import memlog-keys.json --home ~/restored --json
     """
     keys = read_keys(file, _passphrase(passphrase_file, new=False))
-    configure_logging("memlog", "error", "console")
 
     async def do() -> None:
         with bars() as show:
@@ -107,7 +104,7 @@ def import_(
                 err=True,
             )
 
-    run(do())
+    carry_out(do())
 
 
 def _passphrase(file: Path | None, *, new: bool) -> str:
