@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import os
 import random
 import shutil
+import signal
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -73,11 +75,8 @@ async def fill(stack: Stack, memories: int) -> None:
 
 @asynccontextmanager
 async def damaged(stack: Stack, folder: Path) -> AsyncGenerator[Damaged]:
-    """Stop a running stack twice, first with kill -9, and keep a copy of its log each time."""
+    """Stop a running stack, and its server alone once more with kill -9; keep a copy of the log each time."""
     copies = {"killed": folder / "killed", "stopped": folder / "stopped"}
-    await stack.kill()
-    shutil.copytree(stack.home / "nats", copies["killed"])
-    await stack.start()
     assert await stack.stop() == 0
     shutil.copytree(stack.home / "nats", copies["stopped"])
     with Home.open(stack.home) as home:
@@ -86,6 +85,9 @@ async def damaged(stack: Stack, folder: Path) -> AsyncGenerator[Damaged]:
             await store.open()
             contents = await _contents(store)
             await store.close()
+            os.kill(server.child.pid, signal.SIGKILL)
+            await server.child.wait()
+        shutil.copytree(home.nats, copies["killed"])
         async with postgres_server(home) as postgres:
             pool = await create_pool(postgres.dsn, application_name="test", size=2)
             try:

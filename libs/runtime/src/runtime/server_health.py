@@ -1,6 +1,8 @@
 """What the NATS server says of itself on its monitoring endpoint: a stream that it cannot write any more (the disk is
 full), or could not recover (its files are damaged). To those who publish, either looks like silence."""
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +11,8 @@ import httpx
 from contracts.errors import Unavailable
 from pydantic import BaseModel, ValidationError
 
-_ASK_S = 1.0
+_ASK_S = 2.0
+_HOLDS_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,24 @@ class ServerHealth:
 
     def __init__(self, monitor_url: str | None) -> None:
         self._url = None if monitor_url is None else f"{monitor_url.rstrip('/')}/healthz?details=true"
+        self._asking = asyncio.Lock()
+        self._answer: str | None = None
+        self._until = 0.0
 
     async def failure(self) -> str | None:
         """Why the log cannot be written, in words; None when the server knows of nothing, or does not say."""
         if self._url is None:
             return None
+        async with self._asking:  # when it is full, it is so for many requests at once
+            if time.monotonic() > self._until:
+                self._answer = await self._ask(self._url)
+                self._until = time.monotonic() + _HOLDS_S
+        return self._answer
+
+    async def _ask(self, url: str) -> str | None:
         try:
             async with httpx.AsyncClient(timeout=_ASK_S) as http:
-                failures = stream_failures((await http.get(self._url)).content)
+                failures = stream_failures((await http.get(url)).content)
         except httpx.HTTPError:
             return None
         if not failures:

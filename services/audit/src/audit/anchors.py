@@ -26,6 +26,8 @@ from audit.verification import against
 
 log = structlog.get_logger()
 _LINES = 500
+_FIRST_S = 60.0
+"""A new log does not wait for its first anchor as long as for the next."""
 
 
 class Anchors:
@@ -100,7 +102,7 @@ class AnchorFile:
         try:
             while True:
                 await self._append_current(anchors)
-                await asyncio.sleep(every)
+                await asyncio.sleep(every if self._written else min(every, _FIRST_S))
         finally:
             # Whoever ends this may cancel more than once.
             with suppress(asyncio.CancelledError):
