@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+import statistics
 import time
 import uuid
 from collections import Counter
@@ -17,7 +18,11 @@ from support.stack import Stack, eventually, running_stack
 PARTS = ("gateway", "memory-writer", "indexer", "categorizer", "audit", "nats-server", "postgres")
 _KILLS = 40
 _WRITERS, _READERS = 8, 4
-_BACK_WITHIN = 5.0
+_BACK_WITHIN, _AT_WORST = 5.0, 20.0
+"""Until everything is served again, from the moment that the successor's process begins: as it has to be mostly, and
+where the machine has other work. What takes longest, the gateway's imports, is 2 s of a core."""
+_AGAIN_S = 0.25
+"""Until a client tries again that could not connect: a dozen that hammer at a port slow down who starts behind it."""
 _AWAY_S = float(os.environ.get("MEMLOG_TEST_AWAY_S", "0"))
 """How long a derived store is away at least: a few seconds, as long as some writes and a refused read take, unless told
 otherwise."""
@@ -69,8 +74,9 @@ async def _kill(stack: Stack, name: str) -> None:
 async def _serves(stack: Stack, who: str) -> None:
     """Until a write is searchable and a search is answered."""
 
-    async def round_trip() -> bool:
-        async with stack.http() as http:
+    async with stack.http() as http:
+
+        async def round_trip() -> bool:
             text = f"probe {uuid.uuid4()}"
             try:
                 answer = await _post(http, who, text, "searchable", timeout=5.0)
@@ -82,7 +88,7 @@ async def _serves(stack: Stack, who: str) -> None:
                 return False
             return found.status_code == 200 and found.json()["results"][0]["memory"] == text
 
-    await eventually(round_trip, timeout=60.0)
+        await eventually(round_trip, timeout=60.0)
 
 
 async def _ready(stack: Stack) -> None:
@@ -120,7 +126,7 @@ async def test_forty_kills_of_single_processes_under_load_lose_nothing_and_doubl
                         break
                     if answer is not None and answer.status_code != 503:
                         odd[f"{answer.status_code} {answer.text[:200]}"] += 1
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.05 if answer is not None else _AGAIN_S)
                 await asyncio.sleep(0.03)
 
     async def read() -> None:
@@ -133,12 +139,12 @@ async def test_forty_kills_of_single_processes_under_load_lose_nothing_and_doubl
                     answer = None
                 if answer is not None and answer.status_code not in (200, 503):
                     odd[f"{answer.status_code} {answer.text[:200]}"] += 1
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05 if answer is not None else _AGAIN_S)
 
     load = [asyncio.create_task(write(n)) for n in range(_WRITERS)] + [
         asyncio.create_task(read()) for _ in range(_READERS)
     ]
-    slowest = 0.0
+    took: dict[str, list[float]] = {name: [] for name in PARTS}
     order = [PARTS[n % len(PARTS)] for n in range(_KILLS)]
     chance.shuffle(order)
     try:
@@ -146,7 +152,7 @@ async def test_forty_kills_of_single_processes_under_load_lose_nothing_and_doubl
             await _kill(stack, name)
             back = time.monotonic()
             await _serves(stack, f"{who}-probe")
-            slowest = max(slowest, time.monotonic() - back)
+            took[name].append(time.monotonic() - back)
     finally:
         stopping.set()
         await asyncio.gather(*load)
@@ -160,7 +166,10 @@ async def test_forty_kills_of_single_processes_under_load_lose_nothing_and_doubl
     assert missing == [], f"{len(missing)} of {len(acknowledged)} acknowledged are lost"
     assert [text for text, count in found.items() if count > 1] == []
     assert len(acknowledged) > 200
-    assert slowest <= _BACK_WITHIN * 2, f"serving again took {slowest:.1f} s after the part was back"
+    print(*(f"{name}: serving again after {' '.join(f'{t:.1f}' for t in took[name])} s" for name in PARTS), sep="\n")
+    every = [seconds for part in took.values() for seconds in part]
+    assert statistics.median(every) <= _BACK_WITHIN
+    assert max(every) <= _AT_WORST
 
 
 @pytest.mark.guarantee("G12")
