@@ -39,7 +39,8 @@ def text(body: str) -> Fault:
 
 @dataclass(slots=True)
 class OpenAIServer:
-    """`faults` are used up, one a request; `always` is the answer to every request while it is set. `embedded` are the
+    """`faults` are used up, one a request; `always` is the answer to every request while it is set; after `answers`
+    more, all hang. `embedded` are the
     texts that got a vector, `requests` counts all. Only `models` are known; with a `key`, only who shows it is let in.
     A text that holds `refused` is called wrong (400)."""
 
@@ -50,6 +51,7 @@ class OpenAIServer:
     refused: str | None = None
     faults: deque[Fault] = field(default_factory=deque[Fault])
     always: Fault | None = None
+    answers: int | None = None
     requests: int = 0
     embedded: list[str] = field(default_factory=list[str])
 
@@ -86,6 +88,10 @@ class OpenAIServer:
             return self.faults.popleft()
         if self.always is not None:
             return self.always
+        if self.answers is not None:
+            self.answers -= 1
+            if self.answers < 0:
+                return hang
         if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
             return status(401)
         if asked["model"] not in self.models:

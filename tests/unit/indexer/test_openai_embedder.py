@@ -31,7 +31,7 @@ async def running() -> AsyncGenerator[OpenAIServer]:
 @pytest.fixture
 def server(running: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> OpenAIServer:
     fresh = OpenAIServer(running.url)
-    for name in ("dimension", "models", "key", "refused", "faults", "always", "requests", "embedded"):
+    for name in ("dimension", "models", "key", "refused", "faults", "always", "answers", "requests", "embedded"):
         setattr(running, name, getattr(fresh, name))
     monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
     return running

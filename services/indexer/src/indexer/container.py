@@ -97,6 +97,8 @@ def index_health(keeper: IndexKeeper, kept: KeptProjection, counts: Counts) -> S
         "vectors_from_cache": counts.hits,
         "vectors_made": counts.misses,
     }
+    if keeper.embedder_failure is not None:
+        facts["embedder_failure"] = keeper.embedder_failure
     health = kept_health(NAME, [kept], facts)
     if keeper.failure is None:
         return health

@@ -103,7 +103,14 @@ class IndexKeeper:
             return self._not_made or "the index is being opened"
         if shown.index.failure is not None:
             return f"index: {shown.index.failure}"
-        return shown.embedding.failure and f"embedder {shown.record.embedder}: {shown.embedding.failure}"
+        if self.embedder_failure is None and not shown.embedding.opened:
+            return "the embedder is being opened"
+        return self.embedder_failure and f"embedder {shown.record.embedder}: {self.embedder_failure}"
+
+    @property
+    def embedder_failure(self) -> str | None:
+        """Why the embedder does not work, which is nobody's fault here: all but searches and new texts goes on."""
+        return None if self._shown is None else self._shown.embedding.failure
 
     async def close(self) -> None:
         """Close all that is open."""

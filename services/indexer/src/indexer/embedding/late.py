@@ -27,13 +27,18 @@ class LateEmbedding:
         self._shared = shared
         self._embedding: Embedding | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._refused: str | None = "it is being opened"
+        self._refused: str | None = None
         self._tried_at = 0.0
 
     @property
     def failure(self) -> str | None:
-        """Why it cannot be used, as far as is known."""
+        """Why it cannot be used, as far as is known; None also while it is being opened for the first time."""
         return self._refused if self._embedding is None else self._embedding.failure
+
+    @property
+    def opened(self) -> bool:
+        """Whether it was opened."""
+        return self._embedding is not None
 
     async def get(self) -> Embedding:
         """Open it, unless that was tried in vain a moment ago. Raises `Unavailable`, saying why."""
@@ -43,7 +48,7 @@ class LateEmbedding:
             if self._opening is not None:
                 await asyncio.wait((self._opening,), timeout=_WAIT_S)
         if self._embedding is None:
-            raise Unavailable(f"the index cannot use its embedder: {self._refused}")
+            raise Unavailable(f"the index cannot use its embedder: {self._refused or 'it is being opened'}")
         return self._embedding
 
     async def probe(self) -> None:

@@ -115,8 +115,8 @@ async def _ready(url: str, *, quiet: bool) -> Health:
             down = "the gateway does not answer"
             with contextlib.suppress(httpx.TransportError):
                 health = Health.model_validate_json((await http.get("/api/v1/health")).content)
-                if health.status == "ok":
-                    return health
+                if all(service.ok or "embedder_failure" in service.facts for service in health.services):
+                    return health  # an embedder elsewhere may stay away for long: writes need not wait for it
                 down = "; ".join(f"{s.service}: {s.detail}" for s in health.services if not s.ok)
             if down != before:
                 deadline, before = time.monotonic() + _READY_TIMEOUT, down
@@ -126,6 +126,14 @@ async def _ready(url: str, *, quiet: bool) -> Health:
                 said = time.monotonic()
                 _say(f"  not ready yet: {down}")
             await asyncio.sleep(0.05)
+
+
+def _embedder(health: Health) -> str:
+    failures = [service.facts["embedder_failure"] for service in health.services if "embedder_failure" in service.facts]
+    if failures:
+        return f"[red]{health.embedder} does not work: {failures[0]}; writes are taken, searches are not[/]"
+    remote = (health.embedder or "").startswith("openai:")
+    return f"{health.embedder} ({'texts are sent there' if remote else 'on this machine, no key'})"
 
 
 def _announce(running: "Running", health: Health, seconds: float, as_json: bool) -> None:
@@ -138,7 +146,7 @@ def _announce(running: "Running", health: Health, seconds: float, as_json: bool)
     console.print(f"\n[bold green]Memlog is ready[/] at [bold]{running.url}[/]  ({seconds:.1f} s)\n")
     table = Table.grid(padding=(0, 2))
     table.add_row("Data", str(running.home.root))
-    table.add_row("Embedder", f"{health.embedder} (on this machine, no key)")
+    table.add_row("Embedder", _embedder(health))
     table.add_row("Index", f"{health.index}")
     table.add_row("LLM", health.llm or "none (texts are stored as they are)")
     table.add_row("Access", "no authentication (only this machine can connect)")
