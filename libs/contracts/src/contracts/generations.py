@@ -39,6 +39,9 @@ class RebuildProgress(View):
     of: int
     rate: float
     seconds_left: float | None = None
+    counts: dict[str, int] = Field(
+        default={}, description="Of an index: vectors that came from the cache, and that the embedder made"
+    )
 
 
 class ProjectionView(View):

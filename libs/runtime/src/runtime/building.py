@@ -27,10 +27,12 @@ class Pace:
         self.number = number
         self._seen: deque[tuple[float, int]] = deque()
         self._of = 0
+        self.counts: dict[str, int] = {}
 
-    def note(self, events: int, of: int, now: float) -> None:
+    def note(self, events: int, of: int, now: float, counts: dict[str, int] | None = None) -> None:
         self._seen.append((now, events))
         self._of = of
+        self.counts = counts or {}
         while len(self._seen) > 2 and now - self._seen[0][0] > _WINDOW_S:
             self._seen.popleft()
 
@@ -47,6 +49,7 @@ class Pace:
             of=self._of,
             rate=round(rate, 1),
             seconds_left=0.0 if left == 0 else round(left / rate, 1) if rate > 0 else None,
+            counts=self.counts,
         )
 
 
@@ -92,10 +95,10 @@ class Builder:
                     said = Said.model_validate_json(line)
                     failure = said.failure
                     if said.of:
-                        pace.note(said.events, said.of, time.monotonic())
+                        pace.note(said.events, said.of, time.monotonic(), said.counts)
             code = await process.wait()
             await reading
-            log.info("fill_ended", generation=number, exit_code=code, failure=failure)
+            log.info("fill_ended", generation=number, exit_code=code, failure=failure, **pace.counts)
             at = pace.progress()
             return Built(code, failure or (last[-1] if last else None), 0 if at is None else at.events)
         finally:

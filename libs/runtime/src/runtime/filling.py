@@ -30,10 +30,11 @@ _SAY_EVERY = 0.25
 
 
 class Said(BaseModel):
-    """A line on stdout: events passed of how many, or why it ended."""
+    """A line on stdout: events passed of how many, and what the service counts besides; or why it ended."""
 
     events: int = 0
     of: int = 0
+    counts: dict[str, int] = {}
     failure: str | None = None
 
 
@@ -47,29 +48,33 @@ async def fill(
     settle: Settle | None = None,
     *,
     said: Callable[[Progress], None] | None = None,
+    counts: Callable[[], dict[str, int]] = dict,
 ) -> None:
     """Fill the stores up to near the end of the log; then `settle` them, once, and catch up with what came meanwhile.
-    Raises as `runtime.replay.replay`."""
+    `counts` is told with the progress. Raises as `runtime.replay.replay`."""
     log_ = Log(context.client, context.js, context.events, context.keys, context.shards)
     epoch = await context.leases.fresh_epoch()
-    say = said or _Saying()
-    await replay(log_, stream_of, stores, epoch, said=say)
+    say = said or _Saying(counts)
+    progress = await replay(log_, stream_of, stores, epoch, said=say)
     if settle is not None:
         await settle()
-        await replay(log_, stream_of, stores, epoch, said=say)
+        progress = await replay(log_, stream_of, stores, epoch, said=say)
+    if said is None:
+        _say(Said(events=progress.events, of=progress.of, counts=counts()))
 
 
 class _Saying:
     """Progress on stdout, not more often than anybody wants to know."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Callable[[], dict[str, int]]) -> None:
+        self._counts = counts
         self._next = 0.0
 
     def __call__(self, progress: Progress) -> None:
         now = asyncio.get_running_loop().time()
         if now >= self._next or progress.events >= progress.of:
             self._next = now + _SAY_EVERY
-            _say(Said(events=progress.events, of=progress.of))
+            _say(Said(events=progress.events, of=progress.of, counts=self._counts()))
 
 
 def _say(said: Said) -> None:

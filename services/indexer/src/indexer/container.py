@@ -77,7 +77,7 @@ def filling(projection: str, number: int, from_scratch: bool) -> Callable[[Conte
                     raise NotFound(f"the index has no generation {number}")
                 generation = all_means.open(record, await shelf.open_index(record), believe=not from_scratch)
                 try:
-                    await fill(context, _stream, {INDEX: generation.store})
+                    await fill(context, _stream, {INDEX: generation.store}, counts=all_means.counts.as_facts)
                 finally:
                     await generation.embedding.close()
                     await generation.index.close()
@@ -94,8 +94,7 @@ def index_health(keeper: IndexKeeper, kept: KeptProjection, counts: Counts) -> S
         "embedder": None if shown is None else shown.record.embedder,
         "index": None if shown is None else shown.index.kind,
         "generation": None if shown is None else shown.number,
-        "vectors_from_cache": counts.hits,
-        "vectors_made": counts.misses,
+        **counts.as_facts(),
     }
     if keeper.embedder_failure is not None:
         facts["embedder_failure"] = keeper.embedder_failure

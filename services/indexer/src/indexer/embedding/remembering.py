@@ -58,6 +58,10 @@ class Counts:
     hits: int = 0
     misses: int = 0
 
+    def as_facts(self) -> dict[str, int]:
+        """As health and the progress of a rebuild tell them."""
+        return {"vectors_from_cache": self.hits, "vectors_made": self.misses}
+
 
 class RememberingEmbedder:
     """An embedder behind the cache. Each vector is sealed with its user's key and lies under a name that the same key

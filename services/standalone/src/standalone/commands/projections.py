@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 from contracts.errors import Conflict, MemlogError
-from contracts.generations import GenerationView, ProjectionList, ProjectionView
+from contracts.generations import GenerationView, ProjectionList, ProjectionView, RebuildProgress
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
@@ -229,12 +229,16 @@ def _details(view: ProjectionView, generation: GenerationView) -> str:
     at = view.rebuild
     if at is not None and at.number == generation.number:
         left = "" if at.seconds_left is None else f", about {at.seconds_left:,.0f} s left"
-        return f"{at.events:,} of {at.of:,} events, {at.rate:,.0f} a second{left}"
+        return f"{at.events:,} of {at.of:,} events, {at.rate:,.0f} a second{left}{_counts(at)}"
     if generation.failure is not None:
         return generation.failure
     if generation.parity is not None and generation.state != "serving":
         return generation.parity + (f": {generation.difference}" if generation.difference else "")
     return ""
+
+
+def _counts(at: RebuildProgress) -> str:
+    return "".join(f", {count:,} {name.replace('_', ' ')}" for name, count in at.counts.items())
 
 
 def _unfinished(view: ProjectionView) -> int | None:
@@ -273,7 +277,7 @@ def _advance(shown: Progress, task: TaskID, view: ProjectionView) -> None:
     at = view.rebuild
     if at is not None:
         left = "" if at.seconds_left is None else f"{at.seconds_left:,.0f} s left"
-        shown.update(task, completed=at.events, total=at.of, pace=f"{at.rate:,.0f} a second  {left}")
+        shown.update(task, completed=at.events, total=at.of, pace=f"{at.rate:,.0f} a second  {left}{_counts(at)}")
 
 
 def _ended(view: ProjectionView, number: int) -> bool:
