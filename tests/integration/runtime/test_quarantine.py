@@ -14,6 +14,7 @@ from contracts.positions import Position
 from contracts.streams import DEAD, DROPPED, access
 from contracts.streams import events as events_stream
 from contracts.subjects import access_subject, dead_subject, event_subject, redrive_subject
+from runtime import replay
 from runtime.dead_letters import SEQUENCE
 from runtime.projection import ProjectionRunner
 from runtime.waiting import Positions
@@ -179,6 +180,11 @@ async def test_what_was_dropped_is_left_out_of_every_later_fold(
     async with projecting(log, fresh, epoch=3):
         assert fresh.applied == [1, 2, 4, 5, 6]
         assert await put_aside(log) == []
+    # Nor does one that is filled beside it.
+    beside = RefusingStore(tmp_path / "beside.db", 3)
+    source = replay.Log(log.client, log.js, log.events, log.keys, 1)
+    await replay.replay(source, lambda shard: events_stream(shard).name, {NAME: beside}, 4, near=0)
+    assert beside.applied == [1, 2, 4, 5, 6]
     assert (await log.js.stream_info(DROPPED.name)).state.messages == 1
 
 
