@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 from contracts.codec import timestamp
-from contracts.errors import InvalidInput, Unavailable
+from contracts.errors import InvalidInput, MemlogError
 from contracts.positions import message_hash
 from contracts.streams import ACCESS_LOG, READ_MODELS, access, events
 from contracts.verification import Anchor, AnchorReply, ChainHead, Difference
@@ -115,7 +115,7 @@ class AnchorFile:
                 return
             await asyncio.to_thread(append, self.path, anchor)
             self._written = anchor.heads
-        except (Unavailable, OSError) as error:
+        except (MemlogError, OSError) as error:
             log.warning("anchor_not_written", file=str(self.path), reason=str(error))
 
     async def check(self, anchors: Anchors, advance: Callable[[int], object]) -> Difference | None:
