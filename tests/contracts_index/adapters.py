@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from contracts.positions import Checkpoint, Position
 from contracts_index.local_server import LocalServer, LocalWords
+from indexer.embedding.remembering import text_hash
 from indexer.index import Change, MemoryIndex, PutVersion, Revise, SearchFilter, Vector
 from indexer.qdrant_edge import EdgeIndex
 from indexer.qdrant_server import ServerIndex
@@ -132,10 +133,10 @@ def revise(memory_id: str, sequence: int, *texts: str, version: int, categories:
     return Revise(memory_id, version, categories, 2000, *_embedded(memory_id, version, texts), sequence)
 
 
-def _embedded(memory_id: str, version: int, texts: tuple[str, ...]) -> tuple[tuple[str, ...], Vector, tuple[str, ...]]:
+def _embedded(memory_id: str, version: int, texts: tuple[str, ...]) -> tuple[tuple[str, ...], Vector, tuple[int, ...]]:
     chunks = texts or (f"text of {memory_id}",)
     vectors = np.stack([vector(crc32(f"{memory_id} {version} {i}".encode())) for i in range(len(chunks))])
-    return chunks, vectors, tuple(KEY.tag("chunk", chunk).hex() for chunk in chunks)
+    return chunks, vectors, tuple(text_hash(KEY, chunk) for chunk in chunks)
 
 
 def at(sequence: int, shard: int = 0) -> Checkpoint:

@@ -13,6 +13,7 @@ import pytest
 from contracts.errors import ConfigurationError
 from contracts_index.adapters import DIMENSION, EMBEDDER, Open, apply, at, found, put, revise, vector
 from indexer.embedding.minilm import MiniLM
+from indexer.embedding.remembering import text_hash
 from indexer.index import (
     Change,
     MemoryIndex,
@@ -38,7 +39,7 @@ async def meaning(open_index: Open, tmp_path: Path, minilm: MiniLM) -> AsyncGene
 
 def remembered(minilm: MiniLM, memory_id: str, sequence: int, text: str) -> PutVersion:
     chunks = minilm.chunks(text)
-    hashes = tuple(KEY.tag("chunk", chunk).hex() for chunk in chunks)
+    hashes = tuple(text_hash(KEY, chunk) for chunk in chunks)
     vectors = minilm.embed(chunks)
     return PutVersion(memory_id, "ann", "claude", 1, "active", (), 1000, 1000, chunks, vectors, hashes, sequence)
 

@@ -111,6 +111,14 @@ def test_the_pieces_of_a_long_text_cover_it_and_fit_the_window(minilm: MiniLM, t
         assert_covers(text, pieces)
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+def test_a_text_has_no_more_tokens_than_bytes(minilm: MiniLM, text: str) -> None:
+    """So that a short one need not be cut into tokens to know that it fits: also of scripts that are taken apart."""
+    tokens = vars(minilm)["_tokenizer"].encode(text, add_special_tokens=False).ids
+    assert len(tokens) <= len(text.encode())
+
+
 def test_pieces_end_with_a_sentence_and_overlap(minilm: MiniLM) -> None:
     sentences = [f"Sentence number {i} tells of topic {7 * i}. " for i in range(200)]
     pieces = minilm.chunks("".join(sentences))

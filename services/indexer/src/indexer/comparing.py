@@ -4,7 +4,7 @@ Edge each step stops the interpreter, while writes go on."""
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ import numpy as np
 from contracts.errors import Conflict, Unavailable
 
 from indexer.index import MemoryIndex, StoredPoint
+from indexer.points import head_in
 
 _STEP = 128
 _PAUSE_S = 0.002
@@ -186,8 +187,8 @@ def _difference(left: StoredPoint | None, right: StoredPoint | None, same_vector
 
 def _says_nothing(point: StoredPoint) -> bool:
     """A tombstone keeps stale writes out. A fresh fold of the log may do without: it is the same to all who search."""
-    head = point.payload.get("head")
-    return head is not None and head["deleted"]
+    head = head_in(point.payload)
+    return head is not None and head.deleted
 
 
 def _same(left: StoredPoint, right: StoredPoint) -> bool:
@@ -201,16 +202,21 @@ def _same(left: StoredPoint, right: StoredPoint) -> bool:
 
 def _comparable(payload: Row, same_vectors: bool) -> dict[str, Any]:
     """What two generations of one log have in common."""
-    if same_vectors:
-        return dict(payload)
-    return {key: value for key, value in payload.items() if key != "text_hash"}  # of the first piece, and these differ
+    # Of the first piece, and where these end differs.
+    return _plain({key: value for key, value in payload.items() if same_vectors or key != "text_hash"})
 
 
 def _timeless(payload: Row) -> dict[str, Any]:
-    kept = {key: value for key, value in payload.items() if key not in _BOUND_TO_THE_LOG}
+    kept = _plain({key: value for key, value in payload.items() if key not in _BOUND_TO_THE_LOG})
     if "head" in kept:
-        kept["head"] = _timeless(kept["head"])
+        del kept["head"]["sequence"]
     return kept
+
+
+def _plain(payload: Row) -> dict[str, Any]:
+    """With its head, if it is one, as an object."""
+    head = head_in(payload)
+    return dict(payload) if head is None else {**payload, "head": {**asdict(head), "categories": [*head.categories]}}
 
 
 def _name(point: StoredPoint) -> str:

@@ -131,13 +131,13 @@ def _update(plan: Plan, head: Head, change: SetState | SetCategories) -> None:
     if isinstance(change, SetState):
         put = put and replace(put, state=change.state)
         update = replace(update, state=change.state)
-        head = replace(head, state=change.state)
+        head = replace(head, state=change.state, sequence=change.sequence, updated_at=change.updated_at)
     else:
         put = put and replace(put, categories=change.categories)
         update = replace(update, categories=change.categories)
-        head = replace(head, categories=change.categories)
+        head = replace(head, categories=change.categories, sequence=change.sequence, updated_at=change.updated_at)
     if put is not None:
         plan.puts[memory_id] = put
     else:
         plan.updates[memory_id] = update
-    plan.heads[memory_id] = replace(head, sequence=change.sequence, updated_at=change.updated_at)
+    plan.heads[memory_id] = head

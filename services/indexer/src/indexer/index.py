@@ -35,7 +35,7 @@ class PutVersion:
     updated_at: int
     chunks: tuple[str, ...]
     vectors: Vector
-    hashes: tuple[str, ...]
+    hashes: tuple[int, ...]
     sequence: int
 
 
@@ -50,7 +50,7 @@ class Revise:
     updated_at: int
     chunks: tuple[str, ...]
     vectors: Vector
-    hashes: tuple[str, ...]
+    hashes: tuple[int, ...]
     sequence: int
 
 

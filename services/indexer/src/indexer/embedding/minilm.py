@@ -71,8 +71,10 @@ class MiniLM:
 
     def chunks(self, text: str) -> tuple[str, ...]:
         """See `Embedder.chunks`: pieces of at most 256 tokens that overlap by about 32."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
         window = _WINDOW - _SPECIAL
+        if len(text.encode("utf-8", "surrogatepass")) <= window:  # no token is of less than a byte
+            return (text,)
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
         spans = split_spans(text, encoding.offsets, encoding.word_ids, window, _OVERLAP)
         return tuple(text[start:end] for start, end in spans)
 

@@ -13,7 +13,6 @@ from runtime.keys import SealingKey
 from indexer.embedding.cache import VectorCache
 from indexer.embedding.embedder import Embedding, Vectors
 
-_CHUNK = "chunk"
 _CHUNK_AT_ONCE = 64
 
 
@@ -43,12 +42,17 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A text's pieces with a vector each, (n, dimension) float32, and a hash each, keyed by their user: the same for
-    the same piece whatever the embedder, empty for a user who was erased."""
+    """A text's pieces with a vector each, (n, dimension) float32, and a hash of 63 bits each, keyed by their user: the
+    same for the same piece whatever the embedder, 0 for a user who was erased."""
 
     chunks: tuple[str, ...]
     vectors: Vectors
-    hashes: tuple[str, ...]
+    hashes: tuple[int, ...]
+
+
+def text_hash(key: SealingKey, text: str) -> int:
+    """63 bits, by which two generations can tell whether they hold the same text."""
+    return int.from_bytes(key.tag("chunk", text)[:8]) >> 1
 
 
 @dataclass(slots=True)
@@ -100,7 +104,7 @@ class RememberingEmbedder:
             Embedded(
                 tuple(piece.text for piece in of_text),
                 np.stack([vectors[piece] for piece in of_text]),
-                tuple(keys[p.uid].tag(_CHUNK, p.text).hex() if p.uid in keys else "" for p in of_text),
+                tuple(text_hash(keys[piece.uid], piece.text) if piece.uid in keys else 0 for piece in of_text),
             )
             for of_text in pieces
         ]
