@@ -17,7 +17,7 @@ from audit.verifier import Verifier
 from contracts import subjects
 from contracts.errors import ConfigurationError, LogNotTrusted
 from contracts.streams import ACCESS_LOG, KEYS, READ_MODELS, USERS, access, commands, events
-from nats.js.errors import NotFoundError
+from nats.js.errors import NotFoundError, ServerError
 from runtime.event_store import EventStore
 from runtime.log_checks import check_checkpoint
 from runtime.nats import connect, jetstream
@@ -215,7 +215,7 @@ async def _refilled(kept: Damaged, settings: Settings) -> None:
             except LogNotTrusted:
                 return
             raise AssertionError("a log was trusted that used sequence numbers again")
-        except NotFoundError:
+        except (NotFoundError, ServerError):
             return
         finally:
             await store.close()

@@ -9,6 +9,9 @@ from contracts.errors import Unavailable
 WRONG_LAST_SEQUENCE = 10071
 """JetStream's error code: an expected last (subject) sequence did not hold."""
 
+STREAM_OFFLINE = 10194
+"""JetStream's error code: the server has the stream, and does not open it."""
+
 NATS_FAILURES = (nats.errors.Error, TimeoutError, OSError)
 """What any NATS call may raise when the server is gone, slow or refuses."""
 

@@ -16,9 +16,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServerError
 
-from runtime.errors import NATS_FAILURES
+from runtime.errors import NATS_FAILURES, STREAM_OFFLINE
 from runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -157,6 +157,13 @@ async def declare(js: JetStreamContext, specs: Iterable[StreamSpec], replicas: i
         wanted = _config(spec, replicas)
         try:
             found = (await js.stream_info(spec.name)).config
+        except ServerError as error:
+            if error.err_code != STREAM_OFFLINE:
+                raise
+            raise LogNotTrusted(
+                f"the NATS server does not open {spec.name} ({error.description}): its files are damaged, or a newer "
+                "server wrote them. Memlog has changed nothing. Start that server, or restore the log from a backup"
+            ) from error
         except NotFoundError:
             try:
                 await js.add_stream(wanted)  # pyright: ignore[reportUnknownMemberType]
