@@ -10,10 +10,13 @@ from contracts.codec import Recorded
 from contracts.errors import ConfigurationError, Conflict, InvalidInput, Unavailable
 from contracts.events import MemoryAdded, MemoryCategorized, MemoryDeleted, MemoryPaused, MemoryRevised
 from contracts_index import shelves
+from contracts_index.local_server import LocalServer, LocalWords
 from contracts_index.shelves import SHELVES, Place, feed, rebuild, searched, states
 from indexer import keeper as keeper_module
 from indexer.keeper import IndexKeeper
 from indexer.qdrant_server import ServerIndex
+from indexer.server_shelf import ServerShelf
+from indexer.shelf import Shelf
 from support.recorded_events import OTHER_UID, recorded
 
 LOG = [
@@ -339,3 +342,33 @@ async def test_a_second_rebuild_embeds_nothing(place: Place) -> None:
     number = await rebuild(keeper, LOG)
     assert asked == ["Somebody else's tea"]
     await keeper.close()
+
+
+@pytest.mark.guarantee("G4")
+async def test_a_switch_of_one_instance_is_followed_by_the_next_search_of_another(
+    in_memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a server, where several instances answer searches: what is written after a switch is in the new one only."""
+    client = LocalServer()
+    monkeypatch.setattr(client, "close", _stays_open)
+
+    async def make() -> Shelf:
+        return ServerShelf(client, "memlog", LocalWords())
+
+    place = Place(in_memory, make)
+    one, other = await place.keeper(), await place.keeper()
+    await feed(await one.open(1), LOG)
+    assert await searched(other, "coffee") == (1, ["a", "b"])
+    number = await rebuild(one, LOG, "openai:other")
+    assert await searched(other, "coffee") == (1, ["a", "b"])
+    await one.switch(number)
+    await feed(await one.open(number), [recorded(10, MemoryAdded(memory_id="e", text="Eve eats eggs"))])
+    found, memories = await searched(other, "eggs")
+    assert (found, memories[0]) == (number, "e")
+    assert other.shown is not None and other.shown.record.embedder == "openai:other/16"
+    for keeper in (one, other):
+        await keeper.close()
+
+
+async def _stays_open() -> None:
+    """The client is shared."""

@@ -204,6 +204,7 @@ async def test_a_rebuild_with_the_same_embedder_embeds_nothing_and_is_equal(
     async with stack.http() as http:
         before = (await switched(http, "openai:second@"))["number"]
         endpoint.embedded.clear()
+        log_end = (await http.get(INDEX)).json()["positions"]
         await rebuild(http)
 
         async def done() -> dict[str, Any] | None:
@@ -213,6 +214,7 @@ async def test_a_rebuild_with_the_same_embedder_embeds_nothing_and_is_equal(
         now = await eventually(done, 150.0)
         assert (now["parity"], now["difference"]) == ("equal", None)
         assert set(endpoint.embedded) == {PROBE}
+        assert (await http.get(INDEX)).json()["positions"] == log_end, "nobody was asked for categories"
         assert await finds(http, word(11))
 
 

@@ -69,7 +69,7 @@ class Counts:
 
 class RememberingEmbedder:
     """An embedder behind the cache. Each vector is sealed with its user's key and lies under a name that the same key
-    gives: without the key it can neither be read nor be told whose, or of which text, it is (ADR 17)."""
+    gives: without the key it can neither be read nor be told whose, or of which text, it is (ADR 19)."""
 
     def __init__(
         self,

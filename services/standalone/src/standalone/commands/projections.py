@@ -38,7 +38,10 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Although it differs 
 def rebuild(
     name: NameArgument,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Begin anew instead of going on with an unfinished rebuild.")
+        bool,
+        typer.Option(
+            "--from-scratch", help="Begin anew instead of going on with an unfinished rebuild; embed each text again."
+        ),
     ] = False,
     embedder: Annotated[
         str | None,
