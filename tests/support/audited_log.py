@@ -100,13 +100,20 @@ async def write_odd_log(log: Log) -> None:
 
 
 async def project(
-    log: Log, pool: Pool, make: Callable[[int], Generation], stream: str, last: int, *, beside: int | None = None
+    log: Log,
+    pool: Pool,
+    make: Callable[[int], Generation],
+    stream: str,
+    last: int,
+    *,
+    beside: int | None = None,
+    epoch: int = 1,
 ) -> PostgresStore:
     """Fill the generation that serves (or another, that stands beside it) up to a sequence."""
     store = PostgresStore(pool, await install(pool, make) if beside is None else make(beside))
     name = make(1).projection
     runner = ProjectionRunner(name, 0, stream, store, log.client, log.js, log.events, log.keys, 17)
-    async with running(runner.run(1)):
+    async with running(runner.run(epoch)):
         await eventually(lambda: runner.status.checkpoint and runner.status.checkpoint.position.sequence == last)
     return store
 

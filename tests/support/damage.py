@@ -2,10 +2,8 @@
 
 import asyncio
 import hashlib
-import os
 import random
 import shutil
-import signal
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from audit.anchors import Anchors
 from audit.checks import Verifiable, stored_checkpoint
+from audit.generations import access_models, read_models
 from audit.verifier import Verifier
 from contracts import subjects
 from contracts.errors import ConfigurationError, LogNotTrusted
@@ -29,14 +28,17 @@ from standalone.failures import ServerDidNotStart
 from standalone.home import Home
 from standalone.nats_server import nats_server
 from standalone.postgres_server import postgres_server
+from support.audited_log import project
 from support.log_events import new_event
-from support.servers import settings_for
+from support.servers import opened, settings_for
 from support.stack import Stack
 
 Contents = Mapping[str, tuple[tuple[int, str, str, str], ...]]
 """Stream → sequence, subject, time and hash of each message."""
 _STREAMS = (events(0).name, access(0).name, commands(0).name, USERS.name, KEYS.name)
 _UID = "f" * 32
+_LATE = 10**12
+"""An epoch after those of any owner that there was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +77,22 @@ async def fill(stack: Stack, memories: int) -> None:
 
 @asynccontextmanager
 async def damaged(stack: Stack, folder: Path) -> AsyncGenerator[Damaged]:
-    """Stop a running stack, and its server alone once more with kill -9; keep a copy of the log each time."""
+    """Stop a running stack with kill -9, and its server alone once more in good order; keep a copy of the log each
+    time."""
     copies = {"killed": folder / "killed", "stopped": folder / "stopped"}
-    assert await stack.stop() == 0
-    shutil.copytree(stack.home / "nats", copies["stopped"])
+    await stack.kill()
+    shutil.copytree(stack.home / "nats", copies["killed"])
     with Home.open(stack.home) as home:
-        async with nats_server(home) as server, connect(settings_for(home, server), "test") as client:
-            store = EventStore(client, jetstream(client), 1)
-            await store.open()
-            contents = await _contents(store)
-            await store.close()
-            os.kill(server.child.pid, signal.SIGKILL)
-            await server.child.wait()
-        shutil.copytree(home.nats, copies["killed"])
         async with postgres_server(home) as postgres:
             pool = await create_pool(postgres.dsn, application_name="test", size=2)
             try:
+                async with nats_server(home) as server, opened(settings_for(home, server), start=False) as log:
+                    # PostgreSQL may have come back a moment behind.
+                    for make, stream in ((read_models, events(0).name), (access_models, access(0).name)):
+                        last = await log.events.last_sequence(stream)
+                        await project(log, pool, make, stream, last, epoch=_LATE)
+                    contents = await _contents(log.events)
+                shutil.copytree(home.nats, copies["stopped"])
                 yield Damaged(home, copies, pool, contents)
             finally:
                 pool.terminate()
