@@ -80,8 +80,9 @@ async def test_what_no_generation_owns_is_removed_at_the_start(place: Place, fol
     assert [(folder / name).exists() for name in ("g1", "g7")] == [True, False]
 
 
+@pytest.mark.parametrize("step", ["indexer.edge_shelf.os.fsync", "indexer.edge_shelf.Path.replace"])
 async def test_a_generation_that_could_not_be_registered_is_not_there(
-    place: Place, folder: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     keeper = await place.keeper()
     await feed(await keeper.open(1), LOG)
@@ -92,7 +93,7 @@ async def test_a_generation_that_could_not_be_registered_is_not_there(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("indexer.edge_shelf.os.fsync", full)
+        broken.setattr(step, full)
         with pytest.raises(Unavailable, match="No space left"):
             await keeper.switch(number)
         with pytest.raises(Unavailable, match="No space left"):

@@ -195,6 +195,7 @@ def test_a_key_is_shown_to_the_endpoint_that_it_is_for(tmp_path: Path) -> None:
     assert (default.key_for(OPENAI_URL), default.key_for(elsewhere)) == ("of openai", None)
     local = EmbedderOptions(tmp_path, base_url=elsewhere, api_key=own, openai_key=openai_key)
     assert (local.key_for(OPENAI_URL), local.key_for(elsewhere)) == ("of openai", "own")
+    assert EmbedderOptions(tmp_path, base_url=elsewhere, openai_key=openai_key).key_for(elsewhere) is None
     both = EmbedderOptions(tmp_path, api_key=own, openai_key=openai_key)
     assert both.key_for(OPENAI_URL) == "own"
 
