@@ -81,6 +81,13 @@ async def switched(http: httpx.AsyncClient, embedder: str, timeout: float = 150.
     return await eventually(look, timeout)
 
 
+async def use(http: httpx.AsyncClient, embedder: str) -> dict[str, Any]:
+    """The generation that serves, with this embedder: mostly that which a test before left."""
+    if not (await serving(http))["embedder"].startswith(embedder):
+        await rebuild(http, embedder=embedder)
+    return await switched(http, embedder)
+
+
 @asynccontextmanager
 async def in_use(http: httpx.AsyncClient, prefix: str) -> AsyncGenerator[list[str]]:
     """Somebody writes and searches for what was just written, others search for what has been there all along. Yields
@@ -200,9 +207,8 @@ async def _more_requests(endpoint: OpenAIServer, count: int) -> bool:
 async def test_a_rebuild_with_the_same_embedder_embeds_nothing_and_is_equal(
     stack: Stack, endpoint: OpenAIServer
 ) -> None:
-    """After the test before, whose embedder serves."""
     async with stack.http() as http:
-        before = (await switched(http, "openai:second@"))["number"]
+        before = (await use(http, "openai:second"))["number"]
         endpoint.embedded.clear()
         log_end = (await http.get(INDEX)).json()["positions"]
         await rebuild(http)
@@ -222,9 +228,8 @@ async def test_a_rebuild_with_the_same_embedder_embeds_nothing_and_is_equal(
 async def test_without_its_embedder_memlog_starts_takes_writes_and_says_why_it_finds_nothing(
     stack: Stack, endpoint: OpenAIServer
 ) -> None:
-    """After the tests before, whose embedder serves."""
     async with stack.http() as http:
-        await switched(http, "openai:second@")
+        await use(http, "openai:second")
     await stack.stop()
     endpoint.always = status(503)
     try:
@@ -242,3 +247,18 @@ async def test_without_its_embedder_memlog_starts_takes_writes_and_says_why_it_f
     async with stack.http() as http:
         await eventually(lambda: finds(http, "meanwhile"), 30.0)
         assert (await indexer(http))["ok"] is True
+
+
+@pytest.mark.guarantee("G12")
+async def test_an_embedder_that_does_not_come_back_can_be_left(stack: Stack, endpoint: OpenAIServer) -> None:
+    async with stack.http() as http:
+        await use(http, "openai:second")
+        endpoint.always = status(503)
+        try:
+            await add(http, "stranded", wait="stored")
+            await rebuild(http, embedder="minilm")
+            await switched(http, "minilm")
+            await eventually(lambda: finds(http, "stranded"), 30.0)
+            assert (await indexer(http))["ok"] is True
+        finally:
+            endpoint.always = None

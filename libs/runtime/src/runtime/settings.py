@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     )
     embedder_base_url: str = Field(
         default="https://api.openai.com/v1",
-        pattern="^https?://",
+        pattern=r"^https?://[^/@\s]+(/\S*)?$",  # it is shown, and kept: it must not hold a password
         description="Endpoint of openai:<model>: OpenAI, or what speaks its API (Ollama, vLLM, ...)",
     )
     embedder_api_key: SecretStr | None = Field(
