@@ -77,6 +77,7 @@ def filling(projection: str, number: int, from_scratch: bool) -> Callable[[Conte
                     raise NotFound(f"the index has no generation {number}")
                 generation = all_means.open(record, await shelf.open_index(record), believe=not from_scratch)
                 try:
+                    await generation.embedding.get(patience=None)
                     await fill(context, _stream, {INDEX: generation.store}, counts=all_means.counts.as_facts)
                 finally:
                     await generation.embedding.close()

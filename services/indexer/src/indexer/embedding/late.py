@@ -40,13 +40,14 @@ class LateEmbedding:
         """Whether it was opened."""
         return self._embedding is not None
 
-    async def get(self) -> Embedding:
-        """Open it, unless that was tried in vain a moment ago. Raises `Unavailable`, saying why."""
+    async def get(self, patience: float | None = _WAIT_S) -> Embedding:
+        """Open it, unless that was tried in vain a moment ago; wait for that at most `patience` seconds (None: however
+        long it takes). Raises `Unavailable`, saying why."""
         if self._embedding is None:
             if self._opening is None and time.monotonic() > self._tried_at + _AGAIN_S:
                 self._opening = asyncio.create_task(self._open(), name=f"open {self._choice.spec}")
             if self._opening is not None:
-                await asyncio.wait((self._opening,), timeout=_WAIT_S)
+                await asyncio.wait((self._opening,), timeout=patience)
         if self._embedding is None:
             raise Unavailable(f"the index cannot use its embedder: {self._refused or 'it is being opened'}")
         return self._embedding
@@ -79,6 +80,8 @@ class LateEmbedding:
                 self._fail(f"it is {opened.embedder.id} now, and the index was made with {self.id}: rebuild the index")
         except MemlogError as error:
             self._fail(error.message)
+        except Exception as error:  # noqa: BLE001 - whatever a model's library does: it must be told, not lost
+            self._fail(f"{type(error).__name__}: {error}")
         finally:
             self._tried_at = time.monotonic()
             self._opening = None
