@@ -11,12 +11,17 @@ from pathlib import Path
 from contracts.codec import Meta, encode
 from contracts.events import (
     EVENTS,
+    AccessRuleRemoved,
+    AccessRuleSet,
     AppPaused,
     AppRegistered,
     AppResumed,
+    ArchivePolicyRemoved,
+    ArchivePolicySet,
     CategoryDefined,
     CategoryRemoved,
     CommandSettled,
+    DefaultAccessChanged,
     ItemResult,
     LogStarted,
     MemoriesRead,
@@ -29,7 +34,11 @@ from contracts.events import (
     MemoryResumed,
     MemoryRevised,
     MemoryUnarchived,
+    ProcessedItem,
     ReadItem,
+    SettingsChanged,
+    TextProcessed,
+    TextReceived,
     UserRegistered,
 )
 from contracts.messages import Event
@@ -49,7 +58,23 @@ META = Meta(
     causation_id="018f3a5c-2222-7000-8000-000000000002",
     final=True,
 )
+SOURCE = "018f3a5c-3333-7000-8000-000000000003"
+RULE = "7d0c6a52-43a9-8d4e-9a63-1c7b1b6f0d11"
+POLICY = "018f3a5c-4444-7000-8000-000000000004"
 EXAMPLES: tuple[Event, ...] = (
+    AccessRuleSet(rule_id=RULE, app_id=APP, effect="deny", category="Health"),
+    AccessRuleRemoved(rule_id=RULE),
+    DefaultAccessChanged(policy="own"),
+    SettingsChanged(settings={"openmemory": {"custom_instructions": "Keep names as they are."}}),
+    ArchivePolicySet(policy_id=POLICY, after_days=365, app_id=APP),
+    ArchivePolicyRemoved(policy_id=POLICY),
+    TextReceived(source_id=SOURCE, text="I moved to Zürich.", metadata={"chat": 7}, categories=("personal",)),
+    TextProcessed(
+        source_id=SOURCE,
+        outcome="extracted",
+        items=(ProcessedItem(id=MEMORY, event="UPDATE", text="Lives in Zürich", previous_text="Lives in Bern"),),
+        model="gpt-4o-mini",
+    ),
     LogStarted(incarnation="00112233445566778899aabbccddeeff", shard=2, shards=8),
     UserRegistered(name="Ada Lovelace"),
     AppRegistered(app_id=APP, name="claude-desktop"),

@@ -58,7 +58,7 @@ def _messages(kind: type[Message]) -> st.SearchStrategy[Message]:
     for name, field in kind.model_fields.items():
         if field.annotation is str:
             given_fields[name] = NAME if kind in COMMANDS.values() else TEXT
-        elif name == "metadata":
+        elif name in ("metadata", "settings"):
             given_fields[name] = METADATA
     return st.builds(kind, **given_fields)
 

@@ -39,6 +39,11 @@ def test_subjects_never_change() -> None:
     assert subjects.event_subject(2, subjects.app("u", "a")) == "memlog.evt.2.u.app.a"
     assert subjects.event_subject(2, subjects.user("u")) == "memlog.evt.2.u.user.u"
     assert subjects.event_subject(2, subjects.operation("u", "c")) == "memlog.evt.2.u.op.c"
+    assert subjects.event_subject(2, subjects.access_rule("u", "r")) == "memlog.evt.2.u.access.r"
+    assert subjects.event_subject(2, subjects.default_access("u")) == "memlog.evt.2.u.access.default"
+    assert subjects.event_subject(2, subjects.settings("u")) == "memlog.evt.2.u.settings.all"
+    assert subjects.event_subject(2, subjects.archive_policy("u", "p")) == "memlog.evt.2.u.policy.p"
+    assert subjects.event_subject(2, subjects.source("u", "s")) == "memlog.evt.2.u.source.s"
     assert subjects.access_subject(1, "u", "a") == "memlog.access.1.u.a"
     assert subjects.key_subject("u") == "memlog.key.u"
     assert subjects.user_subject("h") == "memlog.user.h"
@@ -48,6 +53,7 @@ def test_subjects_never_change() -> None:
 def test_no_subject_is_made_of_a_name_or_a_text() -> None:
     """What a subject is made of: shards, opaque ids, and names of Memlog's own parts."""
     ids = {"uid", "command_id", "aggregate", "app_id", "memory_id", "category_id", "name_hash"}
+    ids |= {"rule_id", "policy_id", "source_id"}
     parts = {"shard", "shards", "consumer", "projection", "service", "subject", "sequence"}
     for name, function in inspect.getmembers(subjects, inspect.isfunction):
         if function.__module__ != subjects.__name__:

@@ -24,6 +24,9 @@ DEFAULT_PATH = Path("docs/events.md")
 
 _MEMORY = subjects.event_subject(0, subjects.memory("UID", "MEMORY_ID"))
 _CATEGORY = subjects.event_subject(0, subjects.category("UID", "CATEGORY_ID"))
+_RULE = subjects.event_subject(0, subjects.access_rule("UID", "RULE_ID"))
+_POLICY = subjects.event_subject(0, subjects.archive_policy("UID", "POLICY_ID"))
+_SOURCE = subjects.event_subject(0, subjects.source("UID", "SOURCE_ID"))
 _APP = subjects.event_subject(0, subjects.app("UID", "APP_ID"))
 _WHERE: Mapping[str, tuple[str, str]] = {
     "LogStarted": ("log", subjects.log_start_subject(0)),
@@ -42,6 +45,14 @@ _WHERE: Mapping[str, tuple[str, str]] = {
     "MemoryRestored": ("memory", _MEMORY),
     "CategoryDefined": ("category", _CATEGORY),
     "CategoryRemoved": ("category", _CATEGORY),
+    "AccessRuleSet": ("access", _RULE),
+    "AccessRuleRemoved": ("access", _RULE),
+    "DefaultAccessChanged": ("access", subjects.event_subject(0, subjects.default_access("UID"))),
+    "SettingsChanged": ("settings", subjects.event_subject(0, subjects.settings("UID"))),
+    "ArchivePolicySet": ("archive policy", _POLICY),
+    "ArchivePolicyRemoved": ("archive policy", _POLICY),
+    "TextReceived": ("source", _SOURCE),
+    "TextProcessed": ("source", _SOURCE),
     "CommandSettled": ("operation", subjects.event_subject(0, subjects.operation("UID", "COMMAND_ID"))),
     "MemoriesRead": ("access", subjects.access_subject(0, "UID", "APP_ID")),
 }

@@ -128,6 +128,71 @@ class RemoveCategory(Command):
     category_id: str
 
 
+class SetAccessRule(Command):
+    """Allow or deny the app to read one memory, one category, or (neither) everything. One rule for each of these:
+    the newer one counts."""
+
+    type = "SetAccessRule"
+    sealed: ClassVar = frozenset({"category"})
+    app_id: str
+    effect: Literal["allow", "deny"]
+    memory_id: str | None = None
+    category: str | None = Field(default=None, min_length=1, max_length=MAX_NAME)
+
+    @model_validator(mode="after")
+    def _about_one_thing(self) -> Self:
+        if self.memory_id is not None and self.category is not None:
+            raise ValueError("a rule is about one memory or about one category")
+        return self
+
+
+class RemoveAccessRule(Command):
+    """Remove a rule."""
+
+    type = "RemoveAccessRule"
+    rule_id: str
+
+
+class ChangeDefaultAccess(Command):
+    """What an app may read when no rule speaks."""
+
+    type = "ChangeDefaultAccess"
+    policy: Literal["allow", "own"]
+
+
+class ChangeSettings(Command):
+    """Replace all settings. `before`: refused when they are not these any more."""
+
+    type = "ChangeSettings"
+    sealed: ClassVar = frozenset({"settings", "before"})
+    settings: dict[str, JsonValue]
+    before: dict[str, JsonValue] | None = None
+
+
+class SetArchivePolicy(Command):
+    """Archive what nobody changed for `after_days`: memories of the app, of the category, or all."""
+
+    type = "SetArchivePolicy"
+    sealed: ClassVar = frozenset({"category"})
+    policy_id: str
+    after_days: Annotated[int, Field(ge=0, le=36_500)]
+    app_id: str | None = None
+    category: str | None = Field(default=None, min_length=1, max_length=MAX_NAME)
+
+    @model_validator(mode="after")
+    def _about_one_thing(self) -> Self:
+        if self.app_id is not None and self.category is not None:
+            raise ValueError("a policy is about one app or about one category")
+        return self
+
+
+class RemoveArchivePolicy(Command):
+    """Remove an archive policy."""
+
+    type = "RemoveArchivePolicy"
+    policy_id: str
+
+
 class PauseApp(Command):
     """The app may neither write nor read."""
 
@@ -155,6 +220,12 @@ AnyCommand = (
     | CategorizeMemory
     | DefineCategory
     | RemoveCategory
+    | SetAccessRule
+    | RemoveAccessRule
+    | ChangeDefaultAccess
+    | ChangeSettings
+    | SetArchivePolicy
+    | RemoveArchivePolicy
     | PauseApp
     | ResumeApp
 )

@@ -143,6 +143,91 @@ class CategoryRemoved(Event):
     category_id: str
 
 
+class AccessRuleSet(Event):
+    """This rule holds for the app: about one memory, one category, or (neither) all that it may read."""
+
+    type = "AccessRuleSet"
+    sealed: ClassVar = frozenset({"category"})
+    rule_id: str
+    app_id: str
+    effect: Literal["allow", "deny"]
+    memory_id: str | None = None
+    category: str | None = None
+
+
+class AccessRuleRemoved(Event):
+    """The rule holds no more."""
+
+    type = "AccessRuleRemoved"
+    rule_id: str
+
+
+class DefaultAccessChanged(Event):
+    """What an app may read when no rule speaks: all (`allow`), or only what it wrote itself (`own`)."""
+
+    type = "DefaultAccessChanged"
+    policy: Literal["allow", "own"]
+
+
+class SettingsChanged(Event):
+    """All that was set is this now; what is absent has its default. No secrets: only references to them."""
+
+    type = "SettingsChanged"
+    sealed: ClassVar = frozenset({"settings"})
+    settings: dict[str, JsonValue]
+
+
+class ArchivePolicySet(Event):
+    """Active memories that nobody changed for `after_days` are archived: those of the app, of the category, or all."""
+
+    type = "ArchivePolicySet"
+    sealed: ClassVar = frozenset({"category"})
+    policy_id: str
+    after_days: int
+    app_id: str | None = None
+    category: str | None = None
+
+
+class ArchivePolicyRemoved(Event):
+    """The policy archives nothing any more; what it archived stays so."""
+
+    type = "ArchivePolicyRemoved"
+    policy_id: str
+
+
+class TextReceived(Event):
+    """Raw text to make memories of, as it came; kept for provenance. `source_id` is its command's id."""
+
+    type = "TextReceived"
+    sealed: ClassVar = frozenset({"text", "metadata", "categories"})
+    source_id: str
+    text: str
+    metadata: dict[str, JsonValue] = {}
+    categories: tuple[str, ...] = ()
+
+
+class ProcessedItem(Event):
+    """What was decided about one fact. Part of `TextProcessed`; `id` is the memory's, None where there is none."""
+
+    type = "ProcessedItem"
+    id: str | None
+    event: Literal["ADD", "UPDATE", "DELETE", "NONE"]
+    text: str
+    previous_text: str | None = None
+
+
+class TextProcessed(Event):
+    """What became of a text: facts that `model` found in it, or the text itself (`verbatim`), and then why."""
+
+    type = "TextProcessed"
+    sealed: ClassVar = frozenset({"items", "reason"})
+    source_id: str
+    outcome: Literal["extracted", "verbatim"]
+    items: tuple[ProcessedItem, ...] = ()
+    model: str | None = None
+    reason: str | None = None
+
+
 class ItemResult(Event):
     """What a command did with one memory. Not an event by itself: part of outcomes."""
 
@@ -202,6 +287,14 @@ EVENTS: dict[str, type[Event]] = registry(
     MemoryRestored,
     CategoryDefined,
     CategoryRemoved,
+    AccessRuleSet,
+    AccessRuleRemoved,
+    DefaultAccessChanged,
+    SettingsChanged,
+    ArchivePolicySet,
+    ArchivePolicyRemoved,
+    TextReceived,
+    TextProcessed,
     CommandSettled,
     MemoriesRead,
 )

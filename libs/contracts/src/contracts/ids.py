@@ -68,6 +68,12 @@ def category_id(identity_key: bytes, name: str) -> str:
     return keyed_id(identity_key, "category", normalize_text(name).casefold())
 
 
+def rule_id(identity_key: bytes, app_id: str, memory_id: str | None, category: str | None) -> str:
+    """The id of the app's rule about this memory, this category (whatever its case) or everything."""
+    name = "" if category is None else normalize_text(category).casefold()
+    return keyed_id(identity_key, "rule", app_id, memory_id or "", name)
+
+
 def parse_uuid(value: str, what: str = "id") -> str:
     """The canonical form of a UUID string. Raises `InvalidInput` naming `what`."""
     try:

@@ -51,6 +51,27 @@ def category(uid: str, category_id: str) -> Aggregate:
     return Aggregate(uid, "category", category_id)
 
 
+def access_rule(uid: str, rule_id: str) -> Aggregate:
+    return Aggregate(uid, "access", rule_id)
+
+
+def default_access(uid: str) -> Aggregate:
+    return Aggregate(uid, "access", "default")
+
+
+def settings(uid: str) -> Aggregate:
+    return Aggregate(uid, "settings", "all")
+
+
+def archive_policy(uid: str, policy_id: str) -> Aggregate:
+    return Aggregate(uid, "policy", policy_id)
+
+
+def source(uid: str, source_id: str) -> Aggregate:
+    """A text that memories were made of."""
+    return Aggregate(uid, "source", source_id)
+
+
 def operation(uid: str, command_id: str) -> Aggregate:
     return Aggregate(uid, "op", command_id)
 

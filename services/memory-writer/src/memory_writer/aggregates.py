@@ -15,12 +15,23 @@ from contracts.subjects import Aggregate
 from runtime.decider import Decider
 from runtime.event_store import EventStore
 
+from memory_writer.domain.access import ACCESS
 from memory_writer.domain.app import APP
+from memory_writer.domain.archive_policy import ARCHIVE_POLICY
 from memory_writer.domain.category import CATEGORY
 from memory_writer.domain.memory import MEMORY
+from memory_writer.domain.settings import SETTINGS
 from memory_writer.domain.user import USER
 
-_DECIDERS: dict[str, Decider[Any, Any, Any]] = {"memory": MEMORY, "app": APP, "category": CATEGORY, "user": USER}
+_DECIDERS: dict[str, Decider[Any, Any, Any]] = {
+    "memory": MEMORY,
+    "app": APP,
+    "category": CATEGORY,
+    "user": USER,
+    "access": ACCESS,
+    "settings": SETTINGS,
+    "policy": ARCHIVE_POLICY,
+}
 _CACHED = 20_000
 
 

@@ -15,6 +15,8 @@ from contracts.commands import (
     AnyCommand,
     ArchiveMemories,
     CategorizeMemory,
+    ChangeDefaultAccess,
+    ChangeSettings,
     DefineCategory,
     DeleteMemories,
     ForMemories,
@@ -22,19 +24,29 @@ from contracts.commands import (
     PauseMemories,
     RegisterApp,
     RegisterUser,
+    RemoveAccessRule,
+    RemoveArchivePolicy,
     RemoveCategory,
     RestoreMemories,
     ResumeApp,
     ReviseMemory,
+    SetAccessRule,
+    SetArchivePolicy,
 )
-from contracts.errors import MemlogError
+from contracts.errors import MemlogError, NotFound
+from contracts.events import AccessRuleSet, ArchivePolicySet
 from contracts.subjects import Aggregate
 from runtime.decider import Decider
 
 from memory_writer.aggregates import Aggregates
+from memory_writer.domain import access, archive_policy
+from memory_writer.domain.access import ACCESS
 from memory_writer.domain.app import APP, Pause, Register, Resume, require_running
+from memory_writer.domain.app import Unknown as UnknownApp
+from memory_writer.domain.archive_policy import ARCHIVE_POLICY
 from memory_writer.domain.category import CATEGORY, Define, Remove
 from memory_writer.domain.memory import MEMORY, Absent, Active, Add, Categorize, Revise, same_text
+from memory_writer.domain.settings import SETTINGS
 from memory_writer.domain.user import USER
 from memory_writer.many import CHUNK, plan_many, size
 from memory_writer.planning import Loader, Plan, appends, closed, counts, refuse
@@ -118,6 +130,27 @@ class Planner:
             case RemoveCategory(category_id=category):
                 remove = Remove(category)
                 return await self._single(loader, subjects.category(uid, category), CATEGORY, remove, command_id)
+            case SetAccessRule():
+                rule = await self._rule(loader, uid, payload, key)
+                aggregate = subjects.access_rule(uid, rule.rule_id)
+                return await self._single(loader, aggregate, ACCESS, access.Set(rule), command_id)
+            case RemoveAccessRule(rule_id=rule_id):
+                aggregate = subjects.access_rule(uid, rule_id)
+                return await self._single(loader, aggregate, ACCESS, access.Remove(rule_id), command_id)
+            case ChangeDefaultAccess(policy=policy):
+                change = access.ChangeDefault(policy)
+                return await self._single(loader, subjects.default_access(uid), ACCESS, change, command_id)
+            case ChangeSettings():
+                return await self._single(loader, subjects.settings(uid), SETTINGS, payload, command_id)
+            case SetArchivePolicy(policy_id=policy_id):
+                policy = archive_policy.Set(ArchivePolicySet(**payload.model_dump()))
+                aggregate = subjects.archive_policy(uid, policy_id)
+                return await self._single(loader, aggregate, ARCHIVE_POLICY, policy, command_id)
+            case RemoveArchivePolicy(policy_id=policy_id):
+                aggregate = subjects.archive_policy(uid, policy_id)
+                return await self._single(
+                    loader, aggregate, ARCHIVE_POLICY, archive_policy.Remove(policy_id), command_id
+                )
             case _:
                 assert_never(payload)
 
@@ -137,6 +170,16 @@ class Planner:
         if not events:
             return Plan(frozenset(), status="nothing")
         return Plan(frozenset(), appends(aggregate, events, loaded), items)
+
+    async def _rule(self, loader: "Loader", uid: str, request: SetAccessRule, key: DataKey) -> AccessRuleSet:
+        """The rule, about an app that is known, and a memory that was once there. Raises `NotFound`."""
+        if isinstance((await loader.load(subjects.app(uid, request.app_id))).state, UnknownApp):
+            raise NotFound(f"app {request.app_id} was not found")
+        memory_id = request.memory_id
+        if memory_id is not None and isinstance((await loader.load(subjects.memory(uid, memory_id))).state, Absent):
+            raise NotFound(f"memory {memory_id} was not found")
+        rule_id = ids.rule_id(key.identity, request.app_id, memory_id, request.category)
+        return AccessRuleSet(rule_id=rule_id, **request.model_dump())
 
     async def _add(self, loader: "Loader", uid: str, request: AddMemory, key: DataKey, command_id: str) -> Plan:
         counter = 0

@@ -7,28 +7,41 @@ from contracts.codec import Recorded
 from contracts.commands import (
     AddMemory,
     CategorizeMemory,
+    ChangeDefaultAccess,
+    ChangeSettings,
     DefineCategory,
     DeleteMemories,
     PauseApp,
     RegisterApp,
     RegisterUser,
+    RemoveAccessRule,
+    RemoveArchivePolicy,
     RemoveCategory,
     ResumeApp,
     ReviseMemory,
+    SetAccessRule,
+    SetArchivePolicy,
 )
 from contracts.events import (
+    AccessRuleRemoved,
+    AccessRuleSet,
     AppPaused,
     AppRegistered,
     AppResumed,
+    ArchivePolicyRemoved,
+    ArchivePolicySet,
     CategoryDefined,
     CategoryRemoved,
     CommandSettled,
+    DefaultAccessChanged,
     MemoryAdded,
     MemoryCategorized,
     MemoryDeleted,
     MemoryRevised,
+    SettingsChanged,
     UserRegistered,
 )
+from contracts.messages import Event
 from pydantic import JsonValue
 
 from audit.statement import Projection, Statement, Value
@@ -68,6 +81,23 @@ _SETTLE = """
 """
 
 
+_TYPES: dict[type[Event] | type[None], str] = {
+    CategoryDefined: DefineCategory.type,
+    CategoryRemoved: RemoveCategory.type,
+    AccessRuleSet: SetAccessRule.type,
+    AccessRuleRemoved: RemoveAccessRule.type,
+    DefaultAccessChanged: ChangeDefaultAccess.type,
+    SettingsChanged: ChangeSettings.type,
+    ArchivePolicySet: SetArchivePolicy.type,
+    ArchivePolicyRemoved: RemoveArchivePolicy.type,
+    UserRegistered: RegisterUser.type,
+    AppRegistered: RegisterApp.type,
+    AppPaused: PauseApp.type,
+    AppResumed: ResumeApp.type,
+}
+"""The command that each event completes which changes no memory."""
+
+
 def apply(event: Recorded) -> Iterator[Statement]:
     match event.payload:
         case CommandSettled() as settled:
@@ -96,20 +126,8 @@ def _completed(event: Recorded) -> tuple[str, tuple[str, ChangeKind] | None]:
             return DeleteMemories.type, (memory_id, "DELETE")
         case MemoryCategorized(memory_id=memory_id):
             return CategorizeMemory.type, (memory_id, "STATE")
-        case CategoryDefined():
-            return DefineCategory.type, None
-        case CategoryRemoved():
-            return RemoveCategory.type, None
-        case UserRegistered():
-            return RegisterUser.type, None
-        case AppRegistered():
-            return RegisterApp.type, None
-        case AppPaused():
-            return PauseApp.type, None
-        case AppResumed():
-            return ResumeApp.type, None
-        case _:
-            return event.type, None
+        case payload:
+            return _TYPES.get(type(payload), event.type), None
 
 
 def _settle(

@@ -13,6 +13,8 @@ from contracts.commands import (
     AnyCommand,
     ArchiveMemories,
     CategorizeMemory,
+    ChangeDefaultAccess,
+    ChangeSettings,
     DefineCategory,
     DeleteMemories,
     ForMemories,
@@ -20,10 +22,14 @@ from contracts.commands import (
     PauseMemories,
     RegisterApp,
     RegisterUser,
+    RemoveAccessRule,
+    RemoveArchivePolicy,
     RemoveCategory,
     RestoreMemories,
     ResumeApp,
     ReviseMemory,
+    SetAccessRule,
+    SetArchivePolicy,
 )
 from contracts.errors import ContentDamaged
 from contracts.events import CommandSettled
@@ -59,6 +65,16 @@ def touched(uid: str, key: SealingKey, command: AnyCommand, results: Sequence[It
             return [subjects.category(uid, ids.category_id(key.identity, name))]
         case RemoveCategory(category_id=category_id):
             return [subjects.category(uid, category_id)]
+        case SetAccessRule(app_id=app_id, memory_id=memory_id, category=category):
+            return [subjects.access_rule(uid, ids.rule_id(key.identity, app_id, memory_id, category))]
+        case RemoveAccessRule(rule_id=rule_id):
+            return [subjects.access_rule(uid, rule_id)]
+        case ChangeDefaultAccess():
+            return [subjects.default_access(uid)]
+        case ChangeSettings():
+            return [subjects.settings(uid)]
+        case SetArchivePolicy(policy_id=policy_id) | RemoveArchivePolicy(policy_id=policy_id):
+            return [subjects.archive_policy(uid, policy_id)]
         case _:
             assert_never(command)
 
