@@ -11,7 +11,8 @@ from pathlib import Path
 
 from contracts import ids, subjects
 from contracts.codec import DataKey, Meta, encode
-from contracts.events import MemoriesRead, MemoryAdded, ReadItem
+from contracts.events import MemoriesRead, MemoryAdded, MemoryCategorized, MemoryPaused, MemoryRevised, ReadItem
+from contracts.messages import Event
 from contracts.streams import USERS
 from nats.js import JetStreamContext
 from runtime.clock import utc_now
@@ -68,6 +69,39 @@ async def write_reads(folder: Path, user: str, memories: Sequence[Known], count:
         numbers = iter(range(count))
         while part := list(itertools.islice(numbers, _IN_FLIGHT)):
             await asyncio.gather(*map(write, part))
+
+
+async def write_changes(folder: Path, user: str, memories: Sequence[Known]) -> None:
+    """Three changes of each of these memories, which have had none: the text of another one, categories, a pause."""
+    chance = random.Random(len(memories))
+    texts = [memory.text for memory in memories]
+    chance.shuffle(texts)
+    async with _opened(folder, user) as log:
+        held = [subjects.memory(log.uid, ids.memory_id(log.key.identity, memory.text, 0)) for memory in memories]
+        last: list[int] = []
+        for start in range(0, len(held), _IN_FLIGHT):
+            part = await asyncio.gather(*(log.events.load(one, log.key) for one in held[start : start + _IN_FLIGHT]))
+            last += [history[-1].position.sequence for history in part]
+        steps: tuple[Callable[[str, int], Event], ...] = (
+            lambda id_, number: MemoryRevised(memory_id=id_, version=2, text=texts[number]),
+            lambda id_, number: MemoryCategorized(
+                memory_id=id_, categories=memories[number - 1].categories or ("personal",), by="person"
+            ),
+            lambda id_, _: MemoryPaused(memory_id=id_),
+        )
+        for step in steps:
+            for start in range(0, len(held), _AT_ONCE):
+                numbers = range(start, min(start + _AT_ONCE, len(held)))
+                changes = [
+                    NewEvent(
+                        held[n], _meta(log, memories[n].app, memories[n]), step(held[n].id, n), last[n], log.key, {}
+                    )
+                    for n in numbers
+                ]
+                for n, position in zip(numbers, await log.events.append(changes), strict=True):
+                    if isinstance(position, Exception):
+                        raise position
+                    last[n] = position.sequence
 
 
 @asynccontextmanager

@@ -75,4 +75,6 @@ BARS = (
     Bar("search p95 at 10k, 1 client, REST (ms)", "search_10k_rest_p95_ms", 40.0, at_most=True),
     Bar("search p50 at 10k, 1 client, MCP (ms)", "search_10k_mcp_p50_ms", 20.0, at_most=True),
     Bar("search p95 at 10k, 1 client, MCP (ms)", "search_10k_mcp_p95_ms", 40.0, at_most=True),
+    Bar("rebuild of the read models (events/s)", "rebuild_read_models_events_per_s", 5000.0, at_most=False),
+    Bar("rebuild of the index, vectors cached (events/s)", "rebuild_index_events_per_s", 3000.0, at_most=False),
 )
