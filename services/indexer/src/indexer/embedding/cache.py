@@ -22,13 +22,14 @@ _FORMAT = 1
 # Rows of a text's vector come in the order of the log, and are read in it: large pages hold several.
 _PAGE_BYTES = 16384
 _WAL_BYTES = 16 * 1024 * 1024
-_BUSY_S = 5.0
+_BUSY_S, _BUSY_PAUSE_S = 5.0, 0.01
 _SQL_NAMES = 500
 """Names a query; SQLite allows 999 parameters where it is old."""
 _USED_EVERY_S: Final = 86_400
 """To within what time the last use of a vector is known: noting each would turn every read into a write."""
 _EVICT = 512
 """Vectors that go at once when the file is full."""
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 
 _SCHEMA = (
@@ -108,7 +109,7 @@ def _open(file: Path) -> sqlite3.Connection:
     try:
         file.chmod(0o600)
         database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        database.execute("PRAGMA journal_mode = WAL")
+        _journal_ahead(database)
         # What a power cut takes is embedded again.
         database.execute("PRAGMA synchronous = OFF")
         database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
@@ -124,6 +125,20 @@ def _open(file: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _journal_ahead(database: sqlite3.Connection) -> None:
+    """Write-ahead journal. While another process opens a new file too, SQLite refuses that at once, and waits for
+    nobody: so it is done here."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
 
 
 def _remove(file: Path) -> None:
