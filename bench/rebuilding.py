@@ -51,7 +51,7 @@ async def _rebuild(plan: Plan, server: Server, projection: str) -> Throughput:
     before = (await connection.get(target)).json()
     events = sum(before["positions"].values())
     first = Cpu.now(server)
-    await connection.post(f"{target}/rebuild", {"hold": True, "from_scratch": True})
+    await connection.post(f"{target}/rebuild", {"hold": True})
     deadline = time.monotonic() + _REBUILD_S
     counts: dict[str, int] = {}
     now: dict[str, Any]
