@@ -96,6 +96,27 @@ class Unavailable(MemlogError):
     )
 
 
+class LanguageModelAway(Unavailable):
+    """The language model does not answer, or has too much to do: not before `retry_after` seconds, if it said so."""
+
+    code = "language_model_away"
+    remedy = (
+        "Nothing is lost: what waits for the model goes on by itself when it answers again. See MEMLOG_LLM_BASE_URL."
+    )
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LanguageModelFailed(MemlogError):
+    """The language model refuses, or answers with something else than was asked for, again and again."""
+
+    code = "language_model_failed"
+    status = 502
+    remedy = "The text is kept as it is. Try another model (MEMLOG_LLM), or see its key and address."
+
+
 class ConcurrencyConflict(MemlogError):
     """An append expected another last sequence: somebody else wrote first."""
 
