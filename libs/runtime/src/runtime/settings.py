@@ -82,6 +82,23 @@ class Settings(BaseSettings):
         default=512, ge=0, description="Most that vectors of texts seen before take on disk, in cache_path; 0: no cache"
     )
 
+    llm: str | None = Field(
+        default=None,
+        pattern=r"^\S+$",
+        description="A language model's name, such as gpt-4o-mini: it is asked only where this is set, and is sent texts",
+    )
+    llm_base_url: str = Field(
+        default="https://api.openai.com/v1",
+        pattern=r"^https?://[^/@\s]+(/\S*)?$",
+        description="Its endpoint: OpenAI, or what speaks its API (Ollama, vLLM, LM Studio, ...)",
+    )
+    llm_api_key: SecretStr | None = Field(
+        default=None, description="Its key; for OpenAI itself, OPENAI_API_KEY counts where this is not set"
+    )
+    llm_timeout: float = Field(default=60.0, gt=0, description="Of one request")
+    llm_budget: float = Field(default=180.0, gt=0, description="Of one question, with all that is tried again")
+    llm_concurrency: int = Field(default=4, ge=1, le=64, description="Most requests at once, of each service")
+
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65_535)
     allowed_hosts: Names = Field(default=(), description="Host names beyond loopback that clients may use")
