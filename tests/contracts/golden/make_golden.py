@@ -36,6 +36,7 @@ from contracts.events import (
     MemoryUnarchived,
     ProcessedItem,
     ReadItem,
+    ReprocessingRequested,
     SettingsChanged,
     TextProcessed,
     TextReceived,
@@ -69,6 +70,7 @@ EXAMPLES: tuple[Event, ...] = (
     ArchivePolicySet(policy_id=POLICY, after_days=365, app_id=APP),
     ArchivePolicyRemoved(policy_id=POLICY),
     TextReceived(source_id=SOURCE, text="I moved to Zürich.", metadata={"chat": 7}, categories=("personal",)),
+    ReprocessingRequested(source_id=SOURCE),
     TextProcessed(
         source_id=SOURCE,
         outcome="extracted",

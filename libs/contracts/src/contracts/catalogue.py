@@ -52,6 +52,7 @@ _WHERE: Mapping[str, tuple[str, str]] = {
     "ArchivePolicySet": ("archive policy", _POLICY),
     "ArchivePolicyRemoved": ("archive policy", _POLICY),
     "TextReceived": ("source", _SOURCE),
+    "ReprocessingRequested": ("source", _SOURCE),
     "TextProcessed": ("source", _SOURCE),
     "CommandSettled": ("operation", subjects.event_subject(0, subjects.operation("UID", "COMMAND_ID"))),
     "MemoriesRead": ("access", subjects.access_subject(0, "UID", "APP_ID")),
@@ -87,7 +88,7 @@ def render() -> str:
     for event in EVENTS.values():
         aggregate, subject = _WHERE[event.type]
         lines += _section(event, f"Aggregate: {aggregate}. Subject: `{_readable(subject)}`.")
-    lines += ["", "## Parts of events", "", "Objects within the fields above. They are never stored by themselves."]
+    lines += ["", "## Parts of events and commands", "", "Objects within their fields. They are never stored by themselves."]
     for part in _parts():
         lines += _section(part, None)
     lines += ["", "## Commands", "", f"Subject: `{command_subject}`."]
@@ -112,8 +113,9 @@ def _section(message: type[Message], where: str | None) -> list[str]:
 
 
 def _parts() -> list[type[Message]]:
-    """Message classes that events hold in their fields, each once, in the order of their first use."""
-    found = dict.fromkeys(part for event in EVENTS.values() for part in _held_by(event))
+    """Message classes that others hold in their fields, each once, in the order of their first use."""
+    messages: tuple[type[Message], ...] = (*EVENTS.values(), *COMMANDS.values())
+    found = dict.fromkeys(part for message in messages for part in _held_by(message))
     return [part for part in found if part.type not in EVENTS]
 
 

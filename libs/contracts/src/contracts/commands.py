@@ -34,13 +34,49 @@ class RegisterApp(Command):
 
 
 class AddMemory(Command):
-    """Store the text as it is. Identical to an active memory: nothing is stored, and the outcome names that one."""
+    """Store the text as it is. Identical to an active memory: nothing is stored, and the outcome names that one.
+    `infer`: store the facts that a language model finds in it instead."""
 
     type = "AddMemory"
     sealed: ClassVar = frozenset({"text", "metadata", "categories"})
     text: Annotated[str, Field(min_length=1)]
     metadata: dict[str, JsonValue] = {}
     categories: tuple[str, ...] = ()
+    infer: bool = False
+
+
+class ReprocessText(Command):
+    """Find facts anew in a text that was kept."""
+
+    type = "ReprocessText"
+    source_id: str
+
+
+class FactDecision(Command):
+    """What to do about one fact: `text` is the fact, of an `UPDATE` the memory's new text. The others name a memory, as
+    the model saw it (`version`, `previous_text`): one that changed meanwhile is not updated or deleted. Not a command
+    by itself: part of `ProcessText`."""
+
+    type = "FactDecision"
+    event: Literal["ADD", "UPDATE", "DELETE", "NONE"]
+    text: Annotated[str, Field(min_length=1)]
+    memory_id: str | None = None
+    version: int | None = None
+    previous_text: str | None = None
+
+
+class ProcessText(Command):
+    """Do what was decided about the facts that `model` found in a text; or store the text itself (`verbatim`), and
+    `reason` says why. Then the operation of the command that brought the text, `operation_id`, is done."""
+
+    type = "ProcessText"
+    sealed: ClassVar = frozenset({"decisions", "reason"})
+    source_id: str
+    operation_id: str
+    outcome: Literal["extracted", "verbatim"]
+    decisions: tuple[FactDecision, ...] = ()
+    model: str | None = None
+    reason: str | None = None
 
 
 class ReviseMemory(Command):
@@ -82,9 +118,17 @@ class PauseMemories(ForMemories):
 
 
 class ArchiveMemories(ForMemories):
-    """Put these memories away."""
+    """Put these memories away. `unchanged_since`, where it is given, is of each memory the sequence of its last event as
+    the sender knew it: one that has changed since is left alone."""
 
     type = "ArchiveMemories"
+    unchanged_since: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        if self.unchanged_since and len(self.unchanged_since) != len(self.memory_ids):
+            raise ValueError("unchanged_since has one sequence for each memory")
+        return self
 
 
 class ActivateMemories(ForMemories):
@@ -211,6 +255,8 @@ AnyCommand = (
     RegisterUser
     | RegisterApp
     | AddMemory
+    | ReprocessText
+    | ProcessText
     | ReviseMemory
     | DeleteMemories
     | PauseMemories

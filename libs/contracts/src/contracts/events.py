@@ -206,6 +206,13 @@ class TextReceived(Event):
     categories: tuple[str, ...] = ()
 
 
+class ReprocessingRequested(Event):
+    """Somebody wants facts to be found anew in the text. Each request is answered by a `TextProcessed` of its own."""
+
+    type = "ReprocessingRequested"
+    source_id: str
+
+
 class ProcessedItem(Event):
     """What was decided about one fact. Part of `TextProcessed`; `id` is the memory's, None where there is none."""
 
@@ -217,7 +224,8 @@ class ProcessedItem(Event):
 
 
 class TextProcessed(Event):
-    """What became of a text: facts that `model` found in it, or the text itself (`verbatim`), and then why."""
+    """What became of a text: facts that `model` found in it, or the text itself (`verbatim`), and then why. Verbatim
+    and no item: it was processed before, and what came of that stays."""
 
     type = "TextProcessed"
     sealed: ClassVar = frozenset({"items", "reason"})
@@ -294,6 +302,7 @@ EVENTS: dict[str, type[Event]] = registry(
     ArchivePolicySet,
     ArchivePolicyRemoved,
     TextReceived,
+    ReprocessingRequested,
     TextProcessed,
     CommandSettled,
     MemoriesRead,

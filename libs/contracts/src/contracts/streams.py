@@ -71,10 +71,14 @@ WRITER_CONSUMER = "memory-writer"
 CATEGORIZER_CONSUMER = "categorizer"
 """Durable consumer on each events stream: a reactor has no store, so its ack floor is its position."""
 
+EXTRACTION_CONSUMER = "extraction"
+"""Likewise of who finds facts in texts."""
+
 
 def durable_consumers(shard: int) -> tuple[tuple[str, str], ...]:
     """Stream and name of each durable consumer of a shard."""
-    return (commands(shard).name, WRITER_CONSUMER), (events(shard).name, CATEGORIZER_CONSUMER)
+    stream = events(shard).name
+    return (commands(shard).name, WRITER_CONSUMER), (stream, CATEGORIZER_CONSUMER), (stream, EXTRACTION_CONSUMER)
 
 
 READ_MODELS = "read-models"

@@ -21,6 +21,7 @@ from memory_writer.domain.archive_policy import ARCHIVE_POLICY
 from memory_writer.domain.category import CATEGORY
 from memory_writer.domain.memory import MEMORY
 from memory_writer.domain.settings import SETTINGS
+from memory_writer.domain.source import SOURCE
 from memory_writer.domain.user import USER
 
 _DECIDERS: dict[str, Decider[Any, Any, Any]] = {
@@ -31,6 +32,7 @@ _DECIDERS: dict[str, Decider[Any, Any, Any]] = {
     "access": ACCESS,
     "settings": SETTINGS,
     "policy": ARCHIVE_POLICY,
+    "source": SOURCE,
 }
 _CACHED = 20_000
 

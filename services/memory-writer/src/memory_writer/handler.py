@@ -31,14 +31,12 @@ from runtime.nats import subscribe
 from runtime.telemetry import span, trace_headers
 
 from memory_writer.aggregates import Aggregates
-from memory_writer.incoming import Pending, read
+from memory_writer.incoming import REPLY_HEADER, Pending, read
 from memory_writer.many import CHUNK, LARGE, size
 from memory_writer.plan import Planner
 from memory_writer.planning import Plan, counts, refuse
 
 log = structlog.get_logger()
-REPLY_HEADER = "Memlog-Reply"
-"""Where the gateway that waits wants the outcome (a core NATS subject)."""
 _RETRY_DELAY = 0.25
 
 
@@ -146,7 +144,7 @@ class CommandHandler:
         except Exception as error:
             log.error("chunk_failed", command=each.meta.id, type=each.type, done=done, exc_info=error)
             what = f"a defect in Memlog ({type(error).__name__}), after {done} memories"
-            return refuse(each.meta, each.type, MemlogError(what), index=size(each.command))
+            return refuse(each.meta, each.operation, MemlogError(what), index=size(each.command))
 
     async def _wave(self, pending: Sequence["_Work"]) -> list[outcome.Outcome]:
         """Handle the first commands of `pending` together; returns an outcome for each that was handled."""
@@ -174,22 +172,21 @@ class CommandHandler:
                 if settled is not None:
                     return settled
             if each.command is None:
-                return refuse(each.meta, each.type, each.unreadable or MemlogError("unreadable"))
+                return refuse(each.meta, each.operation, each.unreadable or MemlogError("unreadable"))
             return await self._planner.plan(each.command, each.key)
         except (Unavailable, ConcurrencyConflict, *NATS_FAILURES):
             raise
         except MemlogError as error:  # an aggregate that cannot be read: its commands wait for nobody
             log.error("command_refused", command=each.meta.id, type=each.type, reason=error.message)
-            return refuse(each.meta, each.type, error)
+            return refuse(each.meta, each.operation, error, index=each.last_index)
         except Exception as error:
             log.error("command_failed", command=each.meta.id, type=each.type, exc_info=error)
-            return refuse(
-                each.meta, each.type, MemlogError(f"a defect in Memlog ({type(error).__name__}); nothing was changed")
-            )
+            what = MemlogError(f"a defect in Memlog ({type(error).__name__}); nothing was changed")
+            return refuse(each.meta, each.operation, what, index=each.last_index)
 
     async def _settled_before(self, each: Pending) -> Plan | None:
         """What an earlier handling of this command ended in, if it ended without an event of its own."""
-        aggregate = subjects.operation(each.meta.uid, each.meta.id)
+        aggregate = subjects.operation(each.meta.uid, each.operation.id)
         for event in await self._events.load(aggregate, each.key):
             settled = event.payload
             if isinstance(settled, CommandSettled):
@@ -207,6 +204,9 @@ class CommandHandler:
     def _new_events(self, each: Pending, plan: Plan, trace: Mapping[str, str]) -> list[NewEvent]:
         asked = each.meta
         last = len(plan.appends) - 1
+        reply = each.headers.get(REPLY_HEADER)
+        if plan.partial and reply is not None and each.command is not None and size(each.command) == 1:
+            trace = {**trace, REPLY_HEADER: reply}  # who carries it on knows who waits
         return [
             NewEvent(
                 aggregate=append.aggregate,
@@ -230,18 +230,23 @@ class CommandHandler:
 
     async def _append(self, new: Sequence[NewEvent]) -> list[Position | Exception]:
         """Append as a pipeline; but what closes a command of several events goes after all of them are stored: an
-        operation must not be done in the log while a part of it is not."""
+        operation must not be done in the log while a part of it is not, nor a text processed."""
         if not self._holds():
             # Expected sequences protect what is written, not what was only read: an owner that slept may not know
             # that an app was paused meanwhile.
             return [ConcurrencyConflict("the lease on this shard has run out")] * len(new)
-        parts = {event.meta.causation_id for event in new if event.aggregate.kind != "op"}
-        closing = {e.meta.id: e for e in new if e.aggregate.kind == "op" and e.meta.causation_id in parts}
-        before = [event for event in new if event.meta.id not in closing]
-        results = dict(zip((e.meta.id for e in before), await self._events.append(before), strict=True))
-        failed = {e.meta.causation_id: r for e in before if isinstance(r := results[e.meta.id], Exception)}
-        last = [event for event in closing.values() if event.meta.causation_id not in failed]
-        results |= dict(zip((e.meta.id for e in last), await self._events.append(last), strict=True))
+        steps: dict[str, list[int]] = {}
+        for event in new:
+            steps[event.meta.causation_id] = sorted({*steps.get(event.meta.causation_id, []), _step(event)})
+        results: dict[str, Position | Exception] = {}
+        failed: dict[str, Exception] = {}
+        for turn in range(max(map(len, steps.values()), default=0)):
+            now = [e for e in new if e.meta.causation_id not in failed]
+            now = [e for e in now if steps[e.meta.causation_id].index(_step(e)) == turn]
+            for event, result in zip(now, await self._events.append(now), strict=True):
+                results[event.meta.id] = result
+                if isinstance(result, Exception):
+                    failed[event.meta.causation_id] = result
         return [results.get(e.meta.id) or failed[e.meta.causation_id] for e in new]
 
     async def _conclude(
@@ -278,7 +283,7 @@ class CommandHandler:
         if reply is None or position is None or plan.partial:
             return
         answer = Outcome(
-            command_id=pending.meta.id,
+            command_id=pending.operation.id,
             status=plan.status,
             code=plan.code,
             reason=plan.reason,
@@ -289,3 +294,7 @@ class CommandHandler:
         # Nobody depends on it: who waits in vain asks for the operation.
         with contextlib.suppress(*NATS_FAILURES):
             await self._client.publish(reply, answer.model_dump_json().encode())
+
+
+def _step(event: NewEvent) -> int:
+    return {"source": 1, "op": 2}.get(event.aggregate.kind, 0)

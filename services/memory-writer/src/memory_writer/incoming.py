@@ -11,6 +11,11 @@ from nats.aio.msg import Msg
 from runtime.keys import KeyStore
 from runtime.outcome import Reject
 
+from memory_writer.planning import Operation, last_index, operation_of
+
+REPLY_HEADER = "Memlog-Reply"
+"""Where the gateway that waits wants the outcome (a core NATS subject)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -23,6 +28,18 @@ class Pending:
     headers: Mapping[str, str]
     maybe_handled: bool
     unreadable: MemlogError | None = None
+
+    @property
+    def operation(self) -> Operation:
+        """The operation that it ends."""
+        if self.command is None:
+            return Operation(self.meta.id, self.type)
+        return operation_of(self.meta, self.command.payload)
+
+    @property
+    def last_index(self) -> int:
+        """See `planning.last_index`."""
+        return 0 if self.command is None else last_index(self.command.payload)
 
 
 async def read(keys: KeyStore, message: Msg, seen: int) -> Pending | Reject:

@@ -22,11 +22,13 @@ from contracts.commands import (
     ForMemories,
     PauseApp,
     PauseMemories,
+    ProcessText,
     RegisterApp,
     RegisterUser,
     RemoveAccessRule,
     RemoveArchivePolicy,
     RemoveCategory,
+    ReprocessText,
     RestoreMemories,
     ResumeApp,
     ReviseMemory,
@@ -49,7 +51,8 @@ from memory_writer.domain.memory import MEMORY, Absent, Active, Add, Categorize,
 from memory_writer.domain.settings import SETTINGS
 from memory_writer.domain.user import USER
 from memory_writer.many import CHUNK, plan_many, size
-from memory_writer.planning import Loader, Plan, appends, closed, counts, refuse
+from memory_writer.planning import Loader, Plan, appends, closed, counts, last_index, operation_of, refuse
+from memory_writer.texts import plan_processed, plan_received
 
 
 class Planner:
@@ -66,7 +69,9 @@ class Planner:
         except MemlogError as error:
             if error.status >= 500:
                 raise
-            return refuse(command.meta, command.payload.type, error, loader.touched)
+            return refuse(
+                command.meta, operation_of(command.meta, command.payload), error, loader.touched, last_index(command.payload)
+            )
         plan = replace(plan, touched=frozenset(loader.touched))
         return _settled(command, plan)
 
@@ -83,7 +88,7 @@ class Planner:
             except MemlogError as error:
                 if error.status >= 500:
                     raise
-                return refuse(command.meta, command.payload.type, error, loader.touched)
+                return refuse(command.meta, operation_of(command.meta, command.payload), error, loader.touched)
         total = size(command)
         end = min(done + CHUNK, total)
         plan = await plan_many(loader, command, range(done, end))
@@ -92,7 +97,7 @@ class Planner:
         sums = Counter(totals) + Counter(counts(plan.items))
         changed = any(count for kind, count in sums.items() if kind != "NONE")
         summary = replace(plan, items=(), counts=dict(sums), status="done" if changed else "nothing")
-        return closed(command.meta, command.payload.type, summary, total)
+        return closed(command.meta, operation_of(command.meta, command.payload), summary, total)
 
     async def warm(self, command: Decoded[AnyCommand], key: DataKey) -> None:
         """Load what the command will surely need, so that a batch's loads run in parallel."""
@@ -104,8 +109,12 @@ class Planner:
         if _needs_running_app(payload):
             require_running((await loader.load(subjects.app(uid, command.meta.app))).state)
         match payload:
-            case AddMemory():
+            case AddMemory(infer=False):
                 return await self._add(loader, uid, payload, key, command_id)
+            case AddMemory() | ReprocessText():
+                return await plan_received(loader, command)
+            case ProcessText():
+                return await plan_processed(loader, command, key)
             case ReviseMemory():
                 return await self._revise(loader, uid, payload, command_id)
             case DeleteMemories() | PauseMemories() | ArchiveMemories() | ActivateMemories() | RestoreMemories():
@@ -217,9 +226,11 @@ def _settled(command: Decoded[AnyCommand], plan: Plan) -> Plan:
     """Every operation ends in the log: a single event ends its command by itself; none or several need
     `CommandSettled` behind them."""
     payload = command.payload
+    if plan.partial or isinstance(payload, ProcessText):  # its end is not here, or it is closed already
+        return plan
     if plan.position is not None or (len(plan.appends) == 1 and not isinstance(payload, ForMemories)):
         return plan
-    return closed(command.meta, payload.type, plan, len(payload.memory_ids) if isinstance(payload, ForMemories) else 0)
+    return closed(command.meta, operation_of(command.meta, payload), plan, last_index(command.payload))
 
 
 def _needs_running_app(payload: AnyCommand) -> bool:
@@ -237,6 +248,13 @@ def _first_aggregates(command: Decoded[AnyCommand], key: DataKey) -> list[Aggreg
     uid, payload = command.meta.uid, command.payload
     app = [subjects.app(uid, command.meta.app)] if _needs_running_app(payload) else []
     match payload:
+        case AddMemory(infer=True):
+            return [*app, subjects.source(uid, command.meta.id)]
+        case ReprocessText(source_id=source_id):
+            return [*app, subjects.source(uid, source_id)]
+        case ProcessText(source_id=source_id, decisions=decisions):
+            named = {decision.memory_id for decision in decisions if decision.memory_id is not None}
+            return [subjects.source(uid, source_id), *(subjects.memory(uid, memory_id) for memory_id in named)]
         case AddMemory(text=text):
             return [*app, subjects.memory(uid, ids.memory_id(key.identity, text, 0))]
         case ReviseMemory(memory_id=memory_id) | CategorizeMemory(memory_id=memory_id):

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from contracts import subjects
 from contracts.api import ChangeKind, Item
 from contracts.codec import DataKey, Meta
-from contracts.commands import MAX_RESULTS
+from contracts.commands import MAX_RESULTS, AddMemory, AnyCommand, ForMemories, ProcessText, ReprocessText
 from contracts.errors import MemlogError
 from contracts.events import CommandSettled, ItemResult
 from contracts.messages import Event
@@ -31,7 +31,8 @@ class Append:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a command comes to. `touched` are the aggregates that it read: a plan is stale once an earlier command
-    appended to one of them. `position` is where it was done before, when nothing is left to append."""
+    appended to one of them. `position` is where it was done before, when nothing is left to append. `partial`: this is
+    not the end of its operation."""
 
     touched: frozenset[Aggregate]
     appends: tuple[Append, ...] = ()
@@ -66,22 +67,50 @@ def appends(aggregate: Aggregate, events: Iterable[Event], loaded: Loaded, index
     return tuple(Append(aggregate, event, loaded.sequence, index) for event in events)
 
 
-def refuse(meta: Meta, type_: str, error: MemlogError, touched: Iterable[Aggregate] = (), index: int = 0) -> Plan:
+class Operation(NamedTuple):
+    """What ends with a command: its own operation, or that of the command that it carries on."""
+
+    id: str
+    type: str
+
+
+def operation_of(meta: Meta, payload: AnyCommand) -> Operation:
+    """The operation that the command ends."""
+    if not isinstance(payload, ProcessText):
+        return Operation(meta.id, payload.type)
+    brought = payload.operation_id == payload.source_id
+    return Operation(payload.operation_id, AddMemory.type if brought else ReprocessText.type)
+
+
+def last_index(payload: AnyCommand) -> int:
+    """The place of the event that closes the command, where one does by itself: behind those that it may append."""
+    match payload:
+        case ForMemories(memory_ids=memory_ids):
+            return len(memory_ids)
+        case ProcessText(decisions=decisions):
+            return max(len(decisions), 1) + 1
+        case _:
+            return 0
+
+
+def refuse(
+    meta: Meta, operation: Operation, error: MemlogError, touched: Iterable[Aggregate] = (), index: int = 0
+) -> Plan:
     """The plan of a command that is refused: its operation ends with the reason, as the command's `index`-th event."""
     plan = Plan(frozenset(touched), status="refused", code=error.code, reason=error.message)
-    return closed(meta, type_, plan, index)
+    return closed(meta, operation, plan, index)
 
 
-def closed(meta: Meta, type_: str, plan: Plan, index: int) -> Plan:
+def closed(meta: Meta, operation: Operation, plan: Plan, index: int) -> Plan:
     """The plan with `CommandSettled` behind what it appends, as the command's `index`-th event."""
     named = plan.items if len(plan.items) <= MAX_RESULTS else ()
     settled = CommandSettled(
-        command_type=type_,
+        command_type=operation.type,
         outcome=plan.status,
         code=plan.code,
         reason=plan.reason,
         results=tuple(ItemResult(id=item.id, event=item.event) for item in named),
         counts={**(plan.counts or counts(plan.items))},
     )
-    aggregate = subjects.operation(meta.uid, meta.id)
+    aggregate = subjects.operation(meta.uid, operation.id)
     return replace(plan, appends=(*plan.appends, Append(aggregate, settled, 0, index)))

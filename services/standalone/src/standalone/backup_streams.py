@@ -14,6 +14,7 @@ from contracts.errors import Unavailable
 from contracts.positions import message_hash
 from contracts.streams import (
     CATEGORIZER_CONSUMER,
+    EXTRACTION_CONSUMER,
     GLOBAL,
     KEYS,
     USERS,
@@ -48,7 +49,7 @@ Show = Callable[[str, int], Callable[[int], object]]
 """Shows progress: what is being done and how much there is; returns what is told of each step."""
 _EXPIRES_SOON = timedelta(hours=1)
 """What ages out within this is not compared."""
-_CONSUMERS = (WRITER_CONSUMER, CATEGORIZER_CONSUMER)
+_CONSUMERS = (WRITER_CONSUMER, CATEGORIZER_CONSUMER, EXTRACTION_CONSUMER)
 
 
 def streams_in_order(shards: int) -> list[str]:

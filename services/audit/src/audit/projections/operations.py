@@ -12,6 +12,7 @@ from contracts.commands import (
     DefineCategory,
     DeleteMemories,
     PauseApp,
+    ProcessText,
     RegisterApp,
     RegisterUser,
     RemoveAccessRule,
@@ -39,6 +40,7 @@ from contracts.events import (
     MemoryDeleted,
     MemoryRevised,
     SettingsChanged,
+    TextProcessed,
     UserRegistered,
 )
 from contracts.messages import Event
@@ -105,6 +107,8 @@ def apply(event: Recorded) -> Iterator[Statement]:
             yield _settle(
                 event, settled.command_type, settled.outcome, results, {**settled.counts}, settled.code, settled.reason
             )
+        case TextProcessed():
+            yield _settle(event, ProcessText.type, "done", [], {})
         case payload if payload is not None and event.meta.final:
             type_, item = _completed(event)
             results = [] if item is None else [{"id": item[0], "event": item[1]}]
@@ -140,9 +144,12 @@ def _settle(
     reason: str | None = None,
 ) -> Statement:
     meta = event.meta
+    # `CommandSettled` stands on the operation that it ends, which may be another command's than the one that led to it.
+    settles = isinstance(event.payload, CommandSettled) and event.subject
+    command_id = event.subject.rsplit(".", 1)[-1] if settles else meta.causation_id
     row: dict[str, Value] = {
         "uid": meta.uid,
-        "command_id": meta.causation_id,
+        "command_id": command_id,
         "type": type_,
         "status": status,
         "code": code,
@@ -155,7 +162,7 @@ def _settle(
         "settled_at": event.recorded_at,
         "correlation_id": meta.correlation_id,
     }
-    return Statement(TABLE, (meta.uid, meta.causation_id), _SETTLE, row)
+    return Statement(TABLE, (meta.uid, command_id), _SETTLE, row)
 
 
 PROJECTION = Projection(TABLE, _DDL, apply, of_recording=("position", "settled_at"))

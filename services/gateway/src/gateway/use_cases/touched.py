@@ -20,11 +20,13 @@ from contracts.commands import (
     ForMemories,
     PauseApp,
     PauseMemories,
+    ProcessText,
     RegisterApp,
     RegisterUser,
     RemoveAccessRule,
     RemoveArchivePolicy,
     RemoveCategory,
+    ReprocessText,
     RestoreMemories,
     ResumeApp,
     ReviseMemory,
@@ -43,7 +45,7 @@ from runtime.keys import SealingKey
 def touched(uid: str, key: SealingKey, command: AnyCommand, results: Sequence[Item]) -> list[Aggregate]:
     """What the command, which came to these results, is about."""
     match command:
-        case AddMemory():
+        case AddMemory() | ReprocessText() | ProcessText():
             return [subjects.memory(uid, item.id) for item in results]
         case (
             DeleteMemories(memory_ids=memory_ids)
