@@ -20,6 +20,10 @@ def new_uid() -> str:
 OWN_APP = "memlog"
 """Stands where an app's id stands, for what Memlog's own parts do. No user's app has it."""
 
+OWNER_APP = "dashboard"
+"""The app under which a person reads their own memories (REST, dashboard): it sees every state, and its reads
+count for no other app."""
+
 
 def uuid7() -> str:
     """A UUIDv7 (RFC 9562 §5.7): sortable by millisecond, random otherwise."""

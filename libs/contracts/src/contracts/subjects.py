@@ -89,6 +89,11 @@ def events_of_user(shard: int, uid: str) -> str:
     return f"{ROOT}.evt.{shard}.{uid}.>"
 
 
+def access_of_user(shard: int, uid: str) -> str:
+    """The events about who may read a user's memories, as a filter."""
+    return f"{ROOT}.evt.{shard}.{uid}.access.*"
+
+
 def log_start_subject(shard: int) -> str:
     """Where sequence 1 of a shard stands: the log's incarnation (architecture §7)."""
     return f"{ROOT}.evt.{shard}.system.log.start"
@@ -157,6 +162,14 @@ def health_request_subject(service: str) -> str:
     """Core NATS request/reply: asks a service for its health."""
     return f"{ROOT}.ask.health.{service}"
 
+
+def policies_of_shard(shard: int) -> str:
+    """All events of archive policies of a shard, as a filter."""
+    return f"{ROOT}.evt.{shard}.*.policy.*"
+
+
+DUE = f"{ROOT}.ask.due"
+"""Core NATS request/reply, queue group `audit`: which memories archive policies would put away."""
 
 SEARCH = f"{ROOT}.ask.search"
 """Core NATS request/reply, queue group `indexer`."""
