@@ -163,6 +163,16 @@ def health_request_subject(service: str) -> str:
     return f"{ROOT}.ask.health.{service}"
 
 
+def sources_of_shard(shard: int) -> str:
+    """All events of texts that memories are made of, as a filter."""
+    return f"{ROOT}.evt.{shard}.*.source.*"
+
+
+def sources_of_user(shard: int, uid: str) -> str:
+    """Those of one user."""
+    return f"{ROOT}.evt.{shard}.{uid}.source.*"
+
+
 def policies_of_shard(shard: int) -> str:
     """All events of archive policies of a shard, as a filter."""
     return f"{ROOT}.evt.{shard}.*.policy.*"

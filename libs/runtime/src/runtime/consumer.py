@@ -24,7 +24,7 @@ from runtime.pull import Pull
 
 log = structlog.get_logger()
 _MAX_BATCH = 128
-_ACK_WAIT = 60.0
+_ACK_WAIT, _ACK_WAIT_KEPT = 60.0, 3600.0
 
 
 Handler = Callable[[Sequence[Msg], int], Awaitable[Sequence[Outcome]]]
@@ -48,7 +48,8 @@ class _WentElsewhere(Exception):
 class CommandConsumer:
     """Consumes one stream (of commands, or of events that something is done about) through its durable consumer, whose
     ack floor is the position. `subjects`: only these (set when the consumer is made; none: all). `calm`: when to begin,
-    if not at once."""
+    if not at once. `keeps`: the handler keeps any number of messages for any time, and takes it well when those come
+    again; what follows is not held up."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class CommandConsumer:
         handle: Handler,
         subjects: Sequence[str] = (),
         calm: Calm | None = None,
+        keeps: bool = False,
     ) -> None:
         self._client = client
         self._js = js
@@ -67,6 +69,7 @@ class CommandConsumer:
         self._handle = handle
         self._subjects = subjects
         self._calm = calm
+        self._keeps = keeps
         self.counts: Counter[str] = Counter()
         self.failure: str | None = None
         """Why it does not get on at the moment, for health; None while it works."""
@@ -105,8 +108,8 @@ class CommandConsumer:
                         filter_subjects=[*self._subjects] or None,
                         deliver_policy=DeliverPolicy.ALL,
                         ack_policy=AckPolicy.EXPLICIT,
-                        ack_wait=_ACK_WAIT,
-                        max_ack_pending=_MAX_BATCH * 8,
+                        ack_wait=_ACK_WAIT_KEPT if self._keeps else _ACK_WAIT,
+                        max_ack_pending=-1 if self._keeps else _MAX_BATCH * 8,
                         max_waiting=8,
                     ),
                 )

@@ -99,6 +99,14 @@ class Settings(BaseSettings):
     llm_budget: float = Field(default=180.0, gt=0, description="Of one question, with all that is tried again")
     llm_concurrency: int = Field(default=4, ge=1, le=64, description="Most requests at once, of each service")
 
+    policy_interval: float = Field(
+        default=3600.0, ge=1.0, description="How often archive policies are carried out, in seconds; soon after a change too"
+    )
+
+    llm_patience: float = Field(
+        default=86_400.0, ge=0, description="A text that could not be read for so long is stored as it is"
+    )
+
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65_535)
     allowed_hosts: Names = Field(default=(), description="Host names beyond loopback that clients may use")
