@@ -1,11 +1,11 @@
-"""A local server that speaks the OpenAI API, the only stand-in of the tests: with faults on demand."""
+"""A local server that speaks the OpenAI API, the only stand-in of the tests: with faults on demand (support.faults)."""
 
 import asyncio
 import base64
 import json
 import socket
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from zlib import crc32
@@ -16,33 +16,16 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-
-Fault = Callable[[Request], Response | None]
-"""What is answered instead; None: nothing at all, until the client gives up."""
-
-
-def status(code: int, **headers: str) -> Fault:
-    """An error as OpenAI words it."""
-    body = {"error": {"message": "a scripted fault", "type": "scripted", "code": None}}
-    return lambda _: JSONResponse(body, code, headers)
-
-
-def hang(_: Request) -> Response | None:
-    """No answer."""
-    return None
-
-
-def text(body: str) -> Fault:
-    """These bytes, called JSON."""
-    return lambda _: Response(body, media_type="application/json")
+from support.chat_model import ChatModel
+from support.faults import Fault, hang, status
 
 
 @dataclass(slots=True)
 class OpenAIServer:
     """`faults` are used up, one a request; `always` is the answer to every request while it is set; after `answers`
-    more, all hang. `embedded` are the
-    texts that got a vector, `requests` counts all. Only `models` are known; with a `key`, only who shows it is let in.
-    A text that holds `refused` is called wrong (400)."""
+    more, all hang. `embedded` are the texts that got a vector, `requests` counts all. Only `models` are known; with a
+    `key`, only who shows it is let in. A text that holds `refused` is called wrong (400). All of this is of embeddings;
+    `chat` is the language model."""
 
     url: str
     dimension: int = 12
@@ -54,6 +37,7 @@ class OpenAIServer:
     answers: int | None = None
     requests: int = 0
     embedded: list[str] = field(default_factory=list[str])
+    chat: ChatModel = field(default_factory=ChatModel)
 
     async def embeddings(self, request: Request) -> Response:
         asked = json.loads(await request.body())
@@ -119,7 +103,16 @@ async def openai_server() -> AsyncGenerator[OpenAIServer]:
     """Runs in the test's own event loop until the block ends. `url` is what clients take as base URL."""
     listening = socket.create_server(("127.0.0.1", 0))
     stand_in = OpenAIServer(f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
-    app = Starlette(routes=[Route("/v1/embeddings", stand_in.embeddings, methods=["POST"])])
+
+    async def chat(request: Request) -> Response:
+        return await stand_in.chat.completions(request)
+
+    app = Starlette(
+        routes=[
+            Route("/v1/embeddings", stand_in.embeddings, methods=["POST"]),
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+        ]
+    )
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="off")
     server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[listening]))

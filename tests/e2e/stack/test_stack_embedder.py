@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from indexer.embedding.embedder import PROBE
-from support.openai_server import OpenAIServer, openai_server, status
+from support.faults import status
+from support.openai_server import OpenAIServer, openai_server
 from support.stack import Stack, eventually, running_stack
 
 USER = "ada"

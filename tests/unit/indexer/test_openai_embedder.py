@@ -13,7 +13,8 @@ from indexer.embedding.choosing import EmbedderChoice, EmbedderOptions, SharedEm
 from indexer.embedding.embedder import Embedding
 from indexer.embedding.openai_embedder import OPENAI_URL
 from pydantic import SecretStr
-from support.openai_server import OpenAIServer, hang, openai_server, status, text
+from support.faults import hang, status, text
+from support.openai_server import OpenAIServer, openai_server
 
 SMALL = EmbedderChoice("openai:small")
 
