@@ -88,7 +88,7 @@ def render() -> str:
     for event in EVENTS.values():
         aggregate, subject = _WHERE[event.type]
         lines += _section(event, f"Aggregate: {aggregate}. Subject: `{_readable(subject)}`.")
-    lines += ["", "## Parts of events and commands", "", "Objects within their fields. They are never stored by themselves."]
+    lines += ["", "## Parts of events and commands", "", "Objects within their fields, never stored by themselves."]
     for part in _parts():
         lines += _section(part, None)
     lines += ["", "## Commands", "", f"Subject: `{command_subject}`."]

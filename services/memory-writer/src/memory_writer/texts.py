@@ -160,11 +160,13 @@ class _Work:
     async def _load(self, memory_id: str) -> tuple[Aggregate, Loaded, Memory]:
         aggregate = subjects.memory(self._meta.uid, memory_id)
         loaded = await self._loader.load(aggregate)
-        return aggregate, loaded, self._after.get(aggregate, loaded.state)
+        state: Memory = loaded.state
+        return aggregate, loaded, self._after.get(aggregate, state)
 
     def _append(self, aggregate: Aggregate, events: Sequence[MemoryEvent], loaded: Loaded, index: int) -> None:
+        state: Memory = loaded.state
         for event in events:
-            self._after[aggregate] = MEMORY.evolve(self._after.get(aggregate, loaded.state), event)
+            self._after[aggregate] = MEMORY.evolve(self._after.get(aggregate, state), event)
         self.appends += appends(aggregate, events, loaded, index)
 
     def _note(self, memory_id: str | None, event: _Event, text: str, previous: str | None = None) -> None:
