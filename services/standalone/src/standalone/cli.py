@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from contracts.errors import MemlogError
 
-from standalone.commands import backup, dead, export, keys, mcp, memories, projections, status, up, verify
+from standalone.commands import backup, dead, export, keys, mcp, memories, projections, reprocess, status, up, verify
 from standalone.commands.options import ExitStatus
 from standalone.failures import NotReachable
 
@@ -26,6 +26,7 @@ app.command()(status.status)
 app.command()(memories.add)
 app.command()(memories.search)
 app.command("list")(memories.list_)
+app.command()(reprocess.reprocess)
 app.command()(mcp.mcp)
 app.command()(backup.backup)
 app.command()(backup.restore)
