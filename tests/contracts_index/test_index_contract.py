@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contracts.access import Access
 from contracts.errors import ConfigurationError
 from contracts_index.adapters import DIMENSION, EMBEDDER, Open, apply, at, found, put, revise, vector
 from indexer.embedding.minilm import MiniLM
@@ -26,6 +27,8 @@ from indexer.index import (
 from support.keys import KEY
 
 ANN = SearchFilter("ann")
+EVERYTHING = Access("claude", "all", (), (), (), ())
+OWN, NOTHING = replace(EVERYTHING, base="own"), replace(EVERYTHING, base="none")
 ALL_STATES = SearchFilter("ann", states=("active", "paused", "archived", "deleted"))
 
 
@@ -119,6 +122,22 @@ async def test_scores_are_between_0_and_1_and_higher_for_the_better_match(meanin
         (SearchFilter("bob", memory_ids=("a", "b")), ""),
         (SearchFilter("nobody"), ""),
         (SearchFilter("an"), ""),
+        (SearchFilter("ann", access=EVERYTHING), "abc"),
+        (SearchFilter("ann", access=NOTHING), ""),
+        (SearchFilter("ann", access=OWN), "ac"),
+        (SearchFilter("ann", access=replace(OWN, app_id="unknown")), ""),
+        (SearchFilter("ann", access=replace(EVERYTHING, denied_memories=("a", "x"))), "bc"),
+        (SearchFilter("ann", access=replace(NOTHING, allowed_memories=("a", "p", "x"))), "a"),
+        (SearchFilter("ann", access=replace(NOTHING, allowed_memories=("a",), denied_memories=("a",))), ""),
+        (SearchFilter("ann", access=replace(EVERYTHING, denied_categories=("food", "work"))), "c"),
+        (SearchFilter("ann", access=replace(NOTHING, allowed_categories=("home",))), "a"),
+        (SearchFilter("ann", access=replace(NOTHING, allowed_categories=("home",), denied_categories=("food",))), ""),
+        (SearchFilter("ann", access=replace(OWN, allowed_categories=("work",))), "abc"),
+        (SearchFilter("ann", access=replace(OWN, denied_categories=("food",), allowed_memories=("b",))), "bc"),
+        (SearchFilter("ann", access=replace(EVERYTHING, denied_categories=("food",), allowed_memories=("a",))), "abc"),
+        (SearchFilter("ann", categories=("work",), access=OWN), ""),
+        (SearchFilter("ann", states=("paused",), access=replace(NOTHING, allowed_memories=("p",))), "p"),
+        (SearchFilter("bob", access=EVERYTHING), "x"),
     ],
 )
 async def test_only_what_the_filter_allows_is_found(index: MemoryIndex, where: SearchFilter, expected: str) -> None:

@@ -9,11 +9,14 @@ from audit.schema import install
 from audit.store import PostgresStore
 from contracts.codec import Recorded
 from contracts.events import (
+    AccessRuleRemoved,
+    AccessRuleSet,
     AppPaused,
     AppRegistered,
     AppResumed,
     CategoryDefined,
     CategoryRemoved,
+    DefaultAccessChanged,
     MemoryAdded,
     MemoryArchived,
     MemoryCategorized,
@@ -53,12 +56,20 @@ def histories(draw: st.DrawFn) -> list[Recorded]:
 
 def _next(draw: st.DrawFn, versions: dict[tuple[str, str], int], uid: str, name: str, number: int) -> Event:
     apps = ["register", "pause", "resume"]
-    kind = draw(st.sampled_from(["revise", "revise", "categorize", "define", "remove", *apps, *STATES]))
+    access = ["rule", "rule", "no rule", "default"]
+    kind = draw(st.sampled_from(["revise", "revise", "categorize", "define", "remove", *access, *apps, *STATES]))
     tags = tuple(draw(st.lists(st.sampled_from(["food", "work"]), unique=True)))
     if kind == "define":
         return CategoryDefined(category_id=name, name=name, description=f"Number {number}")
     if kind == "remove":
         return CategoryRemoved(category_id=name)
+    if kind == "rule":
+        effect = draw(st.sampled_from(["allow", "deny"]))
+        return AccessRuleSet(rule_id=name, app_id="app", effect=effect, category=f"Category {number}")
+    if kind == "no rule":
+        return AccessRuleRemoved(rule_id=name)
+    if kind == "default":
+        return DefaultAccessChanged(policy=draw(st.sampled_from(["allow", "own"])))
     if kind == "register":
         return AppRegistered(app_id=name, name=f"App {name}")
     if kind in ("pause", "resume"):

@@ -4,16 +4,30 @@ from types import ModuleType
 
 import pytest
 from audit.generations import access_models, read_models
-from audit.projections import access_log, apps, categories, history, memories, memory_texts, operations, reads, users
+from audit.projections import (
+    access_log,
+    access_rules,
+    apps,
+    categories,
+    history,
+    memories,
+    memory_texts,
+    operations,
+    reads,
+    users,
+)
 from audit.statement import Projection, Value
 from contracts.codec import Recorded
 from contracts.events import (
+    AccessRuleRemoved,
+    AccessRuleSet,
     AppPaused,
     AppRegistered,
     AppResumed,
     CategoryDefined,
     CategoryRemoved,
     CommandSettled,
+    DefaultAccessChanged,
     ItemResult,
     LogStarted,
     MemoriesRead,
@@ -108,6 +122,33 @@ def test_categories_come_with_who_chose_them() -> None:
             "categories": ["Travel", "Night  shifts"],
             "category_keys": ["travel", "night shifts"],
         }
+    ]
+
+
+def test_a_rule_is_a_row_with_what_its_category_is_compared_by_until_it_is_removed() -> None:
+    rule = AccessRuleSet(rule_id="r", app_id=APP, effect="deny", category="Night  Shifts")
+    assert rows(access_rules, recorded(7, rule)) == [
+        {
+            "uid": UID,
+            "rule_id": "r",
+            "app_id": APP,
+            "effect": "deny",
+            "memory_id": None,
+            "category": "Night  Shifts",
+            "category_key": "night shifts",
+            "at": at(7),
+            "sequence": 7,
+        }
+    ]
+    removed = recorded(8, AccessRuleRemoved(rule_id="r"))
+    assert rows(access_rules, removed) == [{"uid": UID, "rule_id": "r", "sequence": 8}]
+
+
+def test_the_default_is_one_row_a_user_in_a_table_of_its_own() -> None:
+    changed = recorded(7, DefaultAccessChanged(policy="own"))
+    assert rows(access_rules, changed) == []
+    assert [statement.row for statement in access_rules.DEFAULT.apply(changed)] == [
+        {"uid": UID, "policy": "own", "sequence": 7}
     ]
 
 

@@ -16,7 +16,7 @@ NOTHING = cast("Any", None)  # refused before anything is asked
 
 
 async def test_more_memories_than_one_step_takes_are_refused_where_it_is_all_or_none() -> None:
-    writing = Writing(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
+    writing = Writing(*[NOTHING] * 6)
     states = States(NOTHING, NOTHING, NOTHING, NOTHING)
     for change in (
         writing.delete(ADA, MANY, all_or_nothing=True),

@@ -7,11 +7,14 @@ import pytest
 from contracts.commands import AddMemory, CategorizeMemory, RegisterUser, ReviseMemory
 from contracts.errors import AppIsPaused, Conflict, MemlogError, NotFound
 from contracts.events import (
+    AccessRuleRemoved,
+    AccessRuleSet,
     AppPaused,
     AppRegistered,
     AppResumed,
     CategoryDefined,
     CategoryRemoved,
+    DefaultAccessChanged,
     MemoryAdded,
     MemoryArchived,
     MemoryCategorized,
@@ -28,6 +31,8 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from memory_writer.domain import access
+from memory_writer.domain.access import ACCESS
 from memory_writer.domain.app import APP, Pause, Register, Resume, require_running
 from memory_writer.domain.category import CATEGORY, Define, Remove
 from memory_writer.domain.memory import (
@@ -237,6 +242,35 @@ def test_a_category_is_defined_described_anew_and_removed() -> None:
             given(CATEGORY, *history).when(Remove(C))
 
 
+# -- access ------------------------------------------------------------------------------------------------------
+
+ALLOWED = AccessRuleSet(rule_id="r-1", app_id=A, effect="allow", category="tea")
+DENIED = AccessRuleSet(rule_id="r-1", app_id=A, effect="deny", category="tea")
+OWN_ONLY, ALL = DefaultAccessChanged(policy="own"), DefaultAccessChanged(policy="allow")
+REMOVED = AccessRuleRemoved(rule_id="r-1")
+
+
+def test_a_rule_is_set_replaced_by_another_effect_and_removed() -> None:
+    assert given(ACCESS).when(access.Set(ALLOWED)) == [ALLOWED]
+    assert given(ACCESS, ALLOWED).when(access.Set(ALLOWED)) == []
+    assert given(ACCESS, ALLOWED).when(access.Set(DENIED)) == [DENIED]
+    assert given(ACCESS, ALLOWED, DENIED).when(access.Remove("r-1")) == [REMOVED]
+    assert given(ACCESS, ALLOWED, REMOVED).when(access.Set(ALLOWED)) == [ALLOWED]
+
+
+def test_a_rule_that_is_not_there_cannot_be_removed() -> None:
+    for history in ([], [ALLOWED, REMOVED]):
+        with pytest.raises(NotFound):
+            given(ACCESS, *history).when(access.Remove("r-1"))
+
+
+def test_every_app_may_read_everything_until_the_default_is_changed() -> None:
+    assert given(ACCESS).when(access.ChangeDefault("allow")) == []
+    assert given(ACCESS).when(access.ChangeDefault("own")) == [OWN_ONLY]
+    assert given(ACCESS, OWN_ONLY).when(access.ChangeDefault("own")) == []
+    assert given(ACCESS, OWN_ONLY).when(access.ChangeDefault("allow")) == [ALL]
+
+
 # -- whatever the history ----------------------------------------------------------------------------------------
 
 TEXTS = st.sampled_from(["tea", "coffee", "tea ", "9:15", "9:45"])
@@ -266,6 +300,8 @@ MEMORY_COMMANDS = st.one_of(
 )
 APP_COMMANDS = st.sampled_from([Register(A, "claude"), Pause(A), Resume(A)])
 CATEGORY_COMMANDS = st.sampled_from([Define(C, "Tea", ""), Define(C, "Tea", "hot"), Remove(C)])
+RULE_COMMANDS = st.sampled_from([access.Set(ALLOWED), access.Set(DENIED), access.Remove("r-1")])
+DEFAULT_COMMANDS = st.sampled_from([access.ChangeDefault("own"), access.ChangeDefault("allow")])
 USER_COMMANDS = st.sampled_from([RegisterUser(name="Ada"), RegisterUser(name="Grace")])
 EVENTS_OF_A_MEMORY = st.sampled_from([
     ADDED, REVISED, DELETED, PAUSED, RESUMED, ARCHIVED, UNARCHIVED, RESTORED, categorized("a"), categorized(by="model")
@@ -295,8 +331,15 @@ def test_any_history_of_an_app_can_be_folded(history: list[Any]) -> None:
 @pytest.mark.guarantee("G2")
 @pytest.mark.parametrize(
     ("decider", "commands"),
-    [(MEMORY, MEMORY_COMMANDS), (APP, APP_COMMANDS), (CATEGORY, CATEGORY_COMMANDS), (USER, USER_COMMANDS)],
-    ids=["memory", "app", "category", "user"],
+    [
+        (MEMORY, MEMORY_COMMANDS),
+        (APP, APP_COMMANDS),
+        (CATEGORY, CATEGORY_COMMANDS),
+        (USER, USER_COMMANDS),
+        (ACCESS, RULE_COMMANDS),
+        (ACCESS, DEFAULT_COMMANDS),
+    ],
+    ids=["memory", "app", "category", "user", "rule", "default"],
 )
 def test_the_same_command_twice_emits_nothing_the_second_time(
     decider: Decider[Any, Any, Any], commands: st.SearchStrategy[Any]

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from contracts.access import Access, Effect, Policy
+
 Wait = Literal["accepted", "stored", "searchable"]
 State = Literal["active", "paused", "archived", "deleted"]
 ChangeKind = Literal["ADD", "UPDATE", "DELETE", "STATE", "NONE"]
@@ -202,6 +204,37 @@ class CategoryList(View):
     total: int
 
 
+# -- access rules -------------------------------------------------------------------------------------------------
+
+
+class AccessRule(View):
+    """What an app may read (`allow`) or not (`deny`): one memory, one category, or, with neither, everything."""
+
+    id: str
+    app_id: str
+    app_name: str
+    effect: Effect
+    memory_id: str | None = None
+    category: str | None = None
+    updated_at: int = Field(description="Epoch seconds")
+
+
+class AccessRulePage(View):
+    """One page of access rules. `total` counts all that match, `pages` is ceil(total / size)."""
+
+    items: list[AccessRule]
+    total: int
+    page: int
+    size: int
+    pages: int
+
+
+class DefaultAccess(View):
+    """What an app may read where no rule speaks: every memory (`allow`), or those it wrote itself (`own`)."""
+
+    policy: Policy
+
+
 # -- apps, stats, health ----------------------------------------------------------------------------------------
 
 
@@ -319,8 +352,9 @@ class Announcement(View):
 
 
 class SearchRequest(View):
-    """A query to the indexer. `None` in a filter means no restriction, an empty list matches nothing.
-    `min_sequence`: answer only once the index has passed it (bounded by `timeout_s`)."""
+    """A query to the indexer. `None` in a filter means no restriction, an empty list matches nothing. `access`: what
+    the app that asks may read; None where no app asks. `min_sequence`: answer only once the index has passed it
+    (bounded by `timeout_s`)."""
 
     uid: str
     query: str
@@ -329,6 +363,7 @@ class SearchRequest(View):
     app_ids: list[str] | None = None
     categories: list[str] | None = None
     exclude_app_ids: list[str] = []
+    access: Access | None = None
     min_sequence: int = 0
     timeout_s: float = 5.0
 

@@ -7,6 +7,7 @@ from contracts import streams
 
 from audit.projections import (
     access_log,
+    access_rules,
     apps,
     categories,
     history,
@@ -52,8 +53,8 @@ class Generation:
 
 def read_models(number: int = 1) -> Generation:
     """What is derived from the events: over `MEMLOG_EVENTS_<k>`."""
-    modules = (memories, memory_texts, history, users, apps, categories, operations)
-    models = (*(module.PROJECTION for module in modules), trail.EVENTS)
+    modules = (memories, memory_texts, history, users, apps, access_rules, categories, operations)
+    models = (*(module.PROJECTION for module in modules), access_rules.DEFAULT, trail.EVENTS)
     return Generation(streams.READ_MODELS, READ_MODELS_VERSION, models, number)
 
 

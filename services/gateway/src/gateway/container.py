@@ -16,6 +16,7 @@ from runtime.waiting import Positions
 from gateway.app import GatewayOptions, create_app
 from gateway.edge import check_bind
 from gateway.use_cases import Memlog
+from gateway.use_cases.access import AccessRules
 from gateway.use_cases.audit_trail import AuditTrail
 from gateway.use_cases.categories import Categories
 from gateway.use_cases.commanding import Commanding
@@ -84,9 +85,10 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
         await freshness.open()
         following = asyncio.create_task(freshness.follow())
         yield Memlog(
-            Writing(identities, commanding, pool, trail, freshness),
+            Writing(identities, commanding, pool, trail, freshness, quarantined),
             States(identities, commanding, pool, freshness),
             Categories(identities, commanding, pool, freshness),
+            AccessRules(identities, commanding, pool, trail, freshness),
             Reading(
                 context.client, pool, identities, commanding, operations, quarantined, context.events, trail, freshness
             ),

@@ -7,12 +7,16 @@ not differ between them.
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Protocol
 
+from contracts.access import Effect, Policy
 from contracts.api import (
+    AccessRule,
+    AccessRulePage,
     AddedMemory,
     App,
     AppPage,
     Category,
     CategoryList,
+    DefaultAccess,
     Deleted,
     EventPage,
     Health,
@@ -139,6 +143,28 @@ class MemoryService(Protocol):
 
     async def remove_category(self, caller: Caller, category_id: str) -> Category:
         """Memories that have it keep it. Raises `Conflict` for a category that is not the user's own."""
+        ...
+
+    # -- who may read what: the owner's ---------------------------------------------------------------------------
+    async def access_rules(self, caller: Caller, app_id: str | None, *, page: int, size: int) -> AccessRulePage:
+        """The rules in force, of one app or of all."""
+        ...
+
+    async def set_access_rule(
+        self, caller: Caller, app_id: str, effect: Effect, *, memory_id: str | None, category: str | None
+    ) -> AccessRule:
+        """About one memory, one category, or, with neither, everything. Returns once every later read obeys it, as the
+        other changes here do. Raises `NotFound` for an unknown app or memory, `Conflict` for the owner's own app."""
+        ...
+
+    async def remove_access_rule(self, caller: Caller, rule_id: str) -> None: ...
+
+    async def default_access(self, caller: Caller) -> DefaultAccess: ...
+
+    async def change_default_access(self, caller: Caller, policy: Policy) -> DefaultAccess: ...
+
+    async def readable(self, caller: Caller, app_id: str, *, page: int, size: int) -> Page:
+        """The memories that the app may read now, newest first."""
         ...
 
     # -- reads of an app: active memories that it may see; audited before they are returned -------------------------

@@ -1,9 +1,12 @@
 """The filter and the hybrid query in Qdrant Edge's terms."""
 
+from __future__ import annotations  # the engine names its types in its stubs only
+
 from collections.abc import Sequence
 
 import qdrant_edge as engine
 
+from indexer.access import conditions
 from indexer.index import SearchFilter
 from indexer.points import scope
 from indexer.scoring import BM25, DENSE, FUSION, WEIGHTS, Fusion
@@ -17,7 +20,7 @@ def bm25_model() -> engine.Bm25:
     )
 
 
-def any_of(key: str, values: Sequence[str]) -> engine.FieldCondition:
+def any_of(key: str, values: Sequence[str]) -> engine.ConditionType:
     """The payload's `key` is, or holds, one of `values`."""
     return engine.FieldCondition(key, match=engine.MatchAny(list(values)))
 
@@ -40,7 +43,17 @@ def chunk_filter(where: SearchFilter, first_chunks: bool = False) -> engine.Filt
         must.append(engine.FieldCondition("ordinal", match=engine.MatchValue(0)))
     excluded = {"app_id": where.exclude_app_ids, "memory_id": where.exclude_memory_ids}
     must_not: list[engine.ConditionType] = [any_of(key, values) for key, values in excluded.items() if values]
+    if where.access is not None:
+        readable = conditions(where.access, any_of, _nested)
+        if readable is None:
+            return None
+        must += readable[0]
+        must_not += readable[1]
     return engine.Filter(must=must, must_not=must_not)
+
+
+def _nested(should: Sequence[engine.ConditionType], must_not: Sequence[engine.ConditionType]) -> engine.ConditionType:
+    return engine.Filter(should=[*should] or None, must_not=[*must_not] or None)
 
 
 def hybrid_query(

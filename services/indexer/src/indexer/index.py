@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import numpy as np
+from contracts.access import Access
 from contracts.positions import Checkpoint
 from numpy.typing import NDArray
 
@@ -92,7 +93,8 @@ class SearchFilter:
     """What may be found. `None` means no restriction by that field; an EMPTY tuple means nothing matches
     (an empty result set is never "no filter"). Within a field: any of; between fields: and.
 
-    `exclude_*` are must-not. `created_from`/`created_to` are inclusive epoch milliseconds.
+    `exclude_*` are must-not. `created_from`/`created_to` are inclusive epoch milliseconds. `access`: what the app that
+    asks may read; None where no app asks.
     """
 
     uid: str
@@ -104,6 +106,7 @@ class SearchFilter:
     exclude_memory_ids: tuple[str, ...] = ()
     created_from: int | None = None
     created_to: int | None = None
+    access: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from qdrant_client import models
 
+from indexer.access import conditions
 from indexer.index import SearchFilter
 from indexer.points import scope
 from indexer.scoring import BM25, DENSE, FUSION, WEIGHTS, Fusion
@@ -35,7 +36,7 @@ class ServerWords:
         )
 
 
-def any_of(key: str, values: Sequence[str]) -> models.FieldCondition:
+def any_of(key: str, values: Sequence[str]) -> models.Condition:
     """The payload's `key` is, or holds, one of `values`."""
     return models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
 
@@ -72,7 +73,18 @@ def chunk_filter(where: SearchFilter, first_chunks: bool = False) -> models.Filt
     if first_chunks:
         must.append(models.FieldCondition(key="ordinal", match=models.MatchValue(value=0)))
     excluded = {"app_id": where.exclude_app_ids, "memory_id": where.exclude_memory_ids}
-    return matching(*must, but=[any_of(key, values) for key, values in excluded.items() if values])
+    must_not: list[models.Condition] = [any_of(key, values) for key, values in excluded.items() if values]
+    if where.access is not None:
+        readable = conditions(where.access, any_of, _nested)
+        if readable is None:
+            return None
+        must += readable[0]
+        must_not += readable[1]
+    return matching(*must, but=must_not)
+
+
+def _nested(should: Sequence[models.Condition], must_not: Sequence[models.Condition]) -> models.Condition:
+    return models.Filter(should=[*should] or None, must_not=[*must_not] or None)
 
 
 def prefetches(

@@ -71,6 +71,7 @@ class SearchResponder:
             app_ids=None if request.app_ids is None else tuple(request.app_ids),
             categories=None if request.categories is None else category_keys(request.categories),
             exclude_app_ids=tuple(request.exclude_app_ids),
+            access=request.access,
         )
         async with self._keeper.searchable() as generation:
             embedding = await generation.embedding.get()

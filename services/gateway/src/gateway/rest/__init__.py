@@ -1,6 +1,7 @@
 """REST: one router per domain."""
 
 from gateway.rest import (
+    access_rules,
     apps,
     categories,
     dead_letters,
@@ -23,6 +24,7 @@ ROUTERS = (
     states.routes,
     search.routes,
     apps.routes,
+    access_rules.routes,
     stats.routes,
     operations.routes,
     events.routes,

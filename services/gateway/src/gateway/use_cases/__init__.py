@@ -1,5 +1,6 @@
 """What the gateway does for its transports: `Memlog` implements `gateway.service.MemoryService`."""
 
+from gateway.use_cases.access import AccessRules
 from gateway.use_cases.categories import Categories
 from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.health import Checking
@@ -19,6 +20,7 @@ class Memlog:
         writing: Writing,
         states: States,
         categories: Categories,
+        access: AccessRules,
         reading: Reading,
         log: LogReading,
         desk: DeadLetterDesk,
@@ -38,6 +40,12 @@ class Memlog:
         self.define_category = categories.define_category
         self.remove_category = categories.remove_category
         self.categories = categories.categories
+        self.access_rules = access.access_rules
+        self.set_access_rule = access.set_access_rule
+        self.remove_access_rule = access.remove_access_rule
+        self.default_access = access.default_access
+        self.change_default_access = access.change_default_access
+        self.readable = access.readable
         self.search = reading.search
         self.list_for_app = reading.list_for_app
         self.history = reading.history

@@ -76,7 +76,7 @@ class DeadLetterDesk:
     async def dead_letter(self, caller: Caller, letter_id: int) -> DeadLetterDetail:
         """See `gateway.service.MemoryService`."""
         letter = await self._letter(letter_id)
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         original = replace(letter, subject=letter.headers[SUBJECT])
         mine = original.subject.split(".")[3] == principal.uid
         shown = _view(letter, (await self._counts()).get(letter.subject, 1))

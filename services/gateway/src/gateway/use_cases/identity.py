@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from contracts import ids
 from contracts.commands import RegisterApp, RegisterUser
-from contracts.errors import InvalidInput, KeyMissing, Unavailable
+from contracts.errors import Forbidden, InvalidInput, KeyMissing, Unavailable
 from contracts.streams import USERS
 from contracts.subjects import user_subject
 from nats.js import JetStreamContext
@@ -53,6 +53,13 @@ class Identities:
         )
         await self._ensure_registered(principal, caller.user)
         return principal
+
+    async def owner(self, caller: Caller) -> Principal:
+        """The principal of a read that shows whatever the person has, which no app may see. Raises as `resolve`, and
+        `Forbidden` for an app."""
+        if caller.app != OWNER_APP:
+            raise Forbidden(f"this is shown to the memories' owner alone, not to the app '{caller.app}'")
+        return await self.resolve(caller)
 
     async def _user(self, name: str) -> _User:
         found = self._users.get(name)

@@ -50,7 +50,7 @@ class LogReading:
 
     async def events(self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int) -> EventPage:
         """See `gateway.service.MemoryService`."""
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         shard = subjects.shard_of(principal.uid, self._log.shards)
         at = _sequence(after, shard)
         found: list[LogEvent] = []
@@ -79,7 +79,7 @@ class LogReading:
         self, caller: Caller, wanted: EventFilter, *, after: str | None, idle: float
     ) -> tuple[str, AsyncGenerator[LogEvent | None]]:
         """See `gateway.service.MemoryService`."""
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         shard = subjects.shard_of(principal.uid, self._log.shards)
         at = _sequence(after, shard)
         if after is None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from contracts.streams import SERVING_PROJECTIONS
-from contracts.subjects import Aggregate, dead_subject, event_subject, shard_of
+from contracts.errors import Unavailable
+from contracts.streams import READ_MODELS, SERVING_PROJECTIONS
+from contracts.subjects import Aggregate, app, dead_subject, default_access, event_subject, shard_of
 from nats.js import JetStreamContext
 from runtime.dead_letters import DeadLetters
 from runtime.event_store import EventStore
@@ -35,6 +36,22 @@ class Quarantined:
                 if any(dead_subject(name, event_subject(shard, each)) in letters for each in aggregates):
                     found.append(name)
         return found
+
+    async def require_access_known(self, uid: str, app_id: str) -> None:
+        """Raises `Unavailable` while the read models have put aside what may forbid the app to read: a change of the
+        app, of an access rule, or of the default."""
+        shard = shard_of(uid, self._log.shards)
+        if not self._positions.quarantined(READ_MODELS, shard):
+            return
+        letters = await DeadLetters(self._js, self._log, READ_MODELS).quarantined(shard, uid)
+        own = dead_subject(READ_MODELS, event_subject(shard, app(uid, app_id)))
+        default = dead_subject(READ_MODELS, event_subject(shard, default_access(uid)))
+        rules = default.rpartition(".")[0]  # they stand beside it
+        if any(letter == own or letter.rpartition(".")[0] == rules for letter in letters):
+            raise Unavailable(
+                "what this app may read is not known: the read models could not apply a change of it. "
+                "See: memlog dead list"
+            )
 
 
 def reason(projections: Sequence[str]) -> str:

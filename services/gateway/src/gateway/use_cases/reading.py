@@ -3,6 +3,7 @@
 import math
 
 from contracts import ids, subjects
+from contracts.access import access_of
 from contracts.api import (
     AppPage,
     FoundMemory,
@@ -26,12 +27,14 @@ from runtime.postgres import Pool, postgres_errors
 
 from gateway.service import OWNER_APP, AppQuery, Caller, ListQuery
 from gateway.use_cases import sql
+from gateway.use_cases.access import asking
 from gateway.use_cases.audit_trail import AuditTrail
 from gateway.use_cases.categories import keys_of
 from gateway.use_cases.commanding import Commanding, Principal
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.operations import Operations, ask_progress
+from gateway.use_cases.paging import fetch_page
 from gateway.use_cases.quarantined import CODE as QUARANTINED
 from gateway.use_cases.quarantined import Quarantined
 from gateway.use_cases.quarantined import reason as why
@@ -79,6 +82,13 @@ class Reading:
     async def _reader(self, caller: Caller, projections: tuple[str, ...] = (READ_MODELS,)) -> Principal:
         principal = await self._identities.resolve(caller)
         self._freshness.require(principal.uid, projections)
+        if caller.app != OWNER_APP:
+            await self._quarantined.require_access_known(principal.uid, principal.app_id)
+        return principal
+
+    async def _owner(self, caller: Caller) -> Principal:
+        principal = await self._identities.owner(caller)
+        self._freshness.require(principal.uid, (READ_MODELS,))
         return principal
 
     # -- reads of an app ----------------------------------------------------------------------------------------
@@ -94,16 +104,16 @@ class Reading:
         min_score: float | None = None,
     ) -> SearchResults:
         principal = await self._reader(caller, SERVING_PROJECTIONS)
-        with postgres_errors():
-            me = await self._pool.fetchrow(sql.PRINCIPAL, principal.uid, principal.app_id)
+        access = access_of(await asking(self._pool, principal.uid, principal.app_id))
         found: list[FoundMemory] = []
-        if me is not None and me["is_active"]:
+        if access is not None:
             request = SearchRequest(
                 uid=principal.uid,
                 query=query,
                 limit=limit + _SPARE,
                 app_ids=None if apps is None else [ids.app_id(principal.key.identity, name) for name in apps],
                 categories=None if categories is None else list(categories),
+                access=access,
             )
             hits = [h for h in await ask_indexer(self._client, request) if min_score is None or h.score >= min_score]
             with postgres_errors():
@@ -143,7 +153,7 @@ class Reading:
     # -- reads of the owner -------------------------------------------------------------------------------------
 
     async def page(self, caller: Caller, query: ListQuery) -> Page:
-        principal = await self._reader(caller)
+        principal = await self._owner(caller)
         categories = None if query.categories is None else category_keys(query.categories)
         if query.category_ids is not None:
             categories = (*(categories or ()), *await keys_of(self._pool, principal, query.category_ids))
@@ -157,12 +167,7 @@ class Reading:
             None if query.search is None else sql.substring(query.search),
         )
         statement = sql.page(query.sort_column, query.sort_direction)
-        with postgres_errors():
-            # One snapshot for both, so that the total agrees with the rows.
-            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                total = await connection.fetchval(sql.COUNT_PAGE, *where)
-                rows = await connection.fetch(statement, *where, query.size, (query.page - 1) * query.size)
+        total, rows = await fetch_page(self._pool, sql.COUNT_PAGE, statement, where, page=query.page, size=query.size)
         await self._trail.record(principal, "list", [(row["memory_id"], None) for row in rows])
         return Page(
             items=[memory_view(row) for row in rows],
@@ -173,7 +178,7 @@ class Reading:
         )
 
     async def get(self, caller: Caller, memory_id: str) -> MemoryDetail:
-        principal = await self._reader(caller)
+        principal = await self._owner(caller)
         with postgres_errors():
             row = await self._pool.fetchrow(sql.ONE, principal.uid, memory_id)
         if row is None:
@@ -182,7 +187,7 @@ class Reading:
         return detail_view(row)
 
     async def apps(self, caller: Caller, query: AppQuery) -> AppPage:
-        principal = await self._reader(caller)
+        principal = await self._owner(caller)
         name = None if query.name is None else sql.substring(query.name)
         where = (principal.uid, OWNER_APP, name, query.is_active)
         statement = sql.apps(query.sort_by, query.sort_direction)
@@ -192,7 +197,7 @@ class Reading:
         return AppPage(total=total, page=query.page, page_size=query.page_size, apps=[app_view(row) for row in rows])
 
     async def stats(self, caller: Caller) -> Stats:
-        principal = await self._reader(caller)
+        principal = await self._owner(caller)
         with postgres_errors():
             totals = await self._pool.fetchrow(sql.STATS, principal.uid, OWNER_APP)
             rows = await self._pool.fetch(sql.apps("memories", "desc"), principal.uid, OWNER_APP, None, None, 1000, 0)
@@ -200,7 +205,7 @@ class Reading:
         return Stats(total_memories=totals["memories"], total_apps=totals["apps"], apps=[app_view(row) for row in rows])
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
-        principal = await self._reader(caller)
+        principal = await self._owner(caller)
         row = await self._operations.find(principal.uid, operation_id)
         if row is None:
             return await self._not_settled(principal, operation_id)

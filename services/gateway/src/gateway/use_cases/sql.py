@@ -3,10 +3,41 @@
 What may be read is decided here once more, whatever was found elsewhere (architecture §5).
 """
 
+from gateway.asking import OWNER_APP
+
 APP_RUNS = "EXISTS (SELECT 1 FROM memlog.apps AS me WHERE me.uid = $1 AND me.app_id = $2 AND me.is_active)"
 """The asking app ($2) of the user ($1) is known and not paused: otherwise nothing is read."""
 
-PRINCIPAL = "SELECT is_active FROM memlog.apps WHERE uid = $1 AND app_id = $2"
+_OWN_RULES = "SELECT bool_and(r.effect = 'allow') FROM memlog.access_rules AS r WHERE r.uid = $1 AND r.app_id = $2"
+_RULES_ALLOW = f"""(
+    EXISTS (SELECT 1 FROM memlog.apps AS me WHERE me.uid = $1 AND me.app_id = $2 AND me.name = '{OWNER_APP}')
+    OR coalesce(
+        ({_OWN_RULES} AND r.memory_id = m.memory_id),
+        ({_OWN_RULES} AND r.category_key = ANY(m.category_keys)),
+        ({_OWN_RULES} AND r.memory_id IS NULL AND r.category_key IS NULL),
+        (SELECT d.policy = 'allow' OR (d.policy = 'own' AND m.app_id = $2)
+           FROM memlog.default_access AS d WHERE d.uid = $1),
+        true))"""
+
+MAY_READ = f"(m.state = 'active' AND {APP_RUNS} AND {_RULES_ALLOW})"
+"""`contracts.access.may_read`, of the asking app ($2) of the user ($1) and a memory of that user (`m`)."""
+
+WITHHELD = f"""
+    SELECT m.memory_id FROM memlog.memories AS m WHERE m.uid = $1 AND m.memory_id = ANY($3)
+      AND (EXISTS (SELECT 1 FROM memlog.apps AS me WHERE me.uid = $1 AND me.app_id = $2) AND {_RULES_ALLOW}) IS NOT TRUE
+"""
+"""Those of the memories $3 that the app ($2) could not read whatever their state, and whether it is paused or not."""
+
+ASKING = """
+    SELECT a.name, a.is_active, coalesce(d.policy, 'allow') AS policy, r.effect, r.memory_id, r.category_key
+    FROM memlog.apps AS a
+    LEFT JOIN memlog.default_access AS d ON d.uid = a.uid
+    LEFT JOIN memlog.access_rules AS r ON r.uid = a.uid AND r.app_id = a.app_id
+    WHERE a.uid = $1 AND a.app_id = $2
+"""
+"""The app, on a row for each of its rules, or on one without; on none when it is unknown."""
+
+PRINCIPAL = "SELECT is_active, name FROM memlog.apps WHERE uid = $1 AND app_id = $2"
 
 _COLUMNS = """m.memory_id, m.app_id, m.state, m.version, m.created_at, m.updated_at, m.categories,
            t.text, t.metadata, a.name AS app_name"""
@@ -16,16 +47,16 @@ _TEXT_AND_APP = """
 """
 _MEMORY = f"SELECT {_COLUMNS} FROM memlog.memories AS m {_TEXT_AND_APP}"
 
-FOUND = f"{_MEMORY} WHERE m.uid = $1 AND m.memory_id = ANY($3) AND m.state = 'active' AND {APP_RUNS}"
+FOUND = f"{_MEMORY} WHERE m.uid = $1 AND m.memory_id = ANY($3) AND {MAY_READ}"
 
 LIST_FOR_APP = f"""
-    {_MEMORY} WHERE m.uid = $1 AND m.state = 'active' AND {APP_RUNS}
+    {_MEMORY} WHERE m.uid = $1 AND {MAY_READ}
       AND ($4::timestamptz IS NULL OR (m.created_at, m.memory_id) < ($4, $5::text))
     ORDER BY m.created_at DESC, m.memory_id DESC LIMIT $3
 """
 
 ACTIVE_IDS = f"""
-    SELECT m.memory_id FROM memlog.memories AS m WHERE m.uid = $1 AND m.state = 'active' AND {APP_RUNS}
+    SELECT m.memory_id FROM memlog.memories AS m WHERE m.uid = $1 AND {MAY_READ}
     ORDER BY m.created_at, m.memory_id
 """
 
@@ -40,10 +71,33 @@ HISTORY = f"""
     LEFT JOIN memlog.memory_texts AS t ON t.uid = h.uid AND t.memory_id = h.memory_id AND t.version = h.version
     LEFT JOIN memlog.apps AS a ON a.uid = h.uid AND a.app_id = h.app_id
     WHERE h.uid = $1 AND h.memory_id = $3 AND {APP_RUNS} AND ($4 OR EXISTS (
-        SELECT 1 FROM memlog.memories AS m WHERE m.uid = $1 AND m.memory_id = $3 AND m.state = 'active'))
+        SELECT 1 FROM memlog.memories AS m WHERE m.uid = $1 AND m.memory_id = $3 AND {MAY_READ}))
     ORDER BY h.sequence
 """
 """$4: whether the owner asks, who also sees what is paused, archived or deleted."""
+
+COUNT_READABLE = f"SELECT count(*) FROM memlog.memories AS m WHERE m.uid = $1 AND {MAY_READ}"
+
+READABLE = f"""
+    {_MEMORY} WHERE m.uid = $1 AND {MAY_READ} ORDER BY m.created_at DESC, m.memory_id DESC LIMIT $3 OFFSET $4
+"""
+
+_RULE = """
+    SELECT r.rule_id, r.app_id, r.effect, r.memory_id, r.category, r.updated_at, coalesce(a.name, '') AS app_name
+    FROM memlog.access_rules AS r LEFT JOIN memlog.apps AS a ON a.uid = r.uid AND a.app_id = r.app_id
+"""
+_RULES_WHERE = "r.uid = $1 AND ($2::text IS NULL OR r.app_id = $2)"
+
+COUNT_RULES = f"SELECT count(*) FROM memlog.access_rules AS r WHERE {_RULES_WHERE}"
+
+RULES = f"""
+    {_RULE} WHERE {_RULES_WHERE}
+    ORDER BY lower(a.name), r.app_id, r.memory_id NULLS FIRST, r.category_key NULLS FIRST LIMIT $3 OFFSET $4
+"""
+
+ONE_RULE = f"{_RULE} WHERE r.uid = $1 AND r.rule_id = $2"
+
+DEFAULT_ACCESS = "SELECT policy FROM memlog.default_access WHERE uid = $1"
 
 _PAGE_WHERE = r"""
     m.uid = $1 AND m.state <> 'deleted'

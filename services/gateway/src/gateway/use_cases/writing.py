@@ -1,6 +1,8 @@
 """Writes: each is one command. What the writer decided is what the caller is told."""
 
+from contracts.access import Readable, may_read
 from contracts.api import AddedMemory, App, Deleted, Item, OperationResult, Wait
+from contracts.categories import category_keys
 from contracts.commands import (
     AddMemory,
     AnyCommand,
@@ -12,15 +14,17 @@ from contracts.commands import (
 from contracts.errors import AppIsPaused, Conflict, NotFound, Unavailable
 from contracts.streams import READ_MODELS
 from pydantic import JsonValue
-from runtime.postgres import Pool, postgres_errors
+from runtime.postgres import Pool, Row, postgres_errors
 
 from gateway.service import OWNER_APP, Caller
 from gateway.use_cases import sql
+from gateway.use_cases.access import asking, withheld
 from gateway.use_cases.audit_trail import AuditTrail
-from gateway.use_cases.commanding import Commanding, Sent
+from gateway.use_cases.commanding import Commanding, Principal, Sent
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.many import require_few, send_for_many
+from gateway.use_cases.quarantined import Quarantined
 from gateway.use_cases.views import app_view, memory_view, operation_result
 
 
@@ -28,13 +32,20 @@ class Writing:
     """The writing half of `gateway.service.MemoryService`."""
 
     def __init__(
-        self, identities: Identities, commanding: Commanding, pool: Pool, trail: AuditTrail, freshness: Freshness
+        self,
+        identities: Identities,
+        commanding: Commanding,
+        pool: Pool,
+        trail: AuditTrail,
+        freshness: Freshness,
+        quarantined: Quarantined,
     ) -> None:
         self._identities = identities
         self._commanding = commanding
         self._pool = pool
         self._trail = trail
         self._freshness = freshness
+        self._quarantined = quarantined
 
     async def add(
         self,
@@ -59,6 +70,10 @@ class Writing:
             raise NotFound(f"memory {added.id} was not found")
         memory = dict(memory_view(row))
         if added.event == "NONE":
+            await self._require_access_known(principal)
+            app = await asking(self._pool, principal.uid, principal.app_id)
+            if not may_read(app, _readable(row)):
+                raise NotFound(f"memory {added.id} was not found")
             await self._trail.record(principal, "get", [(added.id, None)])
             return AddedMemory(**memory, event="NONE")
         said = {"content": text, "metadata_": metadata, "categories": [*categories]}
@@ -73,6 +88,8 @@ class Writing:
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
     ) -> OperationResult:
+        if await self._withheld(await self._identities.resolve(caller), (memory_id,)):
+            raise NotFound(f"memory {memory_id} was not found")
         command = ReviseMemory(memory_id=memory_id, text=text, only_active=caller.app != OWNER_APP)
         result = await self._operation(caller, command, idempotency_key, wait)
         if any(item.previous_memory is not None for item in result.results):
@@ -100,14 +117,35 @@ class Writing:
         if all_or_nothing:
             require_few(memory_ids)
         principal = await self._identities.resolve(caller)
+        hidden = await self._withheld(principal, memory_ids)
+        missing = [memory_id for memory_id in memory_ids if memory_id in hidden]
+        if missing and all_or_nothing:
+            raise NotFound(f"not found: {', '.join(missing)}")
+        if missing and len(missing) == len(memory_ids):
+            return Deleted(deleted=0, not_accessible=missing)
         command = DeleteMemories(
-            memory_ids=memory_ids, all_or_nothing=all_or_nothing, only_active=caller.app != OWNER_APP
+            memory_ids=tuple(memory_id for memory_id in memory_ids if memory_id not in hidden),
+            all_or_nothing=all_or_nothing,
+            only_active=caller.app != OWNER_APP,
         )
-        return _deleted(await self._commanding.send(principal, command, idempotency_key=idempotency_key, wait=wait))
+        done = _deleted(await self._commanding.send(principal, command, idempotency_key=idempotency_key, wait=wait))
+        return done.model_copy(update={"not_accessible": [*missing, *done.not_accessible]})
+
+    async def _withheld(self, principal: Principal, memory_ids: tuple[str, ...]) -> set[str]:
+        """Those that the app could not read. The owner's writes need no read models."""
+        if principal.app_name == OWNER_APP:
+            return set()
+        await self._require_access_known(principal)
+        return await withheld(self._pool, principal, memory_ids)
+
+    async def _require_access_known(self, principal: Principal) -> None:
+        self._freshness.require(principal.uid, (READ_MODELS,))
+        if principal.app_name != OWNER_APP:
+            await self._quarantined.require_access_known(principal.uid, principal.app_id)
 
     async def delete_all(self, caller: Caller, *, wait: Wait = "searchable") -> Deleted:
         principal = await self._identities.resolve(caller)
-        self._freshness.require(principal.uid, (READ_MODELS,))
+        await self._require_access_known(principal)
         with postgres_errors():
             me = await self._pool.fetchrow(sql.PRINCIPAL, principal.uid, principal.app_id)
             rows = await self._pool.fetch(sql.ACTIVE_IDS, principal.uid, principal.app_id)
@@ -142,6 +180,10 @@ class Writing:
         if row is None:
             raise NotFound(f"app {app_id} was not found")
         return app_view(row)
+
+
+def _readable(row: Row) -> Readable:
+    return Readable(row["memory_id"], row["app_id"], row["state"], category_keys(row["categories"]))
 
 
 def _deleted(sent: Sent) -> Deleted:
