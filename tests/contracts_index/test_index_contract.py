@@ -211,6 +211,55 @@ async def test_a_revision_replaces_the_old_versions_points(index: MemoryIndex) -
     assert gone == unmatched
 
 
+async def test_a_replaced_text_is_found_by_a_search_of_the_past_only(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1, "alpha", "beta", categories=("food",)), put("b", 2, "delta"), put("x", 3, uid="bob"))
+    await apply(index, revise("a", 4, "gamma", version=2))
+    await apply(index, revise("a", 5, "epsilon", version=3), revise("b", 6, "zeta", version=2))
+    await apply(index, SetCategories("a", ("work",), 2000, 7), SetState("a", "deleted", 2000, 8))
+    assert await found(index, ALL_STATES) == {"a": 3, "b": 2}
+    assert await found(index, SearchFilter("ann", ALL_STATES.states, categories=("food",))) == {}
+    for version, text in enumerate(("alpha beta", "gamma", "epsilon"), 1):
+        where = SearchFilter("ann", past={version: ("a",), 1: ("b", "a") if version == 1 else ("b",)})
+        assert await found(index, where) == {"a": version, "b": 1}
+        best = (await index.search(vector(0), text, where, 10))[0]
+        assert (best.memory_id, best.version) == ("a", version)
+    assert await found(index, SearchFilter("ann", past={1: ("x",), 2: ("x",), 4: ("a",)})) == {}
+    for nothing in ({}, {1: ()}):
+        assert await found(index, SearchFilter("ann", past=nothing)) == {}
+    assert await found(index, SearchFilter("ann", app_ids=("cursor",), past={1: ("a",)})) == {}
+
+
+async def test_texts_replaced_within_one_batch_are_kept_as_well(index: MemoryIndex) -> None:
+    history: list[Change] = [
+        put("a", 1, "alpha", "beta"),
+        revise("a", 2, "gamma", version=2, categories=("food",)),
+        SetCategories("a", ("work",), 2000, 3),
+        revise("a", 4, "epsilon", version=3),
+    ]
+    await apply(index, *history)
+    for _ in range(2):
+        assert await found(index, ALL_STATES) == {"a": 3}
+        for version in (1, 2, 3):
+            assert await found(index, SearchFilter("ann", past={version: ("a",)})) == {"a": version}
+        await index.refold(0, history)
+
+
+async def test_a_removed_memory_is_not_in_the_past_either(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1), revise("a", 2, version=2), put("b", 3))
+    await apply(index, Remove("a", 4))
+    assert await found(index, SearchFilter("ann", past={1: ("a", "b"), 2: ("a",)})) == {"b": 1}
+    await apply(index, put("a", 5, version=1), revise("a", 6, version=2), Remove("a", 7))
+    assert await found(index, SearchFilter("ann", past={1: ("a", "b"), 2: ("a",)})) == {"b": 1}
+
+
+async def test_a_refold_leaves_no_version_that_its_changes_do_not_lead_to(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1), revise("a", 2, version=2), revise("a", 3, version=3))
+    await index.refold(0, [put("a", 1), revise("a", 3, version=3)])
+    assert await found(index, SearchFilter("ann", past={2: ("a",)})) == {}
+    assert await found(index, SearchFilter("ann", past={1: ("a",)})) == {"a": 1}
+    assert await found(index) == {"a": 3}
+
+
 async def test_a_revision_keeps_app_state_and_time_of_creation_and_brings_its_categories(index: MemoryIndex) -> None:
     where = SearchFilter(
         "ann", ("paused",), app_ids=("cursor",), categories=("work",), created_from=1000, created_to=1000

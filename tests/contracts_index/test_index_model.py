@@ -43,6 +43,7 @@ class Model:
 
     def __init__(self) -> None:
         self.memories: dict[str, Known] = {}
+        self.versions: dict[str, list[int]] = {}
         self._sequences: dict[str, int] = {}
 
     def apply(self, change: Change) -> None:
@@ -52,14 +53,17 @@ class Model:
         match change:
             case PutVersion():
                 self.memories[memory_id] = Known(change.version, change.state, change.categories)
+                self.versions.setdefault(memory_id, []).append(change.version)
             case Remove():
                 self.memories.pop(memory_id, None)
+                self.versions.pop(memory_id, None)
             case Revise() | SetState() | SetCategories() if memory_id not in self.memories:
                 return
             case Revise():
                 self.memories[memory_id] = replace(
                     self.memories[memory_id], version=change.version, categories=change.categories
                 )
+                self.versions[memory_id].append(change.version)
             case SetState():
                 self.memories[memory_id] = replace(self.memories[memory_id], state=change.state)
             case SetCategories():
@@ -121,6 +125,22 @@ async def assert_same(index: MemoryIndex, model: Model, uid: str) -> None:
         assert await found(index, SearchFilter(uid, states=STATES, categories=(category,))) == expected
 
 
+async def assert_same_past(index: MemoryIndex, model: Model, uid: str, last: int) -> None:
+    """Each version that a memory ever had: the n-th one of each, for all n; and no other. Versions are the sequences of
+    the changes that brought them."""
+    for number in range(max(map(len, model.versions.values()), default=0)):
+        expected = {memory: versions[number] for memory, versions in model.versions.items() if number < len(versions)}
+        past = {version: (memory,) for memory, version in expected.items()}
+        assert await found(index, SearchFilter(uid, past=past)) == expected
+    known = {version for versions in model.versions.values() for version in versions}
+    others = {
+        version: tuple(f"{uid}/{memory}" for memory in MEMORIES)
+        for version in range(1, last + 1)
+        if version not in known
+    }
+    assert await found(index, SearchFilter(uid, past=others)) == {}
+
+
 Fresh = Callable[[], Awaitable[MemoryIndex]]
 
 
@@ -151,6 +171,7 @@ async def test_any_history_in_any_batches_gives_what_the_model_gives(
             model.apply(change)
         await assert_same(index, model, owner(batches))
         assert await index.checkpoint(0) == at(batch[-1].sequence)
+    await assert_same_past(index, model, owner(batches), batches[-1][-1].sequence)
 
 
 class Crash(Exception):
@@ -229,3 +250,4 @@ async def test_a_crash_between_any_two_calls_heals_when_the_changes_come_again(
             model.apply(change)
         done += len(batch)
     await assert_same(index, model, owner(batches))
+    await assert_same_past(index, model, owner(batches), len(log))

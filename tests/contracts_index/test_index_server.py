@@ -57,7 +57,7 @@ async def test_an_older_owner_is_refused(place: Place) -> None:
     assert await found(newer) == {"a": 1, "c": 1}
 
 
-@pytest.mark.parametrize("calls", range(6))
+@pytest.mark.parametrize("calls", range(8))
 async def test_writes_under_way_when_an_owner_is_replaced_change_nothing_that_the_new_one_wrote(
     place: Place, calls: int
 ) -> None:
@@ -75,7 +75,7 @@ async def test_writes_under_way_when_an_owner_is_replaced_change_nothing_that_th
     await former.claim(0, 1)
     await apply(former, put("a", 1, "one", "more"), put("c", 2))
     under_way.allowed = calls
-    if calls < 5:
+    if calls < 7:
         with pytest.raises(ConcurrencyConflict):
             await former.apply(late, at(5))
         assert await newer.checkpoint(0) == at(8)
@@ -86,6 +86,7 @@ async def test_writes_under_way_when_an_owner_is_replaced_change_nothing_that_th
     assert await found(newer) == {"b": 1, "c": 1}
     assert await found(newer, ALL_STATES) == {"a": 2, "b": 1, "c": 1}
     assert await found(newer, SearchFilter("ann", categories=("work",))) == {"b": 1}
+    assert await found(newer, SearchFilter("ann", past={1: ("a", "c")})) == {"a": 1, "c": 1}
 
 
 async def test_chunks_under_way_when_an_owner_is_replaced_may_come_back_but_not_their_memory(place: Place) -> None:

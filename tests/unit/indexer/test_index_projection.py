@@ -3,7 +3,6 @@
 import pytest
 from contracts.events import (
     AppPaused,
-    MemoryAdded,
     MemoryArchived,
     MemoryCategorized,
     MemoryDeleted,
@@ -15,7 +14,7 @@ from contracts.events import (
 )
 from contracts.messages import Event
 from indexer.index import SetCategories, SetState
-from indexer.projection import Draft, RevisedText, needing_vectors, project
+from indexer.projection import RevisedText, project
 from support.recorded_events import UID, at, recorded
 
 NOW = int(at(7).timestamp() * 1000)
@@ -45,15 +44,3 @@ def test_categories_come_from_a_choice_and_from_a_revision_and_case_does_not_tel
 
 def test_an_event_of_another_aggregate_means_nothing() -> None:
     assert project(recorded(7, AppPaused(app_id="a"))) is None
-
-
-def test_each_memorys_last_text_of_a_batch_is_embedded_whatever_becomes_of_the_memory() -> None:
-    events = [
-        MemoryAdded(memory_id="m", text="first"),
-        MemoryAdded(memory_id="n", text="deleted at once"),
-        MemoryDeleted(memory_id="n"),
-        MemoryRevised(memory_id="m", version=2, text="second"),
-        MemoryPaused(memory_id="m"),
-    ]
-    drafts: list[Draft] = [draft for n, e in enumerate(events) if (draft := project(recorded(n + 1, e))) is not None]
-    assert needing_vectors(drafts) == {1, 3}

@@ -353,8 +353,9 @@ class Announcement(View):
 
 class SearchRequest(View):
     """A query to the indexer. `None` in a filter means no restriction, an empty list matches nothing. `access`: what
-    the app that asks may read; None where no app asks. `min_sequence`: answer only once the index has passed it
-    (bounded by `timeout_s`)."""
+    the app that asks may read; None where no app asks. `past`: memory ids by version; search among these texts,
+    whatever has become of the memories since. `min_sequence`: answer only once the index has passed it (bounded by
+    `timeout_s`)."""
 
     uid: str
     query: str
@@ -375,6 +376,7 @@ class SearchHit(View):
 
 
 class SearchReply(View):
+    past: dict[int, list[str]] | None = None
     """`error`/`code` instead of hits when the indexer could not answer."""
 
     hits: list[SearchHit] = []

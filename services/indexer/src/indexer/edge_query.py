@@ -8,7 +8,7 @@ import qdrant_edge as engine
 
 from indexer.access import conditions
 from indexer.index import SearchFilter
-from indexer.points import scope
+from indexer.points import scopes
 from indexer.scoring import BM25, DENSE, FUSION, WEIGHTS, Fusion
 
 
@@ -25,10 +25,25 @@ def any_of(key: str, values: Sequence[str]) -> engine.ConditionType:
     return engine.FieldCondition(key, match=engine.MatchAny(list(values)))
 
 
+def in_version(version: int) -> engine.ConditionType:
+    """The chunk is of this version of its memory's text."""
+    return engine.FieldCondition("version", match=engine.MatchValue(version))
+
+
+def since_version(version: int) -> engine.ConditionType:
+    """The chunk is of this version of its memory's text, or of a later one."""
+    return engine.FieldCondition("version", range=engine.RangeFloat(gte=version))
+
+
+def of_version(version: int, memory_ids: Sequence[str]) -> engine.ConditionType:
+    """The chunk is of this version of one of these memories."""
+    return engine.Filter(must=[in_version(version), any_of("memory_id", memory_ids)])
+
+
 def chunk_filter(where: SearchFilter, first_chunks: bool = False) -> engine.Filter | None:
     """The chunks that `where` lets be seen, or None if nothing can be; `first_chunks`: one of each memory."""
     restrictions = {
-        "scope": tuple(scope(where.uid, state) for state in where.states),
+        "scope": scopes(where),
         "app_id": where.app_ids,
         "categories": where.categories,
         "memory_id": where.memory_ids,
@@ -39,6 +54,11 @@ def chunk_filter(where: SearchFilter, first_chunks: bool = False) -> engine.Filt
     if where.created_from is not None or where.created_to is not None:
         between = engine.RangeFloat(gte=where.created_from, lte=where.created_to)
         must.append(engine.FieldCondition("created_at", range=between))
+    if where.past is not None:
+        versions = [of_version(version, memory_ids) for version, memory_ids in where.past.items() if memory_ids]
+        if not versions:
+            return None
+        must.append(engine.Filter(should=versions))
     if first_chunks:
         must.append(engine.FieldCondition("ordinal", match=engine.MatchValue(0)))
     excluded = {"app_id": where.exclude_app_ids, "memory_id": where.exclude_memory_ids}

@@ -25,10 +25,27 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A change of filter fields of points that stay. None leaves a field as it is."""
+    """A change of filter fields of the current version's points, which stay. None leaves a field as it is."""
 
     state: str | None = None
     categories: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """The texts of a memory that a batch brings, oldest first: the last one is current, the others are past already.
+
+    Of what is stored, versions from `since` on go. `before` is the version that was current there (0: none was): if it
+    stays, it is past now.
+    """
+
+    texts: tuple[PutVersion, ...]
+    since: int
+    before: int
+
+    @property
+    def current(self) -> PutVersion:
+        return self.texts[-1]
 
 
 @dataclass(slots=True)
@@ -38,7 +55,7 @@ class Plan:
     `heads` are the new heads of all memories that some change of the batch applied to.
     """
 
-    puts: dict[str, PutVersion] = field(default_factory=dict[str, PutVersion])
+    puts: dict[str, Put] = field(default_factory=dict[str, Put])
     removed: set[str] = field(default_factory=set[str])
     updates: dict[str, Update] = field(default_factory=dict[str, Update])
     heads: dict[str, Head] = field(default_factory=dict[str, Head])
@@ -58,11 +75,11 @@ def fold(changes: Iterable[Change], known: Mapping[str, Head]) -> Plan:
             continue
         match change:
             case PutVersion():
-                _put(plan, change)
+                _put(plan, head, change)
             case Revise():
                 if head is None or head.deleted:
                     continue
-                _put(plan, _next_version(head, change))
+                _put(plan, head, _next_version(head, change))
             case Remove():
                 plan.puts.pop(memory_id, None)
                 plan.updates.pop(memory_id, None)
@@ -83,6 +100,7 @@ def fold_anew(changes: Iterable[Change]) -> Plan:
     A memory of which nothing is left is removed."""
     changes = list(changes)
     plan = fold(changes, {})
+    plan.puts = {memory_id: replace(put, since=0) for memory_id, put in plan.puts.items()}
     for change in changes:
         if change.memory_id not in plan.puts:
             plan.removed.add(change.memory_id)
@@ -90,11 +108,20 @@ def fold_anew(changes: Iterable[Change]) -> Plan:
     return plan
 
 
-def _put(plan: Plan, put: PutVersion) -> None:
-    plan.removed.discard(put.memory_id)
-    plan.updates.pop(put.memory_id, None)
-    plan.puts[put.memory_id] = put
-    plan.heads[put.memory_id] = Head(
+def _put(plan: Plan, head: Head | None, put: PutVersion) -> None:
+    """A version below the last one begins anew from there: those above it never were."""
+    memory_id, version = put.memory_id, put.version
+    if memory_id in plan.puts:
+        earlier = plan.puts[memory_id]
+    elif memory_id in plan.removed:
+        earlier = Put((), since=0, before=0)
+    else:
+        earlier = Put((), since=version, before=0 if head is None or head.deleted else head.version)
+    kept = tuple(text for text in earlier.texts if text.version < version)
+    plan.removed.discard(memory_id)
+    plan.updates.pop(memory_id, None)
+    plan.puts[memory_id] = Put((*kept, put), min(earlier.since, version), earlier.before)
+    plan.heads[memory_id] = Head(
         sequence=put.sequence,
         deleted=False,
         uid=put.uid,
@@ -127,17 +154,18 @@ def _next_version(head: Head, change: Revise) -> PutVersion:
 def _update(plan: Plan, head: Head, change: SetState | SetCategories) -> None:
     memory_id = change.memory_id
     put = plan.puts.get(memory_id)
+    text = put and put.current
     update = plan.updates.get(memory_id, Update())
     if isinstance(change, SetState):
-        put = put and replace(put, state=change.state)
+        text = text and replace(text, state=change.state)
         update = replace(update, state=change.state)
         head = replace(head, state=change.state, sequence=change.sequence, updated_at=change.updated_at)
     else:
-        put = put and replace(put, categories=change.categories)
+        text = text and replace(text, categories=change.categories)
         update = replace(update, categories=change.categories)
         head = replace(head, categories=change.categories, sequence=change.sequence, updated_at=change.updated_at)
-    if put is not None:
-        plan.puts[memory_id] = put
+    if put is not None and text is not None:
+        plan.puts[memory_id] = replace(put, texts=(*put.texts[:-1], text))
     else:
         plan.updates[memory_id] = update
     plan.heads[memory_id] = head

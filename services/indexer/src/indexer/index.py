@@ -19,7 +19,8 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class PutVersion:
-    """A version of a memory's text becomes the current one: older versions' points go.
+    """A version of a memory's text becomes the current one; older ones stay for searches of the past. It replaces what
+    is stored of the same version, and of later ones.
 
     `chunks` are the pieces of the text that the embedder saw, `vectors` (n_chunks, dimension) L2-normalized rows for
     them, `hashes` keyed ones of them: by these, texts can be compared that the index does not keep. Times are epoch
@@ -95,6 +96,9 @@ class SearchFilter:
 
     `exclude_*` are must-not. `created_from`/`created_to` are inclusive epoch milliseconds. `access`: what the app that
     asks may read; None where no app asks.
+
+    `past`: memory ids by version, for a search of the past: these texts, whatever has become of the memories since, and
+    whatever `states` says. Categories are those of now, and none for a text that was replaced.
     """
 
     uid: str
@@ -107,6 +111,7 @@ class SearchFilter:
     created_from: int | None = None
     created_to: int | None = None
     access: Access | None = None
+    past: Mapping[int, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """From events to changes of the index: pure, but for the vectors, which are filled in afterwards."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -78,15 +77,6 @@ def project(event: Recorded) -> Draft | None:
             return SetState(memory_id, "active", at, sequence)
         case _:
             return None
-
-
-def needing_vectors(drafts: Sequence[Draft]) -> set[int]:
-    """Indexes of the drafts whose text has to be embedded: one that a later draft of the batch replaces would be
-    embedded for nothing."""
-    last = {
-        draft.memory_id: number for number, draft in enumerate(drafts) if isinstance(draft, AddedText | RevisedText)
-    }
-    return set(last.values())
 
 
 def _milliseconds(moment: datetime) -> int:

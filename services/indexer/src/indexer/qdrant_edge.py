@@ -24,21 +24,23 @@ import qdrant_edge as engine
 from contracts.errors import ConfigurationError
 from contracts.positions import Checkpoint
 
-from indexer.edge_query import any_of, bm25_model, chunk_filter, hybrid_query
+from indexer.edge_query import any_of, bm25_model, chunk_filter, hybrid_query, in_version, since_version
 from indexer.folding import Head, Plan, fold, fold_anew
 from indexer.index import Change, Hit, MemoryIndex, PutVersion, SearchFilter, StoredPoint, Vector
 from indexer.points import (
+    Payload,
     best_of_each_memory,
     checkpoint_id,
     checkpoint_of,
     checkpoint_payload,
     chunk_id,
-    chunk_payload,
     head_id,
     head_payload,
     heads_of,
+    leftovers,
     own_payload,
-    updates_by_payload,
+    rewrites,
+    texts_of,
 )
 from indexer.scoring import BM25, DENSE
 
@@ -100,13 +102,13 @@ class EdgeIndex(MemoryIndex):
 
     def _write(self, plan: Plan, last: list[engine.Point]) -> None:
         """Write what the plan says; its heads go with `last`, in one call."""
-        chunks = [point for put in plan.puts.values() for point in self._chunks(put)]
+        chunks = [point for text, payload in texts_of(plan) for point in self._chunks(text, payload)]
         if chunks:
             self._shard.update(engine.UpdateOperation.upsert_points(chunks))
         self._drop_leftovers(plan, {point.id for point in chunks})
-        for payload, memory_ids in updates_by_payload(plan):
-            where = engine.Filter(must=[any_of("memory_id", memory_ids)])
-            self._shard.update(engine.UpdateOperation.set_payload_by_filter(where, payload))
+        for each in rewrites(plan):
+            where = engine.Filter(must=[any_of("memory_id", each.memory_ids), in_version(each.version)])
+            self._shard.update(engine.UpdateOperation.set_payload_by_filter(where, each.payload))
         heads = [
             engine.Point(head_id(memory_id), {}, head_payload(memory_id, head))
             for memory_id, head in plan.heads.items()
@@ -171,8 +173,7 @@ class EdgeIndex(MemoryIndex):
     def _heads(self, memory_ids: Iterable[str]) -> dict[str, Head]:
         return heads_of(self._payloads([head_id(memory_id) for memory_id in memory_ids]))
 
-    def _chunks(self, put: PutVersion) -> list[engine.Point]:
-        payload = chunk_payload(put)
+    def _chunks(self, put: PutVersion, payload: Payload) -> list[engine.Point]:
         return [
             engine.Point(
                 chunk_id(put, ordinal),
@@ -183,12 +184,13 @@ class EdgeIndex(MemoryIndex):
         ]
 
     def _drop_leftovers(self, plan: Plan, keep: set["engine.PointId"]) -> None:
-        """Delete the chunks of memories put or removed, but `keep`: those of older versions, and those that a
-        crash left of a version that no head tells of."""
-        memory_ids = [*plan.puts, *plan.removed]
-        if memory_ids:
-            must_not: list[engine.ConditionType] = [engine.HasIdCondition(keep)] if keep else []
-            where = engine.Filter(must=[any_of("memory_id", memory_ids)], must_not=must_not)
+        must_not: list[engine.ConditionType] = [engine.HasIdCondition(keep)] if keep else []
+        for memory_ids, since in leftovers(plan):
+            must: list[engine.ConditionType] = [
+                any_of("memory_id", memory_ids),
+                *([since_version(since)] if since else []),
+            ]
+            where = engine.Filter(must=must, must_not=must_not)
             self._shard.update(engine.UpdateOperation.delete_points_by_filter(where))
 
 
@@ -226,7 +228,7 @@ def _open_shard(folder: Path, embedder_id: str, dimension: int) -> engine.EdgeSh
     for name in ("memory_id", "scope", "app_id", "categories"):
         kind = engine.PayloadSchemaType.Keyword
         shard.update(engine.UpdateOperation.create_field_index(name, kind))
-    for name in ("created_at", "ordinal"):
+    for name in ("created_at", "ordinal", "version"):
         kind = engine.PayloadSchemaType.Integer
         shard.update(engine.UpdateOperation.create_field_index(name, kind))
     shard.flush()

@@ -34,12 +34,13 @@ from indexer.points import (
     checkpoint_of,
     checkpoint_payload,
     chunk_id,
-    chunk_payload,
     head_id,
     head_payload,
     heads_of,
+    leftovers,
     own_payload,
-    updates_by_payload,
+    rewrites,
+    texts_of,
 )
 from indexer.qdrant_server_collection import require_collection
 from indexer.qdrant_server_connection import qdrant_errors
@@ -49,8 +50,10 @@ from indexer.qdrant_server_query import (
     any_of,
     chunk_filter,
     fused,
+    in_version,
     matching,
     prefetches,
+    since_version,
     up_to_epoch,
     with_id,
 )
@@ -259,8 +262,8 @@ class ServerIndex(MemoryIndex):
                 f"{self._seen[shard]}: resume from the checkpoint"
             )
 
-    def _chunks(self, put: PutVersion) -> list[models.PointStruct]:
-        payload = chunk_payload(put) | {"uid": put.uid}
+    def _chunks(self, put: PutVersion, payload: Payload) -> list[models.PointStruct]:
+        payload = payload | {"uid": put.uid}
         return [
             models.PointStruct(
                 id=str(chunk_id(put, ordinal)),
@@ -272,13 +275,13 @@ class ServerIndex(MemoryIndex):
 
     async def _write(self, collection: str, epoch: int, plan: Plan) -> None:
         """Write what the plan says, its heads last."""
-        chunks = [point for put in plan.puts.values() for point in self._chunks(put)]
+        chunks = [point for text, payload in texts_of(plan) for point in self._chunks(text, payload)]
         await self._upsert(collection, epoch, chunks)
         await self._drop_leftovers(collection, epoch, plan, [point.id for point in chunks])
-        for payload, memory_ids in updates_by_payload(plan):
-            where = matching(any_of("memory_id", memory_ids), up_to_epoch(epoch))
+        for each in rewrites(plan):
+            where = matching(any_of("memory_id", each.memory_ids), in_version(each.version), up_to_epoch(epoch))
             await self._client.set_payload(
-                collection, payload | {"epoch": epoch}, points=where, wait=True, ordering=_ORDERING
+                collection, each.payload | {"epoch": epoch}, points=where, wait=True, ordering=_ORDERING
             )
         heads = [_bare(head_id(memory_id), head_payload(memory_id, head)) for memory_id, head in plan.heads.items()]
         await self._upsert(collection, epoch, heads)
@@ -297,12 +300,10 @@ class ServerIndex(MemoryIndex):
     async def _drop_leftovers(
         self, collection: str, epoch: int, plan: Plan, keep: Sequence[models.ExtendedPointId]
     ) -> None:
-        """Delete the chunks of memories put or removed, but `keep`: those of older versions, and those that a
-        crash left of a version that no head tells of."""
-        memory_ids = [*plan.puts, *plan.removed]
-        if memory_ids:
-            kept = [models.HasIdCondition(has_id=list(keep))] if keep else []
-            where = matching(any_of("memory_id", memory_ids), up_to_epoch(epoch), but=kept)
+        kept = [models.HasIdCondition(has_id=list(keep))] if keep else []
+        for memory_ids, since in leftovers(plan):
+            of_versions = [since_version(since)] if since else []
+            where = matching(any_of("memory_id", memory_ids), *of_versions, up_to_epoch(epoch), but=kept)
             await self._client.delete(collection, models.FilterSelector(filter=where), wait=True, ordering=_ORDERING)
 
 

@@ -23,7 +23,7 @@ _TENANT = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_ten
 PAYLOAD_INDEXES: Mapping[str, models.KeywordIndexParams | models.IntegerIndexParams] = {
     "uid": _TENANT,
     **dict.fromkeys(("scope", "app_id", "categories", "memory_id"), _KEYWORD),
-    **dict.fromkeys(("created_at", "sequence", "ordinal", "epoch"), _INTEGER),
+    **dict.fromkeys(("created_at", "sequence", "ordinal", "version", "epoch"), _INTEGER),
 }
 
 

@@ -8,7 +8,7 @@ from qdrant_client import models
 
 from indexer.access import conditions
 from indexer.index import SearchFilter
-from indexer.points import scope
+from indexer.points import scopes
 from indexer.scoring import BM25, DENSE, FUSION, WEIGHTS, Fusion
 
 WordVector = models.Document | models.SparseVector
@@ -54,10 +54,25 @@ def matching(*must: models.Condition, but: Sequence[models.Condition] = ()) -> m
     return models.Filter(must=list(must), must_not=list(but) or None)
 
 
+def in_version(version: int) -> models.Condition:
+    """The chunk is of this version of its memory's text."""
+    return models.FieldCondition(key="version", match=models.MatchValue(value=version))
+
+
+def since_version(version: int) -> models.Condition:
+    """The chunk is of this version of its memory's text, or of a later one."""
+    return models.FieldCondition(key="version", range=models.Range(gte=version))
+
+
+def of_version(version: int, memory_ids: Sequence[str]) -> models.Condition:
+    """The chunk is of this version of one of these memories."""
+    return matching(in_version(version), any_of("memory_id", memory_ids))
+
+
 def chunk_filter(where: SearchFilter, first_chunks: bool = False) -> models.Filter | None:
     """The chunks that `where` lets be seen, or None if nothing can be; `first_chunks`: one of each memory."""
     restrictions = {
-        "scope": tuple(scope(where.uid, state) for state in where.states),
+        "scope": scopes(where),
         "app_id": where.app_ids,
         "categories": where.categories,
         "memory_id": where.memory_ids,
@@ -70,6 +85,11 @@ def chunk_filter(where: SearchFilter, first_chunks: bool = False) -> models.Filt
     if where.created_from is not None or where.created_to is not None:
         between = models.Range(gte=where.created_from, lte=where.created_to)
         must.append(models.FieldCondition(key="created_at", range=between))
+    if where.past is not None:
+        versions = [of_version(version, memory_ids) for version, memory_ids in where.past.items() if memory_ids]
+        if not versions:
+            return None
+        must.append(models.Filter(should=versions))
     if first_chunks:
         must.append(models.FieldCondition(key="ordinal", match=models.MatchValue(value=0)))
     excluded = {"app_id": where.exclude_app_ids, "memory_id": where.exclude_memory_ids}

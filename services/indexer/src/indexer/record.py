@@ -10,9 +10,12 @@ from runtime.generations import Generation
 
 from indexer.embedding.choosing import EmbedderChoice
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Of what an event leads to in the index, and of what its points hold (`indexer.projection`, `indexer.points`): raised
-when that changes, so that what is there is rebuilt. 2: pieces carry a hash of their text."""
+when that changes, so that what is there is rebuilt. 2: pieces carry a hash of their text. 3: texts that were
+replaced stay (`HAS_PAST`)."""
+HAS_PAST = 3
+"""From which version on searches of the past are answered in full."""
 
 
 @dataclass(frozen=True, slots=True)

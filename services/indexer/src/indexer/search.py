@@ -18,6 +18,7 @@ from runtime.waiting import Positions
 
 from indexer.index import SearchFilter
 from indexer.keeper import IndexKeeper
+from indexer.record import HAS_PAST
 
 log = structlog.get_logger()
 
@@ -72,8 +73,11 @@ class SearchResponder:
             categories=None if request.categories is None else category_keys(request.categories),
             exclude_app_ids=tuple(request.exclude_app_ids),
             access=request.access,
+            past=None if request.past is None else {version: tuple(ids) for version, ids in request.past.items()},
         )
         async with self._keeper.searchable() as generation:
+            if where.past is not None and generation.record.version < HAS_PAST:
+                raise Unavailable("the index is being rebuilt; it cannot search the past before that is done")
             embedding = await generation.embedding.get()
             vectors = await embedding.embed([request.query], urgent=True)
             hits = await generation.index.search(vectors[0], request.query, where, request.limit)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from contracts.codec import Recorded
 from contracts.errors import ConcurrencyConflict
 from contracts.positions import Checkpoint
@@ -10,7 +9,7 @@ from contracts.subjects import Aggregate
 
 from indexer.embedding.remembering import Embedded, RememberingEmbedder, Text
 from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise, SetCategories, SetState
-from indexer.projection import AddedText, Draft, RevisedText, needing_vectors, project
+from indexer.projection import AddedText, Draft, RevisedText, project
 
 
 class IndexStore:
@@ -54,18 +53,12 @@ class IndexStore:
             raise ConcurrencyConflict(f"shard {shard} of the index was taken over by epoch {current}")
 
     async def _embed(self, drafts: Sequence[Draft]) -> list[Change]:
-        texts = {number: draft for number, draft in enumerate(drafts) if isinstance(draft, AddedText | RevisedText)}
-        chosen = sorted(needing_vectors(drafts))
-        embedded = await self._embedder.embed([Text(texts[number].uid, texts[number].text) for number in chosen])
-        made = dict(zip(chosen, embedded, strict=True))
+        """Also texts that a later one of the batch replaces: they are found in searches of the past."""
+        texts = [draft for draft in drafts if isinstance(draft, AddedText | RevisedText)]
+        embedded = iter(await self._embedder.embed([Text(draft.uid, draft.text) for draft in texts]))
         return [
-            draft if isinstance(draft, SetState | SetCategories) else _change(draft, made.get(number, _NOTHING))
-            for number, draft in enumerate(drafts)
+            draft if isinstance(draft, SetState | SetCategories) else _change(draft, next(embedded)) for draft in drafts
         ]
-
-
-_NOTHING = Embedded((), np.empty((0, 0), np.float32), ())
-"""Of a text that a later one of the batch replaces."""
 
 
 def _change(draft: AddedText | RevisedText, text: Embedded) -> Change:
