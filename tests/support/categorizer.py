@@ -67,12 +67,13 @@ async def embedding(log: Log, embedder: FaultyEmbedder) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def categorizing(log: Log) -> AsyncGenerator[None]:
-    """A categorizer for the length of the block, on a connection of its own; stopped in order at the end."""
+async def categorizing(log: Log, **settings: object) -> AsyncGenerator[None]:
+    """A categorizer for the length of the block, on a connection of its own; stopped in order at the end. `settings`
+    are others than the log's."""
     stop, ready = asyncio.Event(), asyncio.Event()
 
     async def live() -> None:
-        async with open_context(NAME, log.settings, stop, ready) as context:
+        async with open_context(NAME, log.settings.model_copy(update=settings), stop, ready) as context:
             await serve(context)
 
     task = asyncio.create_task(live())

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import structlog
@@ -20,7 +21,6 @@ from categorizer.embedding import Embedding
 
 log = structlog.get_logger()
 _CACHED_USERS = 256
-_Cache = OrderedDict[str, tuple[str, tuple[Candidate, ...]]]
 
 
 @cache
@@ -30,6 +30,14 @@ def classifier_id(embedder: str) -> str:
     return f"zero-shot/{embedder}/{hashlib.sha256(data).hexdigest()[:12]}"
 
 
+@dataclass(slots=True)
+class _Own:
+    """A user's categories; `embedded`: as candidates, in vectors of the embedder that is named."""
+
+    described: list[CategoryDefined]
+    embedded: tuple[str, tuple[Candidate, ...]] | None = None
+
+
 class Categories:
     """Candidates of each user, with vectors; what was described is embedded once."""
 
@@ -37,7 +45,7 @@ class Categories:
         self._events = events
         self._embedding = embedding
         self._seeds: tuple[str, tuple[Candidate, ...]] | None = None
-        self._own: _Cache = OrderedDict()
+        self._own: OrderedDict[str, _Own] = OrderedDict()
 
     async def of(self, uid: str, key: DataKey, embedder: str) -> tuple[Candidate, ...]:
         """The user's candidates, in vectors of this embedder. Raises `Unavailable`."""
@@ -58,18 +66,26 @@ class Categories:
         """The user's categories have changed."""
         self._own.pop(uid, None)
 
+    async def described(self, uid: str, key: DataKey) -> Sequence[CategoryDefined]:
+        """The user's own categories. Raises `Unavailable`."""
+        return (await self._of_user(uid, key)).described
+
     async def _own_of(self, uid: str, key: DataKey, embedder: str) -> tuple[Candidate, ...]:
-        known = self._own.get(uid)
-        if known is None or known[0] != embedder:
-            described = fold(await self._history(uid, key))
-            wanted = [(event.name, True, own_phrases(event.name, event.description)) for event in described]
-            known = await self._embed(wanted, embedder) if wanted else (embedder, ())
-            self._own[uid] = known
+        own = await self._of_user(uid, key)
+        if own.embedded is None or own.embedded[0] != embedder:
+            wanted = [(event.name, True, own_phrases(event.name, event.description)) for event in own.described]
+            own.embedded = await self._embed(wanted, embedder) if wanted else (embedder, ())
+        return own.embedded[1]
+
+    async def _of_user(self, uid: str, key: DataKey) -> "_Own":
+        own = self._own.get(uid)
+        if own is None:
+            own = self._own[uid] = _Own(fold(await self._history(uid, key)))
             if len(self._own) > _CACHED_USERS:
                 self._own.popitem(last=False)
         else:
             self._own.move_to_end(uid)
-        return known[1]
+        return own
 
     async def _history(self, uid: str, key: DataKey) -> list[Recorded]:
         shard = shard_of(uid, self._events.shards)

@@ -18,8 +18,10 @@ from runtime.errors import NATS_FAILURES
 from runtime.health import answer_health
 from runtime.nats import subscribe
 from runtime.service import Context, run_until_stopped
+from runtime.stored_settings import ChosenLanguageModel, StoredSettings
 from runtime.waiting import Positions
 
+from categorizer.beside import Beside
 from categorizer.categories import Categories, classifier_id
 from categorizer.embedding import Embedding
 from categorizer.handler import CategorizingHandler
@@ -34,11 +36,12 @@ _PREPARE_FIRST, _PREPARE_MOST = 0.5, 10.0
 class _Shard:
     """One shard while this process owns it."""
 
-    def __init__(self, context: Context, shard: int, handler: CategorizingHandler) -> None:
+    def __init__(self, context: Context, shard: int, handler: CategorizingHandler, beside: Beside) -> None:
         self._context = context
         self._stream = events(shard).name
         self._shard = shard
         self._handler = handler
+        self.beside = beside
         self._letters = DeadLetters(context.js, context.events, CATEGORIZER_CONSUMER)
         kinds = (f"{ROOT}.evt.{shard}.*.memory.*", f"{ROOT}.evt.{shard}.*.category.*")
         self.consumer = CommandConsumer(
@@ -54,6 +57,7 @@ class _Shard:
         )
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.beside.run())
                 tasks.create_task(self.consumer.run())
                 tasks.create_task(self._follow_lag())
         finally:
@@ -93,11 +97,26 @@ async def serve(context: Context) -> None:
     await positions.open()
     embedding = Embedding(context.client)
     categories = Categories(context.events, embedding)
+    stored = StoredSettings(context.js, context.keys, context.shards, context.settings.default_user)
+    chosen = ChosenLanguageModel(stored, context.settings)
+    with contextlib.suppress(Unavailable):  # it is looked for again
+        await chosen.refresh()
     owned: dict[int, _Shard] = {}
 
     async def own(shard: int, _: int) -> None:
-        handler = CategorizingHandler(shard, context.js, context.events, context.keys, positions, embedding, categories)
-        owned[shard] = _Shard(context, shard, handler)
+        beside = Beside(context.js, events(shard).name)
+        handler = CategorizingHandler(
+            shard,
+            context.js,
+            context.events,
+            context.keys,
+            positions,
+            embedding,
+            categories,
+            beside,
+            lambda: chosen.model,
+        )
+        owned[shard] = _Shard(context, shard, handler, beside)
         try:
             await owned[shard].run()
         finally:
@@ -109,16 +128,26 @@ async def serve(context: Context) -> None:
     def describe() -> ServiceHealth:
         classifier = None if embedding.embedder is None else classifier_id(embedding.embedder)
         facts: dict[str, JsonValue] = {"classifier": classifier, "owns": [*sorted(owned)]}
+        failures: list[str] = []
         for shard, at in owned.items():
             facts[f"events.{shard}"] = {**at.consumer.counts}
             facts[f"lag.{shard}"] = at.lag
-        failures = [f"shard {shard}: {at.consumer.failure}" for shard, at in owned.items() if at.consumer.failure]
-        return ServiceHealth(service=NAME, ok=not failures, detail="; ".join(failures) or None, facts=facts)
+            facts[f"asking.{shard}"] = len(at.beside)
+            if failure := at.consumer.failure or at.beside.failure:
+                failures.append(f"shard {shard}: {failure}")
+        said = [*failures]
+        if chosen.wanted():
+            facts |= {"llm": None if chosen.model is None else chosen.model.name, "llm_failure": chosen.failure}
+            # Not down: the classifier stands in for it.
+            said += [chosen.failure] if chosen.failure else []
+        return ServiceHealth(service=NAME, ok=not failures, detail="; ".join(said) or None, facts=facts)
 
     await answer_health(context.client, NAME, describe)
     context.ready.set()
     try:
-        await run_until_stopped(context.stop, _prepare(categories), *(stand(shard) for shard in range(context.shards)))
+        await run_until_stopped(
+            context.stop, chosen.follow(), _prepare(categories), *(stand(shard) for shard in range(context.shards))
+        )
     finally:
         await positions.close()
 

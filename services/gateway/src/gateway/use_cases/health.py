@@ -47,11 +47,14 @@ class Checking:
         services = [reads, *asked]
         indexer = next(service for service in services if service.service == "indexer")
         down = [service for service in services if not service.ok]
+        llms = [service for service in services if "llm" in service.facts]
+        # Without a language model everything goes on, but not as it was meant to.
+        whole = not down and not any(service.facts.get("llm_failure") for service in llms)
         return Health(
-            status="ok" if not down else "degraded" if len(down) < len(services) else "unavailable",
+            status="ok" if whole else "degraded" if len(down) < len(services) else "unavailable",
             version=version("memlog-gateway"),
             embedder=_fact(indexer, "embedder"),
-            llm=None,
+            llm=_fact(llms[0], "llm") if llms else None,
             index=_fact(indexer, "index"),
             positions={
                 f"{name}.{shard}": f"{shard}-{self._positions.known(name, shard)}"
