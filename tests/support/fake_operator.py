@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from contracts.api import AggregateView, EventPage, LogEvent, LogMessage
+from contracts.api import AggregateView, EventPage, LogEvent, LogMessage, Reprocessing
 from contracts.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
 from contracts.errors import NotFound
 from contracts.generations import GenerationRequest, ProjectionList, ProjectionView
+from contracts.ids import uuid7
 from contracts.positions import Position
 from contracts.verification import Anchor, AnchorReply, ChainHead, Check, Verification
 from gateway.service import Caller, EventFilter
@@ -52,6 +54,16 @@ class FakeOperator(FakeAccess):
         at = Position.parse(after).sequence if after is not None else 0
         events = [event for event in self.log if Position.parse(event.position).sequence > at]
         return [event for event in events if wanted.type in (None, event.type)]
+
+    async def reprocess(
+        self, caller: Caller, *, since: datetime | None, source_id: str | None, run: str | None
+    ) -> Reprocessing:
+        return Reprocessing(run=run or uuid7(), total=1, done=0, failed=0)
+
+    async def reprocessing(
+        self, caller: Caller, run: str, *, since: datetime | None, source_id: str | None
+    ) -> Reprocessing:
+        return Reprocessing(run=run, total=1, done=1, failed=0)
 
     async def events(self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int) -> EventPage:
         found = self._after(after, wanted)

@@ -113,6 +113,7 @@ class FakeService(FakeOperator):
         *,
         metadata: dict[str, JsonValue] | None = None,
         categories: tuple[str, ...] = (),
+        infer: bool = False,
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
     ) -> OperationResult:

@@ -338,7 +338,7 @@ async def test_kill_9_in_the_middle_loses_no_text_and_neither_a_restart_nor_a_re
             who, fact = users[number % 4], f"Code{number}: {uuid.uuid4()}"
             answer = await add(http, who, f"remember: {fact}", wait="accepted")
             sent.append((who, fact, answer.json()["operation_id"]))
-        await ended(http, *sent[5][::2])
+        await ended(http, sent[5][0], sent[5][2])
     await stack.kill()
     await stack.start()
     async with stack.http() as http:

@@ -160,6 +160,16 @@ class Operation(View):
     reason: str | None = None
 
 
+class Reprocessing(View):
+    """How far a run of finding facts anew is: texts, and of those done the ones of which nothing new came because the
+    language model failed."""
+
+    run: str
+    total: int
+    done: int
+    failed: int
+
+
 class Deleted(View):
     """`deleted` counts; `not_accessible` names ids that the app cannot see or that do not exist. While `state` is
     `accepted`, nothing is counted yet: the operation tells later. `reason` says why reads still show what is deleted,
@@ -327,10 +337,11 @@ class EventPage(View):
 
 class Outcome(View):
     """The writer's word to the gateway that waits: how a command ended. `counts` covers all that it did; `results` is
-    empty when that was more than `MAX_RESULTS`."""
+    empty when that was more than `MAX_RESULTS`. `later`: it is in the log, and what has to be done about it waits for
+    what is away (`reason`): nobody should wait for it."""
 
     command_id: str
-    status: Literal["done", "nothing", "refused"]
+    status: Literal["done", "nothing", "refused", "later"]
     code: str | None = None
     reason: str | None = None
     results: list[Item] = []

@@ -11,6 +11,7 @@ from contracts.errors import ConfigurationError
 from runtime.postgres import create_pool
 from runtime.server_health import ServerHealth
 from runtime.service import Context
+from runtime.stored_settings import ChosenLanguageModel, StoredSettings
 from runtime.waiting import Positions
 
 from gateway.app import GatewayOptions, create_app
@@ -29,6 +30,7 @@ from gateway.use_cases.operations import Operations
 from gateway.use_cases.projections import Projections
 from gateway.use_cases.quarantined import Quarantined
 from gateway.use_cases.reading import Reading
+from gateway.use_cases.sources import Sources
 from gateway.use_cases.states import States
 from gateway.use_cases.verifying import Verifying
 from gateway.use_cases.writing import Writing
@@ -78,14 +80,16 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
     identities = Identities(context.js, context.keys, commanding)
     trail = AuditTrail(context.js, context.shards, server)
     freshness = Freshness(positions, context.events, context.shards)
-    following: asyncio.Task[None] | None = None
+    chosen = ChosenLanguageModel(StoredSettings(context.js, context.keys, context.shards, settings.default_user), settings)
+    following: asyncio.Future[list[None]] | None = None
     try:
         await positions.open()
         await commanding.open()
         await freshness.open()
-        following = asyncio.create_task(freshness.follow())
+        await chosen.refresh()
+        following = asyncio.gather(freshness.follow(), chosen.follow())
         yield Memlog(
-            Writing(identities, commanding, pool, trail, freshness, quarantined),
+            Writing(identities, commanding, pool, trail, freshness, quarantined, chosen.wanted),
             States(identities, commanding, pool, freshness),
             Categories(identities, commanding, pool, freshness),
             AccessRules(identities, commanding, pool, trail, freshness),
@@ -97,6 +101,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             Projections(context.client),
             Verifying(context.client),
             Checking(context.client, server, pool, positions, freshness, context.shards),
+            Sources(identities, commanding, context.events, pool, chosen.wanted),
         )
     finally:
         if following is not None:

@@ -5,6 +5,7 @@ not differ between them.
 """
 
 from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
 from typing import Literal, Protocol
 
 from contracts.access import Effect, Policy
@@ -28,6 +29,7 @@ from contracts.api import (
     Operation,
     OperationResult,
     Page,
+    Reprocessing,
     SearchResults,
     StateChanged,
     Stats,
@@ -80,9 +82,13 @@ class MemoryService(Protocol):
         *,
         metadata: dict[str, JsonValue] | None = None,
         categories: tuple[str, ...] = (),
+        infer: bool = False,
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
-    ) -> OperationResult: ...
+    ) -> OperationResult:
+        """`infer`: store the facts that a language model finds in the text, where one is configured. It is `accepted`
+        at once while the model is away."""
+        ...
 
     async def added(
         self, caller: Caller, added: Item, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
@@ -214,6 +220,21 @@ class MemoryService(Protocol):
         """The position to begin at (that of now, without `after`), and the events behind it as they come, for ever;
         None whenever none came for `idle` seconds. The caller closes the generator; it raises `Unavailable` when it
         cannot go on, and can then be followed again from the last event."""
+        ...
+
+    # -- texts that memories were made of -----------------------------------------------------------------------------
+    async def reprocess(
+        self, caller: Caller, *, since: datetime | None, source_id: str | None, run: str | None
+    ) -> Reprocessing:
+        """Find facts anew in texts that were received at `since` or later, or in one. Returns at once. With the `run`
+        of an earlier call (a UUIDv7) it has no further effect. Raises `Conflict` without a language model, `NotFound`
+        for a source that is not there."""
+        ...
+
+    async def reprocessing(
+        self, caller: Caller, run: str, *, since: datetime | None, source_id: str | None
+    ) -> Reprocessing:
+        """How far that is, asked for with the same filters."""
         ...
 
     # -- what was given up on: of all users; content for its owner only ------------------------------------------------

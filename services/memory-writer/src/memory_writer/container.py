@@ -11,6 +11,7 @@ from runtime.health import answer_health
 from runtime.log_checks import check_against_projections
 from runtime.service import Context, run_until_stopped
 
+from memory_writer.extraction.owner import Extraction
 from memory_writer.handler import CommandHandler
 
 NAME = "memory-writer"
@@ -20,6 +21,7 @@ _ASK_PROJECTIONS_S = 3.0
 async def serve(context: Context) -> None:
     """Own as many shards as others leave; decide commands until stopped."""
     consumers: dict[int, CommandConsumer] = {}
+    extraction = Extraction(context)
 
     async def own(shard: int, epoch: int) -> None:
         await check_against_projections(context.client, context.events, shard, SERVING_PROJECTIONS, _ASK_PROJECTIONS_S)
@@ -39,12 +41,14 @@ async def serve(context: Context) -> None:
         await context.leases.run_owned(f"{NAME}.{shard}", lambda epoch: own(shard, epoch))
 
     def describe() -> ServiceHealth:
-        facts: dict[str, JsonValue] = {"owns": [*sorted(consumers)]}
+        facts: dict[str, JsonValue] = {"owns": [*sorted(consumers)], **extraction.as_facts()}
         for shard, consumer in consumers.items():
             facts[f"commands.{shard}"] = {**consumer.counts}
         failures = [f"shard {shard}: {c.failure}" for shard, c in consumers.items() if c.failure is not None]
+        failures += extraction.failures()
         return ServiceHealth(service=NAME, ok=not failures, detail="; ".join(failures) or None, facts=facts)
 
     await answer_health(context.client, NAME, describe)
     context.ready.set()
-    await run_until_stopped(context.stop, *(stand(shard) for shard in range(context.shards)))
+    work = (each(shard) for each in (stand, extraction.stand) for shard in range(context.shards))
+    await run_until_stopped(context.stop, extraction.follow(), *work)

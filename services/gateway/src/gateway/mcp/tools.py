@@ -74,6 +74,7 @@ async def _add(service: MemoryService, caller: Caller, given: args.AddMemories) 
         given.text,
         metadata=given.metadata,
         categories=tuple(given.categories),
+        infer=given.infer,
         idempotency_key=given.idempotency_key,
         wait=given.wait,
     )

@@ -110,6 +110,7 @@ async def create_memory(
         body.text,
         metadata=body.metadata,
         categories=tuple(body.categories),
+        infer=body.infer,
         idempotency_key=body.idempotency_key or idempotency_key,
         wait=body.wait,
     )
@@ -118,7 +119,7 @@ async def create_memory(
         return await _written(rest, rest.caller(body.user_id), result)
     try:
         caller = rest.caller(body.user_id, body.app)
-        said = (body.text, body.metadata, tuple(body.categories))
+        said = (item.memory or body.text, body.metadata, tuple(body.categories))
         return json_answer(await rest.service.added(caller, item, *said))
     except NotFound:  # deleted meanwhile: the write happened all the same
         return json_answer(result)

@@ -7,6 +7,7 @@ from gateway.use_cases.health import Checking
 from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.projections import Projections
 from gateway.use_cases.reading import Reading
+from gateway.use_cases.sources import Sources
 from gateway.use_cases.states import States
 from gateway.use_cases.verifying import Verifying
 from gateway.use_cases.writing import Writing
@@ -27,6 +28,7 @@ class Memlog:
         projections: Projections,
         verifying: Verifying,
         checking: Checking,
+        sources: Sources,
     ) -> None:
         self.add = writing.add
         self.added = writing.added
@@ -69,3 +71,5 @@ class Memlog:
         self.anchor = verifying.anchor
         self.check_anchors = verifying.check_anchors
         self.health = checking.health
+        self.reprocess = sources.reprocess
+        self.reprocessing = sources.reprocessing

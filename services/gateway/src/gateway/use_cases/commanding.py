@@ -53,7 +53,7 @@ class Principal:
 @dataclass(frozen=True, slots=True)
 class Sent:
     """How far a command is. `status` is None while it is only accepted. `reason`: why it is stored and will not become
-    searchable by itself."""
+    searchable by itself, or accepted and not waited for."""
 
     command_id: str
     state: Wait
@@ -152,6 +152,8 @@ class Commanding:
                 self._waiting.pop(command_id, None)
         if outcome is None:
             return Sent(command_id, "accepted")
+        if outcome.status == "later":
+            return Sent(command_id, "accepted", reason=outcome.reason)
         if outcome.status == "refused":
             raise error_from_code(outcome.code or MemlogError.code, outcome.reason or "refused")
         position = Position.parse(outcome.position)
@@ -221,7 +223,7 @@ class Commanding:
                     stored = await self._stored(shard, principal, subject)
                     if stored.meta.occurred_at == meta.occurred_at and attempt > 0:
                         return True  # our own first try, whose acknowledgement was lost
-                    if stored.payload != command or stored.meta.app != meta.app:
+                    if _as_asked(stored.payload) != _as_asked(command) or stored.meta.app != meta.app:
                         raise IdempotencyKeyReused(
                             "this idempotency key was used before with another payload; use a new key for a new request"
                         ) from None
@@ -252,6 +254,14 @@ class Commanding:
 
 def _as_sent(item: Item, command: AnyCommand) -> Item:
     """A repeated command is told what it said itself: the memory may have changed since, and this is no read."""
-    if isinstance(command, AddMemory | ReviseMemory) and item.event != "DELETE":
-        return item.model_copy(update={"memory": command.text})
-    return item
+    match command:
+        case AddMemory(infer=False, text=text) | ReviseMemory(text=text) if item.event != "DELETE":
+            return item.model_copy(update={"memory": text})
+        case _:
+            return item
+
+
+def _as_asked(command: AnyCommand) -> AnyCommand:
+    """What counts when a command is compared with one that was sent before: whether a language model was configured
+    may have changed since."""
+    return command.model_copy(update={"infer": False}) if isinstance(command, AddMemory) else command

@@ -1,5 +1,7 @@
 """Writes: each is one command. What the writer decided is what the caller is told."""
 
+from collections.abc import Callable
+
 from contracts.access import Readable, may_read
 from contracts.api import AddedMemory, App, Deleted, Item, OperationResult, Wait
 from contracts.categories import category_keys
@@ -39,6 +41,7 @@ class Writing:
         trail: AuditTrail,
         freshness: Freshness,
         quarantined: Quarantined,
+        infers: Callable[[], bool],
     ) -> None:
         self._identities = identities
         self._commanding = commanding
@@ -46,6 +49,7 @@ class Writing:
         self._trail = trail
         self._freshness = freshness
         self._quarantined = quarantined
+        self._infers = infers
 
     async def add(
         self,
@@ -54,10 +58,12 @@ class Writing:
         *,
         metadata: dict[str, JsonValue] | None = None,
         categories: tuple[str, ...] = (),
+        infer: bool = False,
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
     ) -> OperationResult:
-        command = AddMemory(text=text, metadata=metadata or {}, categories=categories)
+        infer = infer and self._infers()
+        command = AddMemory(text=text, metadata=metadata or {}, categories=categories, infer=infer)
         return await self._operation(caller, command, idempotency_key, wait)
 
     async def added(
@@ -91,18 +97,16 @@ class Writing:
         if await self._withheld(await self._identities.resolve(caller), (memory_id,)):
             raise NotFound(f"memory {memory_id} was not found")
         command = ReviseMemory(memory_id=memory_id, text=text, only_active=caller.app != OWNER_APP)
-        result = await self._operation(caller, command, idempotency_key, wait)
-        if any(item.previous_memory is not None for item in result.results):
-            # The answer tells what the memory said before: that is a read.
-            principal = await self._identities.resolve(caller)
-            await self._trail.record(principal, "get", [(memory_id, None)])
-        return result
+        return await self._operation(caller, command, idempotency_key, wait)
 
     async def _operation(
         self, caller: Caller, command: AnyCommand, idempotency_key: str | None, wait: Wait
     ) -> OperationResult:
         principal = await self._identities.resolve(caller)
         sent = await self._commanding.send(principal, command, idempotency_key=idempotency_key, wait=wait)
+        before = [(item.id, None) for item in sent.items if item.previous_memory is not None]
+        if before:  # the answer tells what memories said before: that is a read
+            await self._trail.record(principal, "get", before)
         return operation_result(sent)
 
     async def delete(
