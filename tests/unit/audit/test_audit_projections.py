@@ -62,7 +62,9 @@ def test_an_added_memory_is_one_row_of_its_app_with_its_categories() -> None:
             "uid": UID,
             "memory_id": "m",
             "app_id": APP,
+            "state": "active",
             "at": at(5),
+            "changed_at": at(5),
             "sequence": 5,
             "categories": ["Preferences"],
             "category_keys": ["preferences"],
@@ -78,12 +80,14 @@ def test_only_the_narrow_table_holds_the_text_of_a_memory() -> None:
 
 def test_a_revision_carries_version_and_text_and_leaves_metadata_alone() -> None:
     event = recorded(6, MemoryRevised(memory_id="m", version=2, text="Likes coffee", categories=("home",)))
-    assert rows(memory_texts, event) == [{"uid": UID, "memory_id": "m", "version": 2, "text": "Likes coffee"}]
+    text = {"uid": UID, "memory_id": "m", "version": 2, "text": "Likes coffee", "metadata": None}
+    assert rows(memory_texts, event) == [text]
     assert rows(memories, event) == [
         {
             "uid": UID,
             "memory_id": "m",
             "version": 2,
+            "state": None,
             "at": at(6),
             "sequence": 6,
             "categories": ["home"],

@@ -8,6 +8,7 @@ import inspect
 import json
 import types
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Union, get_args, get_origin
 
@@ -161,6 +162,7 @@ def _type_name(annotation: object) -> str:
         int: "integer",
         float: "number",
         bool: "boolean",
+        datetime: "time in ISO 8601",
         types.NoneType: "null",
     }
     if annotation in simple:

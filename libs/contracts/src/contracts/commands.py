@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
+from contracts.importing import ImportMemories, ImportPart
 from contracts.messages import Command, registry
 
 MAX_TEXT_BYTES = 256 * 1024
@@ -274,5 +275,7 @@ AnyCommand = (
     | RemoveArchivePolicy
     | PauseApp
     | ResumeApp
+    | ImportPart
+    | ImportMemories
 )
 COMMANDS: dict[str, type[Command]] = registry(*get_args(AnyCommand))

@@ -3,6 +3,7 @@
 Past tense, grouped by aggregate. The subject gives the aggregate, the envelope who and when.
 """
 
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from pydantic import JsonValue
@@ -51,7 +52,8 @@ class AppResumed(Event):
 
 
 class MemoryAdded(Event):
-    """Version 1 of a memory. Its app is the envelope's."""
+    """Version 1 of a memory. Its app is the envelope's. One that was imported has the `state` that it had where it
+    comes from, and `changed_at` is when its text or state changed last there, if that was after it was added."""
 
     type = "MemoryAdded"
     sealed: ClassVar = frozenset({"text", "metadata", "categories"})
@@ -59,18 +61,23 @@ class MemoryAdded(Event):
     text: str
     metadata: dict[str, JsonValue] = {}
     categories: tuple[str, ...] = ()
+    state: Literal["active", "paused", "archived", "deleted"] = "active"
+    changed_at: datetime | None = None
 
 
 class MemoryRevised(Event):
     """The memory's text changed; `version` counts from 2. The version before stays in the history. `categories` are
-    those that stay: what a person chose; others were about the old text."""
+    those that stay: what a person chose; others were about the old text. An import that overwrites the memory also
+    gives it `metadata` and a `state`."""
 
     type = "MemoryRevised"
-    sealed: ClassVar = frozenset({"text", "categories"})
+    sealed: ClassVar = frozenset({"text", "categories", "metadata"})
     memory_id: str
     version: int
     text: str
     categories: tuple[str, ...] = ()
+    metadata: dict[str, JsonValue] | None = None
+    state: Literal["active", "paused", "archived", "deleted"] | None = None
 
 
 class MemoryCategorized(Event):

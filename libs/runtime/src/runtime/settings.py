@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     default_user: str = "default"
     wait_timeout: float = Field(default=10.0, gt=0, description="How long a write waits to become searchable")
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)
+    max_import_bytes: int = Field(
+        default=128 * 1024 * 1024, gt=0, description="The largest backup file that POST /api/v1/backup/import takes"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 

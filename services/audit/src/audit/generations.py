@@ -8,6 +8,7 @@ from contracts import streams
 from audit.projections import (
     access_log,
     access_rules,
+    app_reads,
     apps,
     categories,
     history,
@@ -61,5 +62,5 @@ def read_models(number: int = 1) -> Generation:
 def access_models(number: int = 1) -> Generation:
     """What is derived from the reads: over `MEMLOG_ACCESS_<k>`. Generations of its own, so that a new version
     of the memories does not replay every read that ever was."""
-    models = (*(module.PROJECTION for module in (access_log, reads)), trail.ACCESS)
+    models = (*(module.PROJECTION for module in (access_log, app_reads, reads)), trail.ACCESS)
     return Generation(streams.ACCESS_LOG, ACCESS_LOG_VERSION, models, number)

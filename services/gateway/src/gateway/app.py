@@ -15,6 +15,7 @@ from gateway.mcp.server import create_server
 from gateway.mcp.sse import SseEndpoint
 from gateway.mcp.sse_session import SseOptions
 from gateway.rest import ROUTERS
+from gateway.rest.backup import IMPORT_PATH
 from gateway.rest.common import Rest
 from gateway.rest.event_stream import OpenStreams
 from gateway.service import MemoryService
@@ -30,6 +31,7 @@ class GatewayOptions:
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_body_bytes: int = 1024 * 1024
+    max_import_bytes: int = 128 * 1024 * 1024
     sse: SseOptions = field(default_factory=SseOptions)
 
 
@@ -65,6 +67,7 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
         allowed_hosts=options.allowed_hosts,
         allowed_origins=options.allowed_origins,
         max_body_bytes=options.max_body_bytes,
+        uploads={IMPORT_PATH: options.max_import_bytes},
     )
     _document_problems(app)
     return app

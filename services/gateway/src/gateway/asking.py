@@ -58,6 +58,15 @@ class AppQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupQuery:
+    """What to export: the memories of one app, or that were made in a time (epoch seconds, inclusive), or all."""
+
+    app_id: str | None = None
+    from_date: int | None = None
+    to_date: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EventFilter:
     """Which events of the log: of this type, about this memory. None: all."""
 

@@ -18,18 +18,23 @@ from gateway.app import GatewayOptions, create_app
 from gateway.edge import check_bind
 from gateway.use_cases import Memlog
 from gateway.use_cases.access import AccessRules
+from gateway.use_cases.access_log import AccessLogReading
+from gateway.use_cases.apps import Apps
 from gateway.use_cases.audit_trail import AuditTrail
 from gateway.use_cases.categories import Categories
 from gateway.use_cases.commanding import Commanding
 from gateway.use_cases.dead_letters import DeadLetterDesk
+from gateway.use_cases.exporting import Exporting
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.health import Checking
 from gateway.use_cases.identity import Identities
+from gateway.use_cases.importing import Importing
 from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.operations import Operations
 from gateway.use_cases.projections import Projections
 from gateway.use_cases.quarantined import Quarantined
 from gateway.use_cases.reading import Reading
+from gateway.use_cases.related import Related
 from gateway.use_cases.sources import Sources
 from gateway.use_cases.states import States
 from gateway.use_cases.verifying import Verifying
@@ -96,6 +101,11 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             Reading(
                 context.client, pool, identities, commanding, operations, quarantined, context.events, trail, freshness
             ),
+            Apps(identities, commanding, pool, trail, freshness),
+            AccessLogReading(identities, pool, freshness),
+            Related(context.client, identities, pool, trail, freshness),
+            Exporting(identities, pool, trail, freshness),
+            Importing(identities, commanding, pool, freshness),
             LogReading(context.client, context.js, context.events, identities, trail),
             DeadLetterDesk(context.client, context.js, context.events, identities, trail),
             Projections(context.client),
@@ -132,6 +142,7 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
             allowed_hosts=settings.allowed_hosts,
             allowed_origins=settings.allowed_origins,
             max_body_bytes=settings.max_body_bytes,
+            max_import_bytes=settings.max_import_bytes,
         )
         app = create_app(service, options)
         server = _Server(

@@ -7,7 +7,7 @@ browser send requests to a loopback port (DNS rebinding, cross-site posts): Host
 import ipaddress
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 
@@ -15,6 +15,7 @@ import structlog
 from contracts.errors import ConfigurationError, InvalidInput, MemlogError, PayloadTooLarge
 from opentelemetry import context
 from runtime.telemetry import extract
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -71,15 +72,23 @@ def check_bind(host: str, *, authenticated: bool) -> None:
 
 class EdgeMiddleware:
     """ASGI middleware around everything. `allowed_hosts` are names without a port, `allowed_origins` are
-    `scheme://host[:port]`; loopback hosts and the same origin always pass."""
+    `scheme://host[:port]`; loopback hosts and the same origin always pass. `uploads`: paths whose bodies may be larger,
+    and how large; they are read as streams."""
 
     def __init__(
-        self, app: ASGIApp, *, allowed_hosts: Iterable[str], allowed_origins: Iterable[str], max_body_bytes: int
+        self,
+        app: ASGIApp,
+        *,
+        allowed_hosts: Iterable[str],
+        allowed_origins: Iterable[str],
+        max_body_bytes: int,
+        uploads: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in allowed_hosts)
         self._origins = frozenset(origin.lower() for origin in allowed_origins)
         self._max_body = max_body_bytes
+        self._uploads = uploads or {}
         self._log = structlog.get_logger("gateway.edge")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,8 +124,12 @@ class EdgeMiddleware:
 
         try:
             self._check_caller(headers, hosts)
-            receive = await self._check_body(scope["method"], headers, receive)
             _drop_trailing_slash(scope)
+            limit = self._uploads.get(scope["path"])
+            if limit is None:
+                receive = await self._check_body(scope["method"], headers, receive)
+            else:
+                receive = self._check_upload(headers, receive, limit)
             await self._app(scope, receive, answer)
         except MemlogError as error:
             await problem_response(problem_for(error))(scope, receive, answer)
@@ -150,6 +163,23 @@ class EdgeMiddleware:
                 "requests from this Origin are not allowed; add it to MEMLOG_ALLOWED_ORIGINS if it is yours"
             )
 
+    def _check_upload(self, headers: dict[bytes, str], receive: Receive, limit: int) -> Receive:
+        """The body as a stream, which ends at the limit whatever length was declared."""
+        declared = headers.get(b"content-length", "0")
+        if declared.isascii() and declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > limit:
+                raise HTTPException(_too_large(limit).status, _too_large(limit).message)  # through the form's parser
+            return message
+
+        return counted
+
     async def _check_body(self, method: str, headers: dict[bytes, str], receive: Receive) -> Receive:
         declared = headers.get(b"content-length")
         if declared is None:
@@ -157,7 +187,7 @@ class EdgeMiddleware:
         if not (declared.isascii() and declared.isdigit()):
             raise InvalidInput("the Content-Length header is not a number")
         if int(declared) > self._max_body:
-            raise self._too_large()
+            raise _too_large(self._max_body)
         return receive  # the HTTP server holds the body to its declared length
 
     async def _buffer(self, receive: Receive) -> Receive:
@@ -171,7 +201,7 @@ class EdgeMiddleware:
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > self._max_body:
-                raise self._too_large()
+                raise _too_large(self._max_body)
             if not message.get("more_body", False):
                 message = {"type": "http.request", "body": b"".join(chunks), "more_body": False}
                 break
@@ -186,8 +216,9 @@ class EdgeMiddleware:
 
         return replay
 
-    def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(f"the request's body is over the limit of {self._max_body} bytes")
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"the request's body is over the limit of {limit} bytes")
 
 
 def _drop_trailing_slash(scope: Scope) -> None:

@@ -6,7 +6,7 @@ not differ between them.
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from contracts.access import Effect, Policy
 from contracts.api import (
@@ -37,12 +37,14 @@ from contracts.api import (
 )
 from contracts.dead_letters import DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
 from contracts.generations import GenerationRequest, ProjectionList, ProjectionView
+from contracts.openmemory import AccessedMemories, AccessLog, AppDetail, AppMemories, Imported
 from contracts.verification import Anchor, AnchorReply, ChainHead, Verification
 from pydantic import JsonValue
 
 from gateway.asking import (
     OWNER_APP,
     AppQuery,
+    BackupQuery,
     Caller,
     EventFilter,
     Everything,
@@ -53,10 +55,12 @@ from gateway.asking import (
     Selection,
     These,
 )
+from gateway.backup.writing import ExportedBackup
 
 __all__ = [
     "OWNER_APP",
     "AppQuery",
+    "BackupQuery",
     "Caller",
     "EventFilter",
     "Everything",
@@ -206,6 +210,27 @@ class MemoryService(Protocol):
 
     async def apps(self, caller: Caller, query: AppQuery) -> AppPage: ...
 
+    async def app(self, caller: Caller, app_id: str) -> AppDetail: ...
+
+    async def app_memories(self, caller: Caller, app_id: str, *, page: int, page_size: int) -> AppMemories:
+        """Those that it wrote, newest first."""
+        ...
+
+    async def app_accessed(self, caller: Caller, app_id: str, *, page: int, page_size: int) -> AccessedMemories:
+        """Those that were returned to it, read most often first; as many as its total says."""
+        ...
+
+    async def access_log(self, caller: Caller, memory_id: str, *, page: int, page_size: int) -> AccessLog:
+        """Who read the memory, also a deleted one, newest first."""
+        ...
+
+    async def related(
+        self, caller: Caller, memory_id: str, *, inactive: bool = False, page: int = 1, size: int = 5
+    ) -> Page:
+        """What shares most categories with it, then what is similar in meaning. `inactive`: paused and archived ones,
+        too."""
+        ...
+
     async def stats(self, caller: Caller) -> Stats: ...
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation: ...
@@ -235,6 +260,13 @@ class MemoryService(Protocol):
         self, caller: Caller, run: str, *, since: datetime | None, source_id: str | None
     ) -> Reprocessing:
         """How far that is, asked for with the same filters."""
+        ...
+
+    # -- backups in OpenMemory's format -------------------------------------------------------------------------------
+    async def export_backup(self, caller: Caller, query: BackupQuery) -> ExportedBackup: ...
+
+    async def import_backup(self, caller: Caller, file: BinaryIO, mode: Literal["skip", "overwrite"]) -> Imported:
+        """Raises `BrokenBackup`, `PayloadTooLarge` for what cannot be imported; then nothing is."""
         ...
 
     # -- what was given up on: of all users; content for its owner only ------------------------------------------------

@@ -31,8 +31,9 @@ from runtime.nats import subscribe
 from runtime.telemetry import span, trace_headers
 
 from memory_writer.aggregates import Aggregates
+from memory_writer.importing import Parts
 from memory_writer.incoming import REPLY_HEADER, Pending, read
-from memory_writer.many import CHUNK, LARGE, size
+from memory_writer.many import CHUNK, is_large, size
 from memory_writer.plan import Planner
 from memory_writer.planning import Plan, counts, refuse
 
@@ -59,7 +60,7 @@ class CommandHandler:
         self._events = events
         self._keys = keys
         self._aggregates = Aggregates(events)
-        self._planner = Planner(self._aggregates)
+        self._planner = Planner(self._aggregates, Parts(events))
 
     async def handle(self, messages: Sequence[Msg], seen: int) -> Sequence[outcome.Outcome]:
         """See `runtime.consumer.Handler`."""
@@ -81,7 +82,7 @@ class CommandHandler:
 
     def _take_over(self, each: "_Work", message: Msg) -> "_Work":
         """A large command is carried out beside the others, in chunks, so that it holds up nobody."""
-        if not isinstance(each, Pending) or each.command is None or size(each.command) <= LARGE:
+        if not isinstance(each, Pending) or each.command is None or not is_large(each.command):
             return each
         running = each.meta.id in self._large
         self._large[each.meta.id] = message
@@ -213,9 +214,9 @@ class CommandHandler:
                 meta=Meta(
                     id=event_id(asked.id, append.index),
                     uid=asked.uid,
-                    app=asked.app,
+                    app=append.app or asked.app,
                     actor=asked.actor,
-                    occurred_at=asked.occurred_at,
+                    occurred_at=append.at or asked.occurred_at,
                     correlation_id=asked.correlation_id,
                     causation_id=asked.id,
                     final=number == last and not plan.partial,

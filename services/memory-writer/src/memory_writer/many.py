@@ -16,6 +16,7 @@ from contracts.commands import (
     RestoreMemories,
 )
 from contracts.errors import NotFound
+from contracts.importing import ImportMemories
 
 from memory_writer.domain.memory import MEMORY, Become
 from memory_writer.planning import Append, Loader, Plan, appends
@@ -29,8 +30,19 @@ _State = Literal["active", "paused", "archived", "deleted", "restored"]
 
 
 def size(command: Decoded[AnyCommand]) -> int:
-    """How many memories a command is for."""
-    return len(command.payload.memory_ids) if isinstance(command.payload, ForMemories) else 1
+    """How many memories a command is for, or how many things it brings in."""
+    match command.payload:
+        case ForMemories(memory_ids=memory_ids):
+            return len(memory_ids)
+        case ImportMemories(sizes=sizes):
+            return sum(sizes)
+        case _:
+            return 1
+
+
+def is_large(command: Decoded[AnyCommand]) -> bool:
+    """Whether it is carried out beside the others, in chunks. An import always is: its things are read in chunks."""
+    return isinstance(command.payload, ImportMemories) or size(command) > LARGE
 
 
 def _target(payload: ForMemories) -> _State:
@@ -67,6 +79,10 @@ async def plan_many(loader: Loader, command: Decoded[AnyCommand], window: range)
             if command_id in loaded.by_command:
                 items.append(Item(id=memory_id, event=kind))
                 continue
+            if isinstance(payload, ArchiveMemories) and payload.unchanged_since:
+                if loaded.sequence != payload.unchanged_since[place]:
+                    items.append(Item(id=memory_id, event="NONE"))
+                    continue
             try:
                 events = MEMORY.decide(loaded.state, Become(memory_id, state, payload.only_active))
             except NotFound:

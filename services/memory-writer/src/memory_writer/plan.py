@@ -35,8 +35,9 @@ from contracts.commands import (
     SetAccessRule,
     SetArchivePolicy,
 )
-from contracts.errors import MemlogError, NotFound
+from contracts.errors import Conflict, MemlogError, NotFound
 from contracts.events import AccessRuleSet, ArchivePolicySet
+from contracts.importing import ImportMemories, ImportPart
 from contracts.subjects import Aggregate
 from runtime.decider import Decider
 
@@ -50,6 +51,7 @@ from memory_writer.domain.category import CATEGORY, Define, Remove
 from memory_writer.domain.memory import MEMORY, Absent, Active, Add, Categorize, Revise, same_text
 from memory_writer.domain.settings import SETTINGS
 from memory_writer.domain.user import USER
+from memory_writer.importing import Parts, plan_import
 from memory_writer.many import CHUNK, plan_many, size
 from memory_writer.planning import Loader, Plan, appends, closed, counts, last_index, operation_of, refuse
 from memory_writer.texts import plan_processed, plan_received
@@ -58,8 +60,9 @@ from memory_writer.texts import plan_processed, plan_received
 class Planner:
     """Plans commands against the aggregates as they are now."""
 
-    def __init__(self, aggregates: Aggregates) -> None:
+    def __init__(self, aggregates: Aggregates, parts: Parts) -> None:
         self._aggregates = aggregates
+        self._parts = parts
 
     async def plan(self, command: Decoded[AnyCommand], key: DataKey) -> Plan:
         """The command's plan. Refusals are plans; raises only `Unavailable` and what is a defect."""
@@ -70,7 +73,11 @@ class Planner:
             if error.status >= 500:
                 raise
             return refuse(
-                command.meta, operation_of(command.meta, command.payload), error, loader.touched, last_index(command.payload)
+                command.meta,
+                operation_of(command.meta, command.payload),
+                error,
+                loader.touched,
+                last_index(command.payload),
             )
         plan = replace(plan, touched=frozenset(loader.touched))
         return _settled(command, plan)
@@ -91,7 +98,13 @@ class Planner:
                 return refuse(command.meta, operation_of(command.meta, command.payload), error, loader.touched)
         total = size(command)
         end = min(done + CHUNK, total)
-        plan = await plan_many(loader, command, range(done, end))
+        if isinstance(command.payload, ImportMemories):
+            try:
+                plan = await plan_import(loader, self._parts, command, range(done, end), key)
+            except Conflict as error:  # a part is not there
+                return refuse(command.meta, operation_of(command.meta, command.payload), error, index=total)
+        else:
+            plan = await plan_many(loader, command, range(done, end))
         if end < total:
             return replace(plan, partial=True)
         sums = Counter(totals) + Counter(counts(plan.items))
@@ -106,7 +119,7 @@ class Planner:
     async def _decide(self, command: Decoded[AnyCommand], key: DataKey, loader: "Loader") -> Plan:
         uid, command_id = command.meta.uid, command.meta.id
         payload = command.payload
-        if _needs_running_app(payload):
+        if _needs_running_app(command):
             require_running((await loader.load(subjects.app(uid, command.meta.app))).state)
         match payload:
             case AddMemory(infer=False):
@@ -160,6 +173,10 @@ class Planner:
                 return await self._single(
                     loader, aggregate, ARCHIVE_POLICY, archive_policy.Remove(policy_id), command_id
                 )
+            case ImportPart():
+                return Plan(frozenset(), status="nothing")
+            case ImportMemories():
+                raise AssertionError("an import is planned in chunks")
             case _:
                 assert_never(payload)
 
@@ -233,9 +250,11 @@ def _settled(command: Decoded[AnyCommand], plan: Plan) -> Plan:
     return closed(command.meta, operation_of(command.meta, payload), plan, last_index(command.payload))
 
 
-def _needs_running_app(payload: AnyCommand) -> bool:
+def _needs_running_app(command: Decoded[AnyCommand]) -> bool:
     """Whether the command writes in the name of its app. Memlog's own parts have none."""
-    match payload:
+    if command.meta.app == ids.OWN_APP:
+        return False
+    match command.payload:
         case AddMemory() | ReviseMemory() | ForMemories():
             return True
         case CategorizeMemory(by=by):
@@ -246,7 +265,7 @@ def _needs_running_app(payload: AnyCommand) -> bool:
 
 def _first_aggregates(command: Decoded[AnyCommand], key: DataKey) -> list[Aggregate]:
     uid, payload = command.meta.uid, command.payload
-    app = [subjects.app(uid, command.meta.app)] if _needs_running_app(payload) else []
+    app = [subjects.app(uid, command.meta.app)] if _needs_running_app(command) else []
     match payload:
         case AddMemory(infer=True):
             return [*app, subjects.source(uid, command.meta.id)]

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from contracts import subjects
@@ -20,12 +21,15 @@ from memory_writer.aggregates import Aggregates, Loaded
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """An event to append to an aggregate; `index` is its place in the command, from which its id derives."""
+    """An event to append to an aggregate; `index` is its place in the command, from which its id derives. `at` and
+    `app`: when it happened and in which app, where that is not when and where the command was given."""
 
     aggregate: Aggregate
     event: Event
     expected: int
     index: int
+    at: datetime | None = None
+    app: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,24 +53,29 @@ _DDL = (
 
 _ADD = """
     INSERT INTO {table}
-        (uid, memory_id, app_id, state, version, created_at, updated_at, categories, category_keys, categories_by,
-         last_sequence)
-    SELECT r.uid, r.memory_id, r.app_id, 'active', 1, r.at, r.at, r.categories, r.category_keys,
+        (uid, memory_id, app_id, state, version, created_at, updated_at, deleted_at, categories, category_keys,
+         categories_by, last_sequence)
+    SELECT r.uid, r.memory_id, r.app_id, r.state, 1, r.at, r.changed_at,
+           CASE WHEN r.state = 'deleted' THEN r.changed_at END, r.categories, r.category_keys,
            CASE WHEN cardinality(r.categories) > 0 THEN 'person' END, r.sequence
     FROM json_to_recordset($1::text::json) AS r(
-        uid text, memory_id text, app_id text, at timestamptz, categories text[], category_keys text[],
-        sequence bigint)
+        uid text, memory_id text, app_id text, state text, at timestamptz, changed_at timestamptz, categories text[],
+        category_keys text[], sequence bigint)
     ON CONFLICT (uid, memory_id) DO NOTHING
 """
 
-# What a person chose stays with a revision, and the event says what that is; others were about the old text.
+# What a person chose stays with a revision, and the event says what that is; others were about the old text. One that
+# was imported has categories that stay, too, and a state.
 _REVISE = """
     UPDATE {table} AS t
     SET version = r.version, updated_at = r.at, categories = r.categories, category_keys = r.category_keys,
-        categories_by = CASE WHEN t.categories_by = 'person' THEN t.categories_by END, last_sequence = r.sequence
+        categories_by = CASE WHEN t.categories_by = 'person' OR cardinality(r.categories) > 0 THEN 'person' END,
+        state = coalesce(r.state, t.state),
+        deleted_at = CASE coalesce(r.state, t.state) WHEN 'deleted' THEN coalesce(t.deleted_at, r.at) END,
+        last_sequence = r.sequence
     FROM json_to_recordset($1::text::json) AS r(
-        uid text, memory_id text, version integer, categories text[], category_keys text[], at timestamptz,
-        sequence bigint)
+        uid text, memory_id text, version integer, state text, categories text[], category_keys text[],
+        at timestamptz, sequence bigint)
     WHERE t.uid = r.uid AND t.memory_id = r.memory_id AND t.last_sequence < r.sequence
 """
 
@@ -95,7 +100,9 @@ _SET_STATE = """
 def state_after(event: Event | None) -> str | None:
     """The state that the event leaves a memory in; None for one that leaves it as it was."""
     match event:
-        case MemoryAdded() | MemoryResumed() | MemoryUnarchived() | MemoryRestored():
+        case MemoryAdded(state=state) | MemoryRevised(state=state):
+            return state
+        case MemoryResumed() | MemoryUnarchived() | MemoryRestored():
             return "active"
         case MemoryPaused():
             return "paused"
@@ -115,7 +122,9 @@ def apply(event: Recorded) -> Iterator[Statement]:
                 "uid": uid,
                 "memory_id": memory_id,
                 "app_id": event.meta.app,
+                "state": added.state,
                 "at": at,
+                "changed_at": added.changed_at or at,
                 "categories": list(added.categories),
                 "category_keys": list(category_keys(added.categories)),
                 "sequence": sequence,
@@ -126,6 +135,7 @@ def apply(event: Recorded) -> Iterator[Statement]:
                 "uid": uid,
                 "memory_id": memory_id,
                 "version": revised.version,
+                "state": revised.state,
                 "categories": list(revised.categories),
                 "category_keys": list(category_keys(revised.categories)),
                 "at": at,

@@ -40,14 +40,15 @@ _ADD = """
 
 _REVISE = """
     WITH r AS MATERIALIZED (
-        SELECT * FROM json_to_recordset($1::text::json) AS r(uid text, memory_id text, version integer, text text)
+        SELECT * FROM json_to_recordset($1::text::json) AS r(
+            uid text, memory_id text, version integer, text text, metadata jsonb)
     ), before AS (
         UPDATE {table} AS t SET current = false FROM r
         WHERE t.uid = r.uid AND t.memory_id = r.memory_id AND t.version < r.version AND t.current
         RETURNING t.uid, t.memory_id, t.metadata
     )
     INSERT INTO {table} (uid, memory_id, version, current, text, metadata)
-    SELECT r.uid, r.memory_id, r.version, true, r.text, coalesce(before.metadata, '{{}}')
+    SELECT r.uid, r.memory_id, r.version, true, r.text, coalesce(r.metadata, before.metadata, '{{}}')
     FROM r LEFT JOIN before USING (uid, memory_id)
     ON CONFLICT (uid, memory_id, version) DO NOTHING
 """
@@ -64,8 +65,8 @@ def apply(event: Recorded) -> Iterator[Statement]:
                 "metadata": added.metadata,
             }
             yield Statement(TABLE, (uid, memory_id), _ADD, row)
-        case MemoryRevised(memory_id=memory_id, version=version, text=text):
-            row = {"uid": uid, "memory_id": memory_id, "version": version, "text": text}
+        case MemoryRevised(memory_id=memory_id, version=version, text=text, metadata=metadata):
+            row = {"uid": uid, "memory_id": memory_id, "version": version, "text": text, "metadata": metadata}
             yield Statement(TABLE, (uid, memory_id), _REVISE, row)
         case _:
             pass

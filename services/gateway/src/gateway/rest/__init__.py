@@ -3,6 +3,7 @@
 from gateway.rest import (
     access_rules,
     apps,
+    backup,
     categories,
     dead_letters,
     events,
@@ -27,6 +28,7 @@ ROUTERS = (
     apps.routes,
     access_rules.routes,
     stats.routes,
+    backup.routes,
     operations.routes,
     sources.routes,
     events.routes,

@@ -3,8 +3,9 @@
 from typing import Annotated, Literal
 
 from contracts.api import AddedMemory, Deleted, History, Memory, MemoryDetail, OperationResult, Page, Wait
-from contracts.errors import InvalidInput, NotFound
+from contracts.errors import BadRequest, InvalidInput, NotFound
 from contracts.ids import parse_uuid
+from contracts.openmemory import AccessLog
 from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
 
@@ -43,6 +44,21 @@ class ListParams(Params):
     size: int = Field(default=50, ge=1, le=100)
 
 
+class AccessLogParams(Params):
+    """Which page of the access log."""
+
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    page_size: int = Field(default=10, ge=1, le=100)
+
+
+class RelatedParams(Params):
+    """Which page of the related memories, and in which states."""
+
+    include_inactive: bool = Field(default=False, description="Paused and archived ones as well")
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    size: int = Field(default=5, ge=1, le=100)
+
+
 class CreateMemory(BaseModel):
     """A text to remember."""
 
@@ -62,6 +78,7 @@ class UpdateMemory(BaseModel):
 
     model_config = STRICT
     memory_content: Text
+    memory_id: MemoryId | None = Field(default=None, description="The one that the path names, if any")
     user_id: Name | None = None
 
 
@@ -152,6 +169,24 @@ async def get_history(memory_id: MemoryId, params: Annotated[Params, Query()], r
     return await rest.service.history(rest.caller(params.user_id), memory_id)
 
 
+@routes.get("/{memory_id}/access-log", dependencies=[requires(Scope.READ)])
+async def get_access_log(
+    memory_id: MemoryId, params: Annotated[AccessLogParams, Query()], rest: RestDep
+) -> AccessLog:
+    """Which apps read the memory, when and how, newest first; also of a deleted one. The last moment may be missing."""
+    return await rest.service.access_log(
+        rest.caller(params.user_id), memory_id, page=params.page, page_size=params.page_size
+    )
+
+
+@routes.get("/{memory_id}/related", dependencies=[requires(Scope.READ)])
+async def get_related(memory_id: MemoryId, params: Annotated[RelatedParams, Query()], rest: RestDep) -> Page:
+    """Memories that share categories with this one, most of them first, then those that are similar in meaning."""
+    return await rest.service.related(
+        rest.caller(params.user_id), memory_id, inactive=params.include_inactive, page=params.page, size=params.size
+    )
+
+
 @routes.put(
     "/{memory_id}",
     dependencies=[requires(Scope.WRITE)],
@@ -160,6 +195,8 @@ async def get_history(memory_id: MemoryId, params: Annotated[Params, Query()], r
 )
 async def update_memory(memory_id: MemoryId, body: UpdateMemory, rest: RestDep) -> Response:
     """Give a memory another text: a revision, kept in its history."""
+    if body.memory_id not in (None, memory_id):
+        raise BadRequest("memory_id in the body is not the one in the path")
     caller = rest.caller(body.user_id)
     return await _written(rest, caller, await rest.service.revise(caller, memory_id, body.memory_content))
 

@@ -1,12 +1,17 @@
 """What the gateway does for its transports: `Memlog` implements `gateway.service.MemoryService`."""
 
 from gateway.use_cases.access import AccessRules
+from gateway.use_cases.access_log import AccessLogReading
+from gateway.use_cases.apps import Apps
 from gateway.use_cases.categories import Categories
 from gateway.use_cases.dead_letters import DeadLetterDesk
+from gateway.use_cases.exporting import Exporting
 from gateway.use_cases.health import Checking
+from gateway.use_cases.importing import Importing
 from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.projections import Projections
 from gateway.use_cases.reading import Reading
+from gateway.use_cases.related import Related
 from gateway.use_cases.sources import Sources
 from gateway.use_cases.states import States
 from gateway.use_cases.verifying import Verifying
@@ -23,6 +28,11 @@ class Memlog:
         categories: Categories,
         access: AccessRules,
         reading: Reading,
+        apps: Apps,
+        access_log: AccessLogReading,
+        related: Related,
+        exporting: Exporting,
+        importing: Importing,
         log: LogReading,
         desk: DeadLetterDesk,
         projections: Projections,
@@ -35,7 +45,6 @@ class Memlog:
         self.revise = writing.revise
         self.delete = writing.delete
         self.delete_all = writing.delete_all
-        self.set_app_active = writing.set_app_active
         self.set_state = states.set_state
         self.restore = states.restore
         self.categorize = categories.categorize
@@ -53,8 +62,16 @@ class Memlog:
         self.history = reading.history
         self.page = reading.page
         self.get = reading.get
-        self.apps = reading.apps
-        self.stats = reading.stats
+        self.apps = apps.apps
+        self.app = apps.app
+        self.app_memories = apps.app_memories
+        self.app_accessed = apps.app_accessed
+        self.set_app_active = apps.set_app_active
+        self.stats = apps.stats
+        self.access_log = access_log.access_log
+        self.related = related.related
+        self.export_backup = exporting.export_backup
+        self.import_backup = importing.import_backup
         self.operation = reading.operation
         self.events = log.events
         self.follow = log.follow

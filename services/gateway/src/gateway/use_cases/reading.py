@@ -5,7 +5,6 @@ import math
 from contracts import ids, subjects
 from contracts.access import access_of
 from contracts.api import (
-    AppPage,
     FoundMemory,
     History,
     MemoryDetail,
@@ -14,18 +13,18 @@ from contracts.api import (
     Page,
     SearchRequest,
     SearchResults,
-    Stats,
 )
 from contracts.categories import category_keys
 from contracts.codec import timestamp
 from contracts.commands import ForMemories
 from contracts.errors import NotFound
+from contracts.importing import ImportMemories
 from contracts.streams import READ_MODELS, SERVING_PROJECTIONS
 from nats.aio.client import Client
 from runtime.event_store import EventStore
 from runtime.postgres import Pool, postgres_errors
 
-from gateway.service import OWNER_APP, AppQuery, Caller, ListQuery
+from gateway.service import OWNER_APP, Caller, ListQuery
 from gateway.use_cases import sql
 from gateway.use_cases.access import asking
 from gateway.use_cases.audit_trail import AuditTrail
@@ -33,6 +32,7 @@ from gateway.use_cases.categories import keys_of
 from gateway.use_cases.commanding import Commanding, Principal
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
+from gateway.use_cases.listing import listing
 from gateway.use_cases.operations import Operations, ask_progress
 from gateway.use_cases.paging import fetch_page
 from gateway.use_cases.quarantined import CODE as QUARANTINED
@@ -41,7 +41,6 @@ from gateway.use_cases.quarantined import reason as why
 from gateway.use_cases.searching import ask_indexer
 from gateway.use_cases.touched import logged_outcome, touched
 from gateway.use_cases.views import (
-    app_view,
     cursor_behind,
     detail_view,
     found_view,
@@ -157,17 +156,10 @@ class Reading:
         categories = None if query.categories is None else category_keys(query.categories)
         if query.category_ids is not None:
             categories = (*(categories or ()), *await keys_of(self._pool, principal, query.category_ids))
-        where = (
-            principal.uid,
-            None if query.states is None else list(query.states),
-            None if query.app_ids is None else list(query.app_ids),
-            query.from_date,
-            query.to_date,
-            categories,
-            None if query.search is None else sql.substring(query.search),
+        asked = listing(principal.uid, query, categories)
+        total, rows = await fetch_page(
+            self._pool, asked.count, asked.rows, asked.values, page=query.page, size=query.size
         )
-        statement = sql.page(query.sort_column, query.sort_direction)
-        total, rows = await fetch_page(self._pool, sql.COUNT_PAGE, statement, where, page=query.page, size=query.size)
         await self._trail.record(principal, "list", [(row["memory_id"], None) for row in rows])
         return Page(
             items=[memory_view(row) for row in rows],
@@ -185,24 +177,6 @@ class Reading:
             raise NotFound(f"memory {memory_id} was not found")
         await self._trail.record(principal, "get", [(memory_id, None)])
         return detail_view(row)
-
-    async def apps(self, caller: Caller, query: AppQuery) -> AppPage:
-        principal = await self._owner(caller)
-        name = None if query.name is None else sql.substring(query.name)
-        where = (principal.uid, OWNER_APP, name, query.is_active)
-        statement = sql.apps(query.sort_by, query.sort_direction)
-        with postgres_errors():
-            total = await self._pool.fetchval(sql.COUNT_APPS, *where)
-            rows = await self._pool.fetch(statement, *where, query.page_size, (query.page - 1) * query.page_size)
-        return AppPage(total=total, page=query.page, page_size=query.page_size, apps=[app_view(row) for row in rows])
-
-    async def stats(self, caller: Caller) -> Stats:
-        principal = await self._owner(caller)
-        with postgres_errors():
-            totals = await self._pool.fetchrow(sql.STATS, principal.uid, OWNER_APP)
-            rows = await self._pool.fetch(sql.apps("memories", "desc"), principal.uid, OWNER_APP, None, None, 1000, 0)
-        assert totals is not None
-        return Stats(total_memories=totals["memories"], total_apps=totals["apps"], apps=[app_view(row) for row in rows])
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
         principal = await self._owner(caller)
@@ -242,7 +216,7 @@ class Reading:
         )
         outcome = await logged_outcome(self._log, principal.uid, key, operation_id, command)
         if outcome is None:
-            large = isinstance(command, ForMemories)
+            large = isinstance(command, ForMemories | ImportMemories)
             progress = await ask_progress(self._client, operation_id) if large else None
             return known.model_copy(update={"progress": progress})
         given_up = await self._quarantined.by(touched(principal.uid, key, command, outcome.results))

@@ -99,17 +99,6 @@ ONE_RULE = f"{_RULE} WHERE r.uid = $1 AND r.rule_id = $2"
 
 DEFAULT_ACCESS = "SELECT policy FROM memlog.default_access WHERE uid = $1"
 
-_PAGE_WHERE = r"""
-    m.uid = $1 AND m.state <> 'deleted'
-    AND ($2::text[] IS NULL OR m.state = ANY($2))
-    AND ($3::text[] IS NULL OR m.app_id = ANY($3))
-    AND ($4::double precision IS NULL OR m.created_at >= to_timestamp($4))
-    AND ($5::double precision IS NULL OR m.created_at < to_timestamp($5 + 1))
-    AND ($6::text[] IS NULL OR m.category_keys && $6)
-    AND ($7::text IS NULL OR m.memory_id IN (
-        SELECT s.memory_id FROM memlog.memory_texts AS s WHERE s.uid = $1 AND s.current AND s.text ILIKE $7))
-"""
-
 SELECTED = """
     SELECT m.memory_id FROM memlog.memories AS m
     WHERE m.uid = $1 AND m.state = ANY($2) AND ($3::text IS NULL OR m.app_id = $3)
@@ -128,58 +117,3 @@ USED_CATEGORIES = """
 """
 
 USER_SINCE = "SELECT registered_at FROM memlog.users WHERE uid = $1"
-
-COUNT_PAGE = f"SELECT count(*) FROM memlog.memories AS m WHERE {_PAGE_WHERE}"
-
-_ORDER = {"created_at": "m.created_at", "memory": "lower(t.text)", "app_name": "lower(a.name)"}
-
-
-def page(sort_column: str, sort_direction: str) -> str:
-    """The owner's list, sorted by one of a fixed set of columns, ids breaking ties."""
-    direction = {"asc": "ASC", "desc": "DESC"}[sort_direction]
-    column = _ORDER[sort_column]
-    order = f"{column} {direction}, m.memory_id {direction}"
-    if sort_column == "created_at":
-        # The page first, from an index alone, then the texts of its rows: not the texts of all that match.
-        rows = f"SELECT * FROM memlog.memories AS m WHERE {_PAGE_WHERE} ORDER BY {order} LIMIT $8 OFFSET $9"
-        return f"SELECT {_COLUMNS} FROM ({rows}) AS m {_TEXT_AND_APP} ORDER BY {order}"
-    return f"{_MEMORY} WHERE {_PAGE_WHERE} ORDER BY {order} LIMIT $8 OFFSET $9"
-
-
-_APPS = """
-    SELECT a.app_id, a.name, a.is_active,
-           (SELECT count(*) FROM memlog.memories AS m
-             WHERE m.uid = a.uid AND m.app_id = a.app_id AND m.state <> 'deleted') AS created,
-           (SELECT count(DISTINCT l.memory_id) FROM memlog.access_log AS l
-             WHERE l.uid = a.uid AND l.app_id = a.app_id AND l.kind IN ('search', 'list', 'get')) AS accessed
-    FROM memlog.apps AS a
-"""
-_APPS_WHERE = """
-    a.uid = $1 AND a.name <> $2 AND ($3::text IS NULL OR a.name ILIKE $3)
-    AND ($4::boolean IS NULL OR a.is_active = $4)
-"""
-
-COUNT_APPS = f"SELECT count(*) FROM memlog.apps AS a WHERE {_APPS_WHERE}"
-
-_APP_ORDER = {"name": "lower(name)", "memories": "created", "memories_accessed": "accessed"}
-
-
-def apps(sort_by: str, sort_direction: str) -> str:
-    """A page of the user's apps with their totals; $2 is the owner's own app, which is not shown."""
-    direction = {"asc": "ASC", "desc": "DESC"}[sort_direction]
-    order = f"{_APP_ORDER[sort_by]} {direction}, app_id"
-    return f"SELECT * FROM ({_APPS} WHERE {_APPS_WHERE}) AS found ORDER BY {order} LIMIT $5 OFFSET $6"
-
-
-ONE_APP = f"{_APPS} WHERE a.uid = $1 AND a.app_id = $2"
-
-STATS = """
-    SELECT (SELECT count(*) FROM memlog.memories WHERE uid = $1 AND state <> 'deleted') AS memories,
-           (SELECT count(*) FROM memlog.apps WHERE uid = $1 AND name <> $2) AS apps
-"""
-
-
-def substring(text: str) -> str:
-    """An ILIKE pattern that finds `text` literally."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"

@@ -35,6 +35,7 @@ from contracts.commands import (
 )
 from contracts.errors import ContentDamaged
 from contracts.events import CommandSettled
+from contracts.importing import ImportMemories, ImportPart
 from contracts.positions import Position
 from contracts.streams import events as events_stream
 from contracts.subjects import Aggregate
@@ -77,6 +78,10 @@ def touched(uid: str, key: SealingKey, command: AnyCommand, results: Sequence[It
             return [subjects.settings(uid)]
         case SetArchivePolicy(policy_id=policy_id) | RemoveArchivePolicy(policy_id=policy_id):
             return [subjects.archive_policy(uid, policy_id)]
+        case ImportMemories():
+            return [subjects.memory(uid, item.id) for item in results]
+        case ImportPart():
+            return []
         case _:
             assert_never(command)
 

@@ -3,17 +3,15 @@
 from collections.abc import Callable
 
 from contracts.access import Readable, may_read
-from contracts.api import AddedMemory, App, Deleted, Item, OperationResult, Wait
+from contracts.api import AddedMemory, Deleted, Item, OperationResult, Wait
 from contracts.categories import category_keys
 from contracts.commands import (
     AddMemory,
     AnyCommand,
     DeleteMemories,
-    PauseApp,
-    ResumeApp,
     ReviseMemory,
 )
-from contracts.errors import AppIsPaused, Conflict, NotFound, Unavailable
+from contracts.errors import AppIsPaused, NotFound
 from contracts.streams import READ_MODELS
 from pydantic import JsonValue
 from runtime.postgres import Pool, Row, postgres_errors
@@ -27,7 +25,7 @@ from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.many import require_few, send_for_many
 from gateway.use_cases.quarantined import Quarantined
-from gateway.use_cases.views import app_view, memory_view, operation_result
+from gateway.use_cases.views import memory_view, operation_result
 
 
 class Writing:
@@ -164,26 +162,6 @@ class Writing:
 
         return _deleted(await send_for_many(self._commanding, principal, delete, ids, wait))
 
-    async def set_app_active(self, caller: Caller, app_id: str, active: bool) -> App:
-        principal = await self._identities.resolve(caller)
-        with postgres_errors():
-            row = await self._pool.fetchrow(sql.ONE_APP, principal.uid, app_id)
-        if row is None:
-            raise NotFound(f"app {app_id} was not found")
-        if row["name"] == OWNER_APP:
-            raise Conflict(f"'{OWNER_APP}' is the owner's own app and cannot be paused")
-        command = ResumeApp(app_id=app_id) if active else PauseApp(app_id=app_id)
-        sent = await self._commanding.send(principal, command, projections=(READ_MODELS,))
-        if sent.state != "searchable":
-            raise Unavailable(
-                f"the change is accepted (operation {sent.command_id}) but the read models do not show it: "
-                f"{sent.reason or 'ask for the app again before relying on it'}"
-            )
-        with postgres_errors():
-            row = await self._pool.fetchrow(sql.ONE_APP, principal.uid, app_id)
-        if row is None:
-            raise NotFound(f"app {app_id} was not found")
-        return app_view(row)
 
 
 def _readable(row: Row) -> Readable:

@@ -1,7 +1,7 @@
 """The memory aggregate: one remembered text, its versions, its categories and its state."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
 from contracts.commands import AddMemory, CategorizeMemory, ReviseMemory
@@ -18,6 +18,7 @@ from contracts.events import (
     MemoryUnarchived,
 )
 from contracts.ids import normalize_text
+from contracts.importing import ImportedMemory
 from runtime.decider import Decider
 
 # Events (a storage format: see contracts/messages.py before you change one)
@@ -51,6 +52,7 @@ class _Known:
     text: str
     categories: tuple[str, ...] = ()
     chosen: bool = False
+    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +77,30 @@ class Deleted(_Known):
 
 Present = Active | Paused | Archived
 Memory = Absent | Present | Deleted
+_STATES: Mapping[str, type[Present] | type[Deleted]] = {
+    "active": Active,
+    "paused": Paused,
+    "archived": Archived,
+    "deleted": Deleted,
+}
 
 
 def evolve(state: Memory, event: MemoryEvent) -> Memory:
     if isinstance(event, MemoryAdded):
-        return Active(event.memory_id, 1, event.text, event.categories, chosen=bool(event.categories))
+        return _STATES[event.state](
+            event.memory_id, 1, event.text, event.categories, bool(event.categories), event.metadata
+        )
     if isinstance(state, Absent):
         return state  # a history that does not begin at its beginning says nothing
     match event:
-        case MemoryRevised():
-            return replace(state, version=event.version, text=event.text, categories=event.categories)
+        case MemoryRevised(text=text, categories=categories):
+            # Categories come with a revision where a person chose them, or where they were imported.
+            metadata = state.metadata if event.metadata is None else event.metadata
+            chosen = state.chosen or bool(categories)
+            revised = replace(
+                state, version=event.version, text=text, categories=categories, chosen=chosen, metadata=metadata
+            )
+            return revised if event.state is None else _as(_STATES[event.state], revised)
         case MemoryCategorized():
             return replace(state, categories=event.categories, chosen=event.by == "person")
         case MemoryPaused():
@@ -99,8 +115,8 @@ def evolve(state: Memory, event: MemoryEvent) -> Memory:
             assert_never(event)
 
 
-def _as(kind: type[Active] | type[Paused] | type[Archived] | type[Deleted], known: _Known) -> Present | Deleted:
-    return kind(known.memory_id, known.version, known.text, known.categories, known.chosen)
+def _as(kind: type[Present] | type[Deleted], known: _Known) -> Present | Deleted:
+    return kind(known.memory_id, known.version, known.text, known.categories, known.chosen, known.metadata)
 
 
 # Decisions
@@ -133,7 +149,15 @@ class Become:
     only_active: bool = False
 
 
-MemoryCommand = Add | Revise | Categorize | Become
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A memory of a backup, under its own id. With `overwrite`, one that is there becomes what the backup says."""
+
+    imported: ImportedMemory
+    overwrite: bool
+
+
+MemoryCommand = Add | Revise | Categorize | Become | Import
 
 
 def decide(state: Memory, command: MemoryCommand) -> Sequence[MemoryEvent]:
@@ -153,6 +177,8 @@ def decide(state: Memory, command: MemoryCommand) -> Sequence[MemoryEvent]:
             return ()  # it is deleted already
         case Become():
             return _become(_present(state, command.memory_id, command.only_active), command)
+        case Import(imported, overwrite):
+            return _import(state, imported, overwrite)
         case _:
             assert_never(command)
 
@@ -212,6 +238,16 @@ def _become(state: Present, command: Become) -> Sequence[MemoryEvent]:
                     assert_never(state)
         case _:
             assert_never(command.state)
+
+
+def _import(state: Memory, imported: ImportedMemory, overwrite: bool) -> Sequence[MemoryEvent]:
+    said = imported.model_dump(include={"memory_id", "text", "metadata", "categories", "state"})
+    if isinstance(state, Absent):
+        return (MemoryAdded(**said, changed_at=imported.changed_at),)
+    same = (state.text, state.metadata, state.categories) == (imported.text, imported.metadata, imported.categories)
+    if not overwrite or (same and isinstance(state, _STATES[imported.state])):
+        return ()
+    return (MemoryRevised(version=state.version + 1, **said),)
 
 
 def _present(state: Memory, memory_id: str, only_active: bool = False) -> Present:

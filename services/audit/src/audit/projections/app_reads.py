@@ -1,0 +1,70 @@
+"""`app_reads`: which memories were returned to each app, how often, and when first and last. What an app accessed is
+its rows here (architecture §5)."""
+
+from collections.abc import Iterator
+
+from contracts.codec import Recorded
+from contracts.events import MemoriesRead
+
+from audit.statement import Projection, Statement, Value
+
+TABLE = "app_reads"
+COUNTED = ("search", "list", "get")
+"""The kinds of reads that count as access by an app."""
+
+_DDL = (
+    # Rows change with each read: room beside them keeps a change on its page, and out of the index.
+    """
+    CREATE TABLE {table} (
+        uid text COLLATE "C" NOT NULL,
+        app_id text COLLATE "C" NOT NULL,
+        memory_id text COLLATE "C" NOT NULL,
+        reads integer NOT NULL,
+        first_at timestamptz NOT NULL,
+        last_at timestamptz NOT NULL,
+        last_sequence bigint NOT NULL,
+        PRIMARY KEY (uid, app_id, memory_id)
+    ) WITH (fillfactor = 80)
+    """,
+)
+
+# Many reads return the same memory: they are summed here, and not each in a statement of its own. A read counts once,
+# also where it comes again: those of an app come in their order.
+_COUNT = """
+    WITH returned AS MATERIALIZED (
+        SELECT r.uid, r.app_id, id AS memory_id, r.at, r.sequence
+        FROM json_to_recordset($1::text::json) AS r(
+            uid text, app_id text, at timestamptz, sequence bigint, ids json)
+        CROSS JOIN json_array_elements_text(r.ids) AS id
+    ), fresh AS (
+        SELECT returned.*
+        FROM returned LEFT JOIN {table} AS t
+          ON t.uid = returned.uid AND t.app_id = returned.app_id AND t.memory_id = returned.memory_id
+        WHERE t.last_sequence IS NULL OR t.last_sequence < returned.sequence
+    )
+    INSERT INTO {table} AS t (uid, app_id, memory_id, reads, first_at, last_at, last_sequence)
+    SELECT uid, app_id, memory_id, count(*), min(at), max(at), max(sequence) FROM fresh
+    GROUP BY uid, app_id, memory_id
+    ON CONFLICT (uid, app_id, memory_id) DO UPDATE
+    SET reads = t.reads + excluded.reads, first_at = least(t.first_at, excluded.first_at),
+        last_at = greatest(t.last_at, excluded.last_at), last_sequence = excluded.last_sequence
+"""
+
+
+def apply(event: Recorded) -> Iterator[Statement]:
+    match event.payload:
+        case MemoriesRead(items=items, kind=kind) if items and kind in COUNTED:
+            meta = event.meta
+            row: dict[str, Value] = {
+                "uid": meta.uid,
+                "app_id": meta.app,
+                "at": meta.occurred_at,
+                "sequence": event.position.sequence,
+                "ids": [*dict.fromkeys(item.id for item in items)],
+            }
+            yield Statement(TABLE, (meta.uid, str(event.position)), _COUNT, row)
+        case _:
+            pass
+
+
+PROJECTION = Projection(TABLE, _DDL, apply, of_recording=("last_sequence",))

@@ -1,0 +1,1 @@
+"""Files of backups in OpenMemory's format: reading what may be broken or hostile, and writing."""
