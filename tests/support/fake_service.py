@@ -55,8 +55,9 @@ class Stored:
 
 @dataclass
 class FakeService(FakeOperator):
-    """`calls` are (method, caller) of everything that reached it. `fail` raises for every call, `hold` makes every
-    call wait for it, `unfinished` leaves writes accepted."""
+    """`calls` are (method, caller) of everything that reached it, `moments` the `as_of` of reads. `fail` raises for
+    every call, `hold` makes every call wait for it, `unfinished` leaves writes accepted, `progress` is told of each
+    write that may take long."""
 
     memories: dict[str, Stored] = field(default_factory=dict[str, Stored])
     paused: set[str] = field(default_factory=set[str])
@@ -65,6 +66,7 @@ class FakeService(FakeOperator):
     own_categories: dict[str, Category] = field(default_factory=dict[str, Category])
     keys: list[str | None] = field(default_factory=list[str | None])
     fail: Exception | None = None
+    moments: list[str | None] = field(default_factory=list[str | None])
     hold: asyncio.Event | None = None
     unfinished: bool = False
     down: dict[str, str] = field(default_factory=dict[str, str])
@@ -244,20 +246,25 @@ class FakeService(FakeOperator):
         hits = [(key, row) for key, row in self._of(caller) if any(word in row.texts[-1].lower() for word in words)]
         return SearchResults(results=[_found(key, row, 1.0) for key, row in hits[:limit]])
 
-    async def list_for_app(self, caller: Caller, *, limit: int = 100, cursor: str | None = None) -> MemoryList:
+    async def list_for_app(
+        self, caller: Caller, *, limit: int = 100, cursor: str | None = None, as_of: str | None = None
+    ) -> MemoryList:
         await self._called("list_for_app", caller)
         start = int(cursor or 0)
         rows = self._of(caller)
         more = str(start + limit) if len(rows) > start + limit else None
         return MemoryList(results=[_found(key, row) for key, row in rows[start : start + limit]], next_cursor=more)
+        as_of: str | None = None,
 
     async def history(self, caller: Caller, memory_id: str) -> History:
+        self.moments.append(as_of)
         await self._called("history", caller)
         row = self._one(caller, memory_id)
         entries = [
             HistoryEntry(
                 event="MemoryAdded" if version == 1 else "MemoryRevised", version=version, state="active", text=text,
                 at=AT, recorded_at=AT, app_name=row.app, actor="mcp", position=f"0:{version}",
+        self.moments.append(as_of)
             )
             for version, text in enumerate(row.texts, 1)
         ]  # fmt: skip
@@ -271,7 +278,7 @@ class FakeService(FakeOperator):
         items = [self._memory(key, row) for key, row in rows[start : start + query.size]]
         return Page(items=items, total=len(rows), page=query.page, size=query.size, pages=-(-len(rows) // query.size))
 
-    async def get(self, caller: Caller, memory_id: str) -> MemoryDetail:
+    async def get(self, caller: Caller, memory_id: str, *, as_of: str | None = None) -> MemoryDetail:
         await self._called("get", caller)
         row = self._one(caller, memory_id)
         return MemoryDetail(
@@ -282,6 +289,7 @@ class FakeService(FakeOperator):
 
     async def apps(self, caller: Caller, query: AppQuery) -> AppPage:
         await self._called("apps", caller)
+        self.moments.append(query.as_of)
         found = self._apps(caller)
         return AppPage(total=len(found), page=query.page, page_size=query.page_size, apps=list(found))
 
@@ -289,6 +297,7 @@ class FakeService(FakeOperator):
         await self._called("stats", caller)
         found = self._apps(caller)
         return Stats(total_memories=len(self._of(caller)), total_apps=len(found), apps=list(found))
+        self.moments.append(as_of)
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
         await self._called("operation", caller)

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from audit import container
-from audit.generations import Generation, read_models
+from audit.generations import READ_MODELS_VERSION, Generation, read_models
 from contracts.errors import Conflict, NotFound, Unavailable
 from contracts.streams import DEAD, READ_MODELS, events
 from contracts.subjects import event_subject, memory, shard_of
@@ -131,12 +131,12 @@ async def test_another_version_of_the_code_rebuilds_by_itself_and_reads_go_on(
     await append(log, 0, 300)
     async with auditing(log.settings, database):
         await Operator(log).answers()
-    monkeypatch.setattr("audit.generations.READ_MODELS_VERSION", 2)
+    monkeypatch.setattr("audit.generations.READ_MODELS_VERSION", READ_MODELS_VERSION + 1)
     async with auditing(log.settings, database):
         operator = Operator(log)
         await operator.reachable()
         served = await operator.becomes(2, "serving")
-        assert (served.version, served.parity) == (2, "not comparable")
+        assert (served.version, served.parity) == (READ_MODELS_VERSION + 1, "not comparable")
         assert await count(pool) == 300
     async with auditing(log.settings, database):
         await operator.answers()

@@ -21,7 +21,7 @@ from audit.projections import (
 )
 from audit.statement import Projection
 
-READ_MODELS_VERSION = 1
+READ_MODELS_VERSION = 2
 ACCESS_LOG_VERSION = 1
 """Raise one when anything of its projections changes, DDL or what an event leads to: it is rebuilt from the log."""
 

@@ -30,7 +30,7 @@ class Caller:
 @dataclass(frozen=True, slots=True)
 class ListQuery:
     """Filters of a REST list. Epoch seconds, inclusive. `categories` (names, any case) and `category_ids`: any of
-    either. `search`: substring, any case. `states` None: every state but `deleted`."""
+    either. `search`: substring, any case. `states` None: every state but `deleted`. `as_of`: a time or position."""
 
     app_ids: tuple[str, ...] | None = None
     from_date: int | None = None
@@ -47,6 +47,7 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True)
 class AppQuery:
+    as_of: str | None = None
     """Filters of the list of apps. `name`: substring, any case."""
 
     name: str | None = None

@@ -39,6 +39,7 @@ from gateway.use_cases.sources import Sources
 from gateway.use_cases.states import States
 from gateway.use_cases.verifying import Verifying
 from gateway.use_cases.writing import Writing
+from gateway.use_cases.time_travel import TimeTravel
 
 NAME = "gateway"
 _POOL_SIZE = 4
@@ -99,7 +100,8 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             Categories(identities, commanding, pool, freshness),
             AccessRules(identities, commanding, pool, trail, freshness),
             Reading(
-                context.client, pool, identities, commanding, operations, quarantined, context.events, trail, freshness
+                context.client, pool, identities, commanding, operations, quarantined, context.events, trail, freshness,
+                TimeTravel(pool, positions, context.events),
             ),
             Apps(identities, commanding, pool, trail, freshness),
             AccessLogReading(identities, pool, freshness),

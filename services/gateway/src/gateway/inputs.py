@@ -151,3 +151,8 @@ Categories = Annotated[Names, AfterValidator(_each_once)]
 MemoryId = Annotated[str, AfterValidator(_check_memory_id)]
 MemoryIds = Annotated[list[MemoryId], Field(min_length=1, max_length=MAX_IDS)]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+AsOf = Annotated[
+    str,
+    Field(max_length=64, description="As of then: a time (ISO 8601, epoch seconds) or a position that Memlog returned"),
+    AfterValidator(_storable),
+]

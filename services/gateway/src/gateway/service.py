@@ -188,13 +188,19 @@ class MemoryService(Protocol):
         apps: tuple[str, ...] | None = None,
         min_score: float | None = None,
     ) -> SearchResults:
-        """`apps` are names. A paused app finds nothing."""
+        """`apps` are names. A paused app finds nothing.
+
+        `as_of`, here and below: a time (ISO 8601, epoch seconds) or a position; raises `InvalidInput` for anything
+        else. Rules and paused apps are those of now, and what is paused or archived now stays hidden from apps."""
         ...
 
-    async def list_for_app(self, caller: Caller, *, limit: int = 100, cursor: str | None = None) -> MemoryList:
+    async def list_for_app(
+        self, caller: Caller, *, limit: int = 100, cursor: str | None = None, as_of: str | None = None
+    ) -> MemoryList:
         """Newest first."""
         ...
 
+        as_of: str | None = None,
     async def history(self, caller: Caller, memory_id: str) -> History:
         """An app sees that of active memories; the owner (app `dashboard`) that of any."""
         ...
@@ -202,7 +208,7 @@ class MemoryService(Protocol):
     # -- reads of the owner: any state; audited under the app `dashboard` --------------------------------------------
     async def page(self, caller: Caller, query: ListQuery) -> Page: ...
 
-    async def get(self, caller: Caller, memory_id: str) -> MemoryDetail: ...
+    async def get(self, caller: Caller, memory_id: str, *, as_of: str | None = None) -> MemoryDetail: ...
 
     async def categories(self, caller: Caller) -> CategoryList:
         """Those that Memlog brings along, the user's own, and what else memories have."""

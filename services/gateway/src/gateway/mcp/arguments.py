@@ -9,6 +9,7 @@ from gateway.inputs import (
     MAX_LIMIT,
     MAX_LIST_LIMIT,
     STRICT,
+    AsOf,
     Categories,
     MemoryId,
     MemoryIds,
@@ -51,12 +52,14 @@ class SearchMemory(Arguments):
     limit: int = Field(default=10, ge=1, le=MAX_LIMIT)
     categories: Names | None = Field(default=None, description="Only memories in any of these categories, in any case")
     apps: Names | None = Field(default=None, description="Only memories that these apps wrote")
+    as_of: AsOf | None = None
     min_score: Score | None = Field(default=None, description="Leave out what scores lower (0 to 1)")
 
 
 class ListMemories(Arguments):
     limit: int = Field(default=100, ge=1, le=MAX_LIST_LIMIT)
     cursor: Needle | None = Field(default=None, description="The next_cursor of the page before")
+    as_of: AsOf | None = None
 
 
 class UpdateMemory(Arguments):

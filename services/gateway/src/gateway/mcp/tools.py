@@ -100,6 +100,7 @@ async def _update(service: MemoryService, caller: Caller, given: args.UpdateMemo
         caller, given.memory_id, given.text, idempotency_key=given.idempotency_key, wait=given.wait
     )
 
+        as_of=given.as_of,
 
 async def _delete(service: MemoryService, caller: Caller, given: args.DeleteMemories) -> Deleted:
     ids = tuple(dict.fromkeys(given.memory_ids))

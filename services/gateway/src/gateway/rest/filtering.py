@@ -7,7 +7,7 @@ from contracts.errors import BadRequest
 from contracts.ids import parse_uuid
 from pydantic import AfterValidator, BaseModel, Field
 
-from gateway.inputs import STRICT, Name, Needle
+from gateway.inputs import STRICT, AsOf, Name, Needle
 from gateway.rest.common import RestDep, requires, router
 from gateway.service import ListQuery, Scope
 
@@ -42,6 +42,7 @@ class FilterMemories(BaseModel):
     from_date: int | None = Field(default=None, ge=0)
     to_date: int | None = Field(default=None, ge=0)
     show_archived: bool | None = Field(default=False, description="Whether archived memories are listed as well")
+    as_of: AsOf | None = None
 
 
 @routes.post("/filter", dependencies=[requires(Scope.READ)])
@@ -58,6 +59,7 @@ async def filter_memories(body: FilterMemories, rest: RestDep) -> Page:
         sort_direction=_one_of(_DIRECTIONS, body.sort_direction, "desc", "sort_direction"),
         page=body.page,
         size=body.size,
+        as_of=body.as_of,
     )
     return await rest.service.page(rest.caller(body.user_id), query)
 

@@ -9,7 +9,7 @@ from contracts.openmemory import AccessLog
 from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
 
-from gateway.inputs import STRICT, Categories, MemoryId, MemoryIds, Metadata, Name, Needle, Text, require_name
+from gateway.inputs import STRICT, AsOf, Categories, MemoryId, MemoryIds, Metadata, Name, Needle, Text, require_name
 from gateway.rest.common import (
     Message,
     Params,
@@ -42,6 +42,13 @@ class ListParams(Params):
     sort_direction: Literal["asc", "desc"] = "desc"
     page: int = Field(default=1, ge=1, le=1_000_000)
     size: int = Field(default=50, ge=1, le=100)
+    as_of: AsOf | None = None
+
+
+class GetParams(Params):
+    """Which state of the memory."""
+
+    as_of: AsOf | None = None
 
 
 class AccessLogParams(Params):
@@ -103,6 +110,7 @@ async def list_memories(params: Annotated[ListParams, Query()], rest: RestDep) -
         sort_direction=params.sort_direction,
         page=params.page,
         size=params.size,
+        as_of=params.as_of,
     )
     return await rest.service.page(rest.caller(params.user_id), query)
 
@@ -158,9 +166,9 @@ async def delete_memories(body: DeleteMemories, rest: RestDep) -> Response:
 
 
 @routes.get("/{memory_id}", dependencies=[requires(Scope.READ)])
-async def get_memory(memory_id: MemoryId, params: Annotated[Params, Query()], rest: RestDep) -> MemoryDetail:
-    """One memory. Another user's id and an unknown one look alike: 404."""
-    return await rest.service.get(rest.caller(params.user_id), memory_id)
+async def get_memory(memory_id: MemoryId, params: Annotated[GetParams, Query()], rest: RestDep) -> MemoryDetail:
+    """One memory. Another user's id and an unknown one look alike: 404, as one does that was not there then."""
+    return await rest.service.get(rest.caller(params.user_id), memory_id, as_of=params.as_of)
 
 
 @routes.get("/{memory_id}/history", dependencies=[requires(Scope.READ)])

@@ -6,7 +6,7 @@ from contracts.api import SearchResults
 from fastapi import Query
 from pydantic import Field
 
-from gateway.inputs import MAX_LIMIT, Name, Needle, Score
+from gateway.inputs import MAX_LIMIT, AsOf, Name, Needle, Score
 from gateway.inputs import Query as QueryText
 from gateway.rest.common import Params, RestDep, comma_separated, requires, router
 from gateway.service import OWNER_APP, Scope
@@ -23,6 +23,7 @@ class SearchParams(Params):
     categories: Needle | None = Field(default=None, description="Comma-separated names, any case")
     apps: Needle | None = Field(default=None, description="Comma-separated names of the apps that wrote the memories")
     min_score: Score | None = None
+    as_of: AsOf | None = None
 
 
 @routes.get("", dependencies=[requires(Scope.READ)])
@@ -35,4 +36,5 @@ async def search(params: Annotated[SearchParams, Query()], rest: RestDep) -> Sea
         categories=comma_separated(params.categories),
         apps=comma_separated(params.apps),
         min_score=params.min_score,
+        as_of=params.as_of,
     )

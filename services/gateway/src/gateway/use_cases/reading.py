@@ -39,6 +39,7 @@ from gateway.use_cases.quarantined import CODE as QUARANTINED
 from gateway.use_cases.quarantined import Quarantined
 from gateway.use_cases.quarantined import reason as why
 from gateway.use_cases.searching import ask_indexer
+from gateway.use_cases.time_travel import TimeTravel, at
 from gateway.use_cases.touched import logged_outcome, touched
 from gateway.use_cases.views import (
     cursor_behind,
@@ -67,6 +68,7 @@ class Reading:
         log: EventStore,
         trail: AuditTrail,
         freshness: Freshness,
+        time_travel: TimeTravel,
     ) -> None:
         self._client = client
         self._pool = pool
@@ -77,6 +79,7 @@ class Reading:
         self._log = log
         self._trail = trail
         self._freshness = freshness
+        self._time_travel = time_travel
 
     async def _reader(self, caller: Caller, projections: tuple[str, ...] = (READ_MODELS,)) -> Principal:
         principal = await self._identities.resolve(caller)
@@ -101,8 +104,10 @@ class Reading:
         categories: tuple[str, ...] | None = None,
         apps: tuple[str, ...] | None = None,
         min_score: float | None = None,
+        as_of: str | None = None,
     ) -> SearchResults:
         principal = await self._reader(caller, SERVING_PROJECTIONS)
+        then = await self._time_travel.sequence(principal.uid, as_of)
         access = access_of(await asking(self._pool, principal.uid, principal.app_id))
         found: list[FoundMemory] = []
         if access is not None:
@@ -114,22 +119,27 @@ class Reading:
                 categories=None if categories is None else list(categories),
                 access=access,
             )
+            if then is not None:
+                request = await self._time_travel.in_the_past(request, principal.app_id, caller.app, then)
             hits = [h for h in await ask_indexer(self._client, request) if min_score is None or h.score >= min_score]
             with postgres_errors():
                 rows = await self._pool.fetch(
-                    sql.FOUND, principal.uid, principal.app_id, [hit.memory_id for hit in hits]
+                    at(sql.FOUND, then, caller.app), principal.uid, principal.app_id, [hit.memory_id for hit in hits]
                 )
             texts = {row["memory_id"]: row for row in rows}
             found = [found_view(texts[h.memory_id], h.score) for h in hits if h.memory_id in texts][:limit]
         await self._trail.record(principal, "search", [(f.id, f.score) for f in found], query)
         return SearchResults(results=found)
 
-    async def list_for_app(self, caller: Caller, *, limit: int = 100, cursor: str | None = None) -> MemoryList:
+    async def list_for_app(
+        self, caller: Caller, *, limit: int = 100, cursor: str | None = None, as_of: str | None = None
+    ) -> MemoryList:
         principal = await self._reader(caller)
+        then = await self._time_travel.sequence(principal.uid, as_of)
         before, before_id = (None, None) if cursor is None else read_cursor(cursor)
         with postgres_errors():
             rows = await self._pool.fetch(
-                sql.LIST_FOR_APP, principal.uid, principal.app_id, limit + 1, before, before_id
+                at(sql.LIST_FOR_APP, then, caller.app), principal.uid, principal.app_id, limit + 1, before, before_id
             )
         shown = rows[:limit]
         await self._trail.record(principal, "list", [(row["memory_id"], None) for row in shown])
@@ -162,6 +172,7 @@ class Reading:
         )
         await self._trail.record(principal, "list", [(row["memory_id"], None) for row in rows])
         return Page(
+        then = await self._time_travel.sequence(principal.uid, query.as_of)
             items=[memory_view(row) for row in rows],
             total=total,
             page=query.page,
@@ -169,10 +180,10 @@ class Reading:
             pages=math.ceil(total / query.size),
         )
 
-    async def get(self, caller: Caller, memory_id: str) -> MemoryDetail:
+    async def get(self, caller: Caller, memory_id: str, *, as_of: str | None = None) -> MemoryDetail:
         principal = await self._owner(caller)
         with postgres_errors():
-            row = await self._pool.fetchrow(sql.ONE, principal.uid, memory_id)
+            row = await self._pool.fetchrow(at(sql.ONE, then), principal.uid, memory_id)
         if row is None:
             raise NotFound(f"memory {memory_id} was not found")
         await self._trail.record(principal, "get", [(memory_id, None)])
@@ -180,6 +191,7 @@ class Reading:
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
         principal = await self._owner(caller)
+        then = await self._time_travel.sequence(principal.uid, as_of)
         row = await self._operations.find(principal.uid, operation_id)
         if row is None:
             return await self._not_settled(principal, operation_id)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from standalone.commands.options import (
+    AsOfOption,
     CategoryOption,
     HomeOption,
     JsonOption,
@@ -105,6 +106,7 @@ def search(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 10,
     category: CategoryOption = None,
+    as_of: AsOfOption = None,
     home: HomeOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -116,11 +118,13 @@ def search(
       memlog search which foods must my child avoid
 
       memlog search --limit 3 --category travel "aisle or window?"
+
+      memlog search --as-of 2026-01-31 where do I work
     """
     with RestClient.connect(url or running_url(home)) as memlog:
         found = memlog.get(
             "/api/v1/search", SearchResults,
-            query=" ".join(query), user_id=user, app=app, limit=limit, categories=_names(category),
+            query=" ".join(query), user_id=user, app=app, limit=limit, categories=_names(category), as_of=as_of,
         )  # fmt: skip
     if as_json:
         typer.echo(found.model_dump_json(indent=2, exclude_none=True))
@@ -139,6 +143,7 @@ def list_(
     category: CategoryOption = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Memories on a page.")] = 20,
     page: Annotated[int, typer.Option(min=1, help="Which page.")] = 1,
+    as_of: AsOfOption = None,
     home: HomeOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -150,11 +155,13 @@ def list_(
       memlog list
 
       memlog list --query coffee --limit 50 --json | jq '.items[].content'
+
+      memlog list --as-of 2026-01-31T18:00+01:00
     """
     with RestClient.connect(url or running_url(home)) as memlog:
         found = memlog.get(
             "/api/v1/memories", Page,
-            user_id=user, search_query=query, categories=_names(category), size=limit, page=page,
+            user_id=user, search_query=query, categories=_names(category), size=limit, page=page, as_of=as_of,
         )  # fmt: skip
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
@@ -164,7 +171,7 @@ def list_(
         table.add_row("-", _row(memory))
     _print(table)
     if found.total == 0:
-        filtered = query is not None or category
+        filtered = query is not None or category or as_of is not None
         typer.echo("No memory matches." if filtered else "No memories yet. Store one with: memlog add TEXT")
     else:
         more = f"; more with --page {page + 1}" if page < found.pages else ""

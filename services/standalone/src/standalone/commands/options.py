@@ -44,6 +44,11 @@ UserOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print Memlog's answer as JSON.")]
 CategoryOption = Annotated[list[str] | None, typer.Option(metavar="NAME", help="A category; give it again for more.")]
 
+AsOfOption = Annotated[
+    str | None,
+    typer.Option(metavar="WHEN", help="As of then: ISO 8601 (UTC, if it names no zone), epoch seconds, or a position."),
+]
+
 
 def address_file(home: Path | None) -> Path:
     """Where a Memlog that runs on this home says at which address."""

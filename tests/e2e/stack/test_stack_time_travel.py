@@ -1,0 +1,327 @@
+"""`as_of`: lists, reads and searches of the past, against a plain fold of the log."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from support.inside import Inside
+from support.stack import Stack, call
+
+MEMORIES = "/api/v1/memories"
+Json = dict[str, Any]
+
+
+def user(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+# -- what the log says, in the plainest form ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """A memory at some position."""
+
+    text: str
+    state: str
+    categories: tuple[str, ...]
+    metadata: str
+    app: str
+    version: int
+
+
+Past = dict[str, Then]
+_STATES = {
+    "MemoryPaused": "paused",
+    "MemoryArchived": "archived",
+    "MemoryDeleted": "deleted",
+    "MemoryResumed": "active",
+    "MemoryUnarchived": "active",
+    "MemoryRestored": "active",
+}
+
+
+def after(past: Past, event: Json) -> Past:
+    data, kind = event["data"], event["type"]
+    if event["aggregate"]["kind"] != "memory":
+        return past
+    id_: str = event["aggregate"]["id"]
+    if kind == "MemoryAdded":
+        then = Then(
+            data["text"], "active", tuple(data["categories"]), str(data["metadata"]), event["app_name"], version=1
+        )
+    elif kind == "MemoryRevised":
+        then = replace(past[id_], text=data["text"], categories=tuple(data["categories"]), version=data["version"])
+    elif kind == "MemoryCategorized":
+        then = replace(past[id_], categories=tuple(data["categories"]))
+    else:
+        then = replace(past[id_], state=_STATES[kind])
+    return {**past, id_: then}
+
+
+async def log_of(http: httpx.AsyncClient, who: str) -> list[Json]:
+    answer = await http.get("/api/v1/events", params={"user_id": who, "limit": 500})
+    return answer.raise_for_status().json()["events"]
+
+
+# -- what Memlog says ------------------------------------------------------------------------------------------------
+
+
+async def listed(http: httpx.AsyncClient, who: str, as_of: str, **where: Any) -> Past:
+    page = (await http.get(MEMORIES, params={"user_id": who, "size": 100, "as_of": as_of, **where})).json()
+    assert page["total"] == len(page["items"])
+    return {item["id"]: then(item, item["content"], 0) for item in page["items"]}
+
+
+def then(item: Json, text: str, version: int) -> Then:
+    categories = tuple(item["categories"])
+    return Then(text, item["state"], categories, str(item["metadata_"]), item["app_name"], version)
+
+
+async def one(http: httpx.AsyncClient, who: str, id_: str, as_of: str) -> Then | None:
+    answer = await http.get(f"{MEMORIES}/{id_}", params={"user_id": who, "as_of": as_of})
+    if answer.status_code == 404:
+        return None
+    item = answer.raise_for_status().json()
+    return then(item, item["text"], item["version"])
+
+
+async def searched(http: httpx.AsyncClient, who: str, as_of: str, **where: Any) -> dict[str, str]:
+    """Text by id; every search finds all that it may."""
+    params = {"user_id": who, "query": "what do I drink", "limit": 100, "as_of": as_of, **where}
+    found = (await http.get("/api/v1/search", params=params)).raise_for_status().json()["results"]
+    assert len({item["id"] for item in found}) == len(found)
+    return {item["id"]: item["memory"] for item in found}
+
+
+# -- random histories --------------------------------------------------------------------------------------------------
+
+Kind = Literal["add", "revise", "categorize", "paused", "archived", "active", "delete", "restore"]
+_TEXTS = ("I drink green tea", "Coffee, black", "My dog is called Biscuit", "The train leaves at ten", "Tea again")
+_CATEGORIES = ("food", "Home")
+
+
+_KINDS: tuple[Kind, ...] = (
+    *("add", "add", "add", "revise", "revise", "categorize"),
+    *("paused", "archived", "active", "delete", "delete", "restore"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    kind: Kind
+    memory: int
+    text: str
+    categories: tuple[str, ...]
+    app: str
+
+
+_STEPS = st.builds(
+    Step,
+    st.sampled_from(_KINDS),
+    st.integers(0, 3),
+    st.sampled_from(_TEXTS),
+    st.lists(st.sampled_from(_CATEGORIES), unique=True).map(tuple),
+    st.sampled_from(("notes", "chat")),
+)  # fmt: skip
+
+
+async def carry_out(http: httpx.AsyncClient, who: str, steps: Sequence[Step]) -> None:
+    """What a memory's state does not allow is refused, and leaves no change."""
+    ids: list[str] = []
+    for step in steps:
+        chosen = {"user_id": who, "memory_ids": ids[step.memory % len(ids) :][:1]} if ids else {}
+        target = f"{MEMORIES}/{chosen['memory_ids'][0]}" if chosen else ""
+        if step.kind == "add":
+            body = {"user_id": who, "text": step.text, "app": step.app, "metadata": {"n": len(ids)}}
+            answer = await http.post(MEMORIES, json={**body, "infer": False, "categories": step.categories})
+            ids += [id_ for id_ in (answer.json()["id"],) if id_ not in ids]
+        elif not chosen:
+            continue
+        elif step.kind == "revise":
+            answer = await http.put(target, json={"user_id": who, "memory_content": f"{step.text}, {step.memory}"})
+        elif step.kind == "categorize":
+            answer = await http.put(f"{target}/categories", json={"user_id": who, "categories": [*step.categories]})
+        elif step.kind == "delete":
+            answer = await http.request("DELETE", MEMORIES, json=chosen)
+        elif step.kind == "restore":
+            answer = await http.post(f"{MEMORIES}/actions/restore", params={"user_id": who}, json=chosen["memory_ids"])
+        else:
+            answer = await http.post(f"{MEMORIES}/actions/pause", json={**chosen, "state": step.kind})
+        assert answer.status_code in (200, 404, 409), answer.text
+
+
+@pytest.mark.guarantee("G14")
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=[Phase.generate],
+)
+@given(steps=st.lists(_STEPS, min_size=4, max_size=14))
+async def test_the_past_is_what_the_log_says_at_every_position_and_time(memlog: Inside, steps: list[Step]) -> None:
+    who, http = user("past"), memlog.http
+    await carry_out(http, who, steps)
+    events = await log_of(http, who)
+    past: Past = {}
+    pasts = [past := after(past, event) for event in events]
+    shown = [{id_: m for id_, m in past.items() if m.state != "deleted"} for past in pasts]
+    hidden_now = {
+        id_ for id_, m in pasts[-1].items() if m.state in ("paused", "archived") or _hidden_when_deleted(id_, pasts)
+    }
+    for event, past, there in zip(events, pasts, shown, strict=True):
+        position = event["position"]
+        active = {id_: m.text for id_, m in past.items() if m.state == "active"}
+        assert await listed(http, who, position) == _unversioned(there)
+        food = {id_: m for id_, m in there.items() if "food" in m.categories}
+        assert await listed(http, who, position, categories="FOOD") == _unversioned(food)
+        tea = {id_: m for id_, m in there.items() if "tea" in m.text.lower()}
+        assert await listed(http, who, position, search_query="TEA") == _unversioned(tea)
+        for id_ in pasts[-1]:
+            assert await one(http, who, id_, position) == there.get(id_)
+        assert await searched(http, who, position) == active
+        in_home = {id_: text for id_, text in active.items() if "Home" in past[id_].categories}
+        assert await searched(http, who, position, categories="home") == in_home
+        by_chat = {id_: text for id_, text in active.items() if past[id_].app == "chat"}
+        assert await searched(http, who, position, apps="chat") == by_chat
+        to_apps = {id_: text for id_, text in active.items() if id_ not in hidden_now}
+        assert await searched(http, who, position, app="notes") == to_apps
+    for event in events:
+        time = event["recorded_at"]
+        until = [past for past, other in zip(shown, events, strict=True) if other["recorded_at"] <= time][-1]
+        assert await listed(http, who, time) == _unversioned(until)
+
+
+def _unversioned(past: Past) -> Past:
+    """Lists do not tell versions."""
+    return {id_: replace(memory, version=0) for id_, memory in past.items()}
+
+
+def _hidden_when_deleted(id_: str, pasts: Sequence[Past]) -> bool:
+    before = [past[id_].state for past in pasts if id_ in past and past[id_].state != "deleted"]
+    return before[-1] != "active"
+
+
+# -- single cases ------------------------------------------------------------------------------------------------------
+
+
+async def remember(http: httpx.AsyncClient, who: str, text: str, **more: Any) -> str:
+    body = {"user_id": who, "text": text, "infer": False, **more}
+    return (await http.post(MEMORIES, json=body)).raise_for_status().json()["id"]
+
+
+async def test_an_mcp_client_finds_and_lists_what_was_revised_and_deleted_since(sharded: Stack) -> None:
+    who = user("mcp")
+    async with sharded.mcp(path=f"/mcp/cursor/http/{who}") as client, sharded.http() as http:
+        added = await call(client, "add_memories", text="I live in Lisbon", infer=False)
+        id_ = added["results"][0]["id"]
+        first = added["position"]
+        revised = await call(client, "update_memory", memory_id=id_, text="I live in Porto")
+        second = revised["position"]
+        await call(client, "delete_memories", memory_ids=[id_])
+
+        async def texts(**arguments: Any) -> list[list[str]]:
+            found = await call(client, "search_memory", query="where do I live", **arguments)
+            listed = await call(client, "list_memories", **arguments)
+            return [[item["memory"] for item in answer["results"]] for answer in (found, listed)]
+
+        assert await texts() == [[], []]
+        assert await texts(as_of=first) == [["I live in Lisbon"]] * 2
+        assert await texts(as_of=second) == [["I live in Porto"]] * 2
+        history = (await http.get(f"{MEMORIES}/{id_}/history", params={"user_id": who})).json()["entries"]
+        assert await texts(as_of=history[0]["recorded_at"]) == [["I live in Lisbon"]] * 2
+        assert await texts(as_of=history[1]["recorded_at"]) == [["I live in Porto"]] * 2
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        assert await texts(as_of=tomorrow.isoformat()) == await texts(as_of=str(int(tomorrow.timestamp()))) == [[], []]
+        assert await texts(as_of="2020-01-01") == await texts(as_of="0") == [[], []]
+
+
+@pytest.mark.guarantee("G8")
+async def test_what_is_hidden_from_apps_now_is_hidden_in_the_past_too(memlog: Inside) -> None:
+    who, http = user("hidden"), memlog.http
+    texts = [f"I drink {what}" for what in ("tea", "mate", "ale", "milk")]
+    ids = [await remember(http, who, text, app="notes", categories=["food"]) for text in texts]
+    paused, archived, gone, kept = ids
+    before = (await log_of(http, who))[-1]["position"]
+    for id_, state in ((paused, "paused"), (archived, "archived"), (gone, "paused")):
+        body = {"user_id": who, "memory_ids": [id_], "state": state}
+        (await http.post(f"{MEMORIES}/actions/pause", json=body)).raise_for_status()
+    (await http.request("DELETE", MEMORIES, json={"user_id": who, "memory_ids": [gone, kept]})).raise_for_status()
+    assert set(await searched(http, who, before)) == {paused, archived, gone, kept}
+    assert set(await searched(http, who, before, app="notes")) == {kept}
+    apps = (await http.get("/api/v1/apps", params={"user_id": who})).json()["apps"]
+    notes = next(app["id"] for app in apps if app["name"] == "notes")
+    pause = {"user_id": who, "is_active": False}
+    (await http.put(f"/api/v1/apps/{notes}", params=pause)).raise_for_status()
+    assert await searched(http, who, before, app="notes") == {}
+    assert set(await searched(http, who, before)) == {paused, archived, gone, kept}
+
+
+async def test_a_clock_that_steps_back_shows_nothing_early(memlog: Inside) -> None:
+    """Until the log's clock is past the time again, what was recorded after it is not known."""
+    who, http = user("clock"), memlog.http
+    ids = [await remember(http, who, f"Note number {number}", categories=["notes"]) for number in range(4)]
+    [(schema,)] = await memlog.sql(
+        "SELECT schema FROM memlog.generations WHERE state = 'serving' AND projection = 'read-models'"
+    )
+    times = [datetime(2026, 5, 1, hour, tzinfo=UTC) for hour in (8, 11, 9, 12)]
+    for id_, time in zip(ids, times, strict=True):
+        set_clock = f"UPDATE {schema}.history SET recorded_at = $2 WHERE memory_id = $1 AND event = 'MemoryAdded'"
+        await memlog.sql(set_clock, id_, time)
+    for hour, known in ((7, 0), (8, 1), (9, 1), (10, 1), (11, 3), (12, 4)):
+        shown = await listed(http, who, f"2026-05-01T{hour:02}:00:00Z")
+        assert set(shown) == set(ids[:known]), hour
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["yesterday", "", "2026-13-01", "1e9", "-1", "1-2-3", "99999999999999999999", "0-99999999999", "7-1", "٣-1"],
+)
+async def test_what_is_no_time_and_no_position_of_this_log_is_refused(memlog: Inside, moment: str) -> None:
+    who, http = user("bad"), memlog.http
+    id_ = await remember(http, who, "I drink tea")
+    for path in (MEMORIES, f"{MEMORIES}/{id_}", "/api/v1/search?query=tea"):
+        answer = await http.get(
+            path, params={**httpx.QueryParams(path.partition("?")[2]), "user_id": who, "as_of": moment}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), answer.text
+        assert "as_of" in answer.json()["detail"]
+
+
+async def test_the_history_shows_each_kind_of_change_with_who_when_and_through_which_app(memlog: Inside) -> None:
+    who, http = user("history"), memlog.http
+    id_ = await remember(http, who, "I drink tea", app="notes", categories=["food"])
+    target, chosen = f"{MEMORIES}/{id_}", {"user_id": who, "memory_ids": [id_]}
+
+    async def set_state(state: str) -> None:
+        (await http.post(f"{MEMORIES}/actions/pause", json={**chosen, "state": state})).raise_for_status()
+
+    (await http.put(target, json={"user_id": who, "memory_content": "I drink coffee"})).raise_for_status()
+    body = {"user_id": who, "categories": ["drinks"]}
+    (await http.put(f"{target}/categories", json=body)).raise_for_status()
+    for state in ("paused", "active", "archived", "active"):
+        await set_state(state)
+    (await http.request("DELETE", MEMORIES, json=chosen)).raise_for_status()
+    (await http.post(f"{MEMORIES}/actions/restore", params={"user_id": who}, json=[id_])).raise_for_status()
+    entries = (await http.get(f"{target}/history", params={"user_id": who})).json()["entries"]
+    assert [(e["event"], e["version"], e["state"], e["text"], e["categories"]) for e in entries] == [
+        ("MemoryAdded", 1, "active", "I drink tea", ["food"]),
+        ("MemoryRevised", 2, "active", "I drink coffee", ["food"]),
+        ("MemoryCategorized", 2, "active", None, ["drinks"]),
+        ("MemoryPaused", 2, "paused", None, None),
+        ("MemoryResumed", 2, "active", None, None),
+        ("MemoryArchived", 2, "archived", None, None),
+        ("MemoryUnarchived", 2, "active", None, None),
+        ("MemoryDeleted", 2, "deleted", None, None),
+        ("MemoryRestored", 2, "active", None, None),
+    ]
+    assert {entry["actor"] for entry in entries} == {"rest"}
+    assert [entry["app_name"] for entry in entries] == ["notes"] + ["dashboard"] * 8
+    times = [(entry["at"], entry["recorded_at"]) for entry in entries]
+    assert times == sorted(times) and all(at[:10] == recorded[:10] for at, recorded in times)
