@@ -1,10 +1,13 @@
 """Streamable HTTP at `/mcp` and `/mcp/{client}/http/{user}`, for both revisions and without sessions on either."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from mcp.server.lowlevel import Server
+from mcp.server.streamable_http import check_accept_headers
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
@@ -12,18 +15,40 @@ from gateway.errors import method_not_allowed
 from gateway.mcp.identity import new_session_id, path_caller
 from gateway.mcp.server import CLIENT_IN_SCOPE
 
+_ASKS_FOR_PROGRESS = b'"progressToken"'
+
 
 class McpEndpoint:
     """The ASGI application behind the MCP routes. `run()` must be entered while it serves: a mounted application's
-    own lifespan never runs."""
+    own lifespan never runs.
 
-    def __init__(self, server: Server[dict[str, Any]], *, max_body_bytes: int) -> None:
-        self._manager = StreamableHTTPSessionManager(
-            server, json_response=True, stateless=True, max_request_body_size=max_body_bytes
-        )
+    A call that asks for progress is answered with a stream, so that there is something to tell it on, every other
+    with JSON, which costs less. `sessions` takes all messages instead, and opens sessions: for conformance tests."""
 
-    def run(self) -> AbstractAsyncContextManager[None]:
-        return self._manager.run()
+    def __init__(
+        self,
+        server: Server[dict[str, Any]],
+        *,
+        max_body_bytes: int,
+        sessions: StreamableHTTPSessionManager | None = None,
+    ) -> None:
+        def manager(json_response: bool) -> StreamableHTTPSessionManager:
+            return StreamableHTTPSessionManager(
+                server, json_response=json_response, stateless=True, max_request_body_size=max_body_bytes
+            )
+
+        self._answers = manager(True)
+        self._streams = manager(False)
+        self._sessions = sessions
+
+    @asynccontextmanager
+    async def run(self) -> AsyncGenerator[None]:
+        async with self._answers.run(), self._streams.run():
+            if self._sessions is None:
+                yield
+            else:
+                async with self._sessions.run():
+                    yield
 
     def routes(self) -> list[Route]:
         return [Route("/mcp", self), Route("/mcp/{client}/http/{user}", self)]
@@ -32,6 +57,9 @@ class McpEndpoint:
         path = scope["path_params"]
         if path:
             path_caller(path)  # a name that is none is refused before anything is read
+        if self._sessions is not None:
+            await self._sessions.handle_request(scope, receive, send)
+            return
         if scope["method"] != "POST":
             # No server-initiated messages, so no stream to open (2025-11-25 allows 405), and no session to end.
             await method_not_allowed(scope["method"], "POST")(scope, receive, send)
@@ -43,4 +71,21 @@ class McpEndpoint:
                 message["headers"] = [*message.get("headers", ()), session]
             await send(message)
 
-        await self._manager.handle_request(scope, receive, answer)
+        request = Request(scope, receive)
+        body = await request.body()
+        told = _ASKS_FOR_PROGRESS in body and all(check_accept_headers(request))
+        await (self._streams if told else self._answers).handle_request(scope, _replayed(body, receive), answer)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that hands out a body that was read already, then what comes after it."""
+    first: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+    async def replay() -> Message:
+        nonlocal first
+        if first is None:
+            return await receive()
+        message, first = first, None
+        return message
+
+    return replay

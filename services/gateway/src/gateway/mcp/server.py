@@ -1,4 +1,4 @@
-"""The MCP server: lists the tools, and turns a call into a service call and its outcome into a tool result."""
+"""The MCP server: lists what there is, and turns a call into a service call and its outcome into a result."""
 
 from typing import Any, cast
 
@@ -13,20 +13,22 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from gateway.errors import problem_for, problem_for_fields, tool_error
-from gateway.mcp.identity import caller_of, client_name
-from gateway.mcp.tools import ToolSpec, tools
+from gateway.mcp.boundary import Context, bounded, caller_in
+from gateway.mcp.identity import client_name
+from gateway.mcp.progress import reporter
+from gateway.mcp.prompts import Prompts
+from gateway.mcp.resources import Resources
+from gateway.mcp.tools import Asked, ToolSpec, tools
 from gateway.service import MemoryService
 
 _INSTRUCTIONS = (
     "Memlog remembers things about the user across conversations and apps, on the user's own machine. Search it before"
     " answering when the user's preferences, plans or past work could matter; add what is worth keeping."
 )
-_TOOLS_TTL_MS = 5 * 60 * 1000
+_SAME_FOR_ALL = CacheHint(ttl_ms=5 * 60 * 1000, scope="public")
 
 CLIENT_IN_SCOPE = "memlog.mcp_client"
 """Where an `initialize` leaves the client's name, in its request's ASGI scope, for the endpoint to answer with."""
-
-Context = ServerRequestContext[dict[str, Any], Request]
 
 
 def create_server(service: MemoryService, *, default_user: str, version: str) -> Server[dict[str, Any]]:
@@ -34,6 +36,8 @@ def create_server(service: MemoryService, *, default_user: str, version: str) ->
     are handed over as they go on the wire."""
     specs = {spec.name: spec for spec in tools()}
     listing = ListToolsResult(tools=[spec.listed for spec in specs.values()])
+    resources = Resources(service, default_user)
+    prompts = Prompts(service, default_user)
     log = structlog.get_logger("gateway.mcp")
 
     async def list_tools(ctx: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
@@ -50,7 +54,7 @@ def create_server(service: MemoryService, *, default_user: str, version: str) ->
         except MemlogError as error:
             return tool_error(problem_for(error))
         except Exception as error:
-            # The boundary of MCP: a call ends as a tool error, and what nobody foresaw is in the log only.
+            # The boundary of tools: a call ends as a tool error, and what nobody foresaw is in the log only.
             log.exception("tool_failed", tool=spec.name, reason=type(error).__name__)
             return tool_error(problem_for(None))
 
@@ -60,8 +64,18 @@ def create_server(service: MemoryService, *, default_user: str, version: str) ->
         title="Memlog",
         instructions=_INSTRUCTIONS,
         on_list_tools=list_tools,
+        on_list_resources=bounded(resources.listed),
+        on_list_resource_templates=bounded(resources.templates),
+        on_read_resource=bounded(resources.read),
+        on_list_prompts=bounded(prompts.listed),
+        on_get_prompt=bounded(prompts.get),
+        on_completion=bounded(prompts.complete),
         get_tool_input_schema=lambda name: specs[name].listed.input_schema if name in specs else None,
-        cache_hints={"tools/list": CacheHint(ttl_ms=_TOOLS_TTL_MS, scope="public")},
+        cache_hints={
+            "tools/list": _SAME_FOR_ALL,
+            "prompts/list": _SAME_FOR_ALL,
+            "resources/templates/list": _SAME_FOR_ALL,
+        },
     )
     server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
     server.middleware.append(_note_client)
@@ -79,9 +93,7 @@ async def _note_client(ctx: ServerRequestContext[Any, Any], call_next: CallNext)
 async def _call(
     spec: ToolSpec, service: MemoryService, ctx: Context, given: dict[str, Any], default_user: str
 ) -> dict[str, Any]:
-    assert ctx.request is not None  # served over HTTP only
-    caller = caller_of(ctx.request, ctx.meta, default_user)
-    result = await spec.call(service, caller, given)
+    result = await spec.call(Asked(service, caller_in(ctx, default_user), reporter(ctx)), given)
     return {
         "content": [{"type": "text", "text": result.model_dump_json(exclude_none=True)}],
         "structuredContent": result.model_dump(mode="json", exclude_none=True),

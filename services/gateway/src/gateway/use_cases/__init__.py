@@ -59,6 +59,7 @@ class Memlog:
         self.readable = access.readable
         self.search = reading.search
         self.list_for_app = reading.list_for_app
+        self.get_for_app = reading.get_for_app
         self.history = reading.history
         self.page = reading.page
         self.get = reading.get

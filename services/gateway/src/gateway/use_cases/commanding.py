@@ -29,7 +29,9 @@ from runtime.server_health import ServerHealth
 from runtime.telemetry import trace_headers
 from runtime.waiting import Positions
 
+from gateway.asking import OnProgress
 from gateway.use_cases.operations import Operations
+from gateway.use_cases.progress import reported
 from gateway.use_cases.quarantined import Quarantined, reason
 from gateway.use_cases.touched import logged_outcome, touched
 
@@ -112,6 +114,7 @@ class Commanding:
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
         projections: tuple[str, ...] = SERVING_PROJECTIONS,
+        on_progress: OnProgress | None = None,
     ) -> Sent:
         """Send a command and wait as asked; `projections` are those that "searchable" waits for.
 
@@ -122,7 +125,8 @@ class Commanding:
             command_id = ids.uuid7()
         else:
             command_id = ids.command_id_for_key(principal.uid, f"key:{idempotency_key}")
-        return await self._send(principal, command, command_id, wait, projections)
+        async with reported(self._client, command_id, on_progress):
+            return await self._send(principal, command, command_id, wait, projections)
 
     async def send_internal(self, principal: Principal, command: AnyCommand, key: str) -> Sent:
         """A command that Memlog itself sends once for `key`; waits until the read models show it."""

@@ -17,7 +17,9 @@ from contracts.commands import (
 )
 from contracts.errors import InvalidInput
 
+from gateway.asking import OnProgress
 from gateway.use_cases.commanding import Commanding, Principal, Sent
+from gateway.use_cases.progress import shares
 
 ForMany = DeleteMemories | PauseMemories | ArchiveMemories | ActivateMemories | RestoreMemories
 _FAR: dict[Wait, int] = {"accepted": 0, "stored": 1, "searchable": 2}
@@ -37,13 +39,18 @@ async def send_for_many(
     command: Callable[[tuple[str, ...]], ForMany],
     memory_ids: Sequence[str],
     wait: Wait = "searchable",
+    on_progress: OnProgress | None = None,
 ) -> Sent:
     """Send the command for these memories (at least one), in several where one could not be sent, and wait as asked.
     What comes back covers all of them; its operation and state are those of the one that is least far. Raises as
     `Commanding.send`; then some of several may have been accepted."""
     parts = [tuple(memory_ids[at : at + MAX_IDS_PER_COMMAND]) for at in range(0, len(memory_ids), MAX_IDS_PER_COMMAND)]
     answers = await asyncio.gather(
-        *(commanding.send(principal, command(part), wait=wait) for part in parts), return_exceptions=True
+        *(
+            commanding.send(principal, command(part), wait=wait, on_progress=share)
+            for part, share in zip(parts, shares(on_progress, parts), strict=True)
+        ),
+        return_exceptions=True,
     )
     sent: list[Sent] = []
     for answer in answers:

@@ -16,7 +16,7 @@ from contracts.streams import READ_MODELS
 from pydantic import JsonValue
 from runtime.postgres import Pool, Row, postgres_errors
 
-from gateway.service import OWNER_APP, Caller
+from gateway.service import OWNER_APP, Caller, OnProgress
 from gateway.use_cases import sql
 from gateway.use_cases.access import asking, withheld
 from gateway.use_cases.audit_trail import AuditTrail
@@ -59,10 +59,11 @@ class Writing:
         infer: bool = False,
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
+        on_progress: OnProgress | None = None,
     ) -> OperationResult:
         infer = infer and self._infers()
         command = AddMemory(text=text, metadata=metadata or {}, categories=categories, infer=infer)
-        return await self._operation(caller, command, idempotency_key, wait)
+        return await self._operation(caller, command, idempotency_key, wait, on_progress)
 
     async def added(
         self, caller: Caller, added: Item, text: str, metadata: dict[str, JsonValue], categories: tuple[str, ...]
@@ -98,10 +99,17 @@ class Writing:
         return await self._operation(caller, command, idempotency_key, wait)
 
     async def _operation(
-        self, caller: Caller, command: AnyCommand, idempotency_key: str | None, wait: Wait
+        self,
+        caller: Caller,
+        command: AnyCommand,
+        idempotency_key: str | None,
+        wait: Wait,
+        on_progress: OnProgress | None = None,
     ) -> OperationResult:
         principal = await self._identities.resolve(caller)
-        sent = await self._commanding.send(principal, command, idempotency_key=idempotency_key, wait=wait)
+        sent = await self._commanding.send(
+            principal, command, idempotency_key=idempotency_key, wait=wait, on_progress=on_progress
+        )
         before = [(item.id, None) for item in sent.items if item.previous_memory is not None]
         if before:  # the answer tells what memories said before: that is a read
             await self._trail.record(principal, "get", before)
@@ -145,7 +153,9 @@ class Writing:
         if principal.app_name != OWNER_APP:
             await self._quarantined.require_access_known(principal.uid, principal.app_id)
 
-    async def delete_all(self, caller: Caller, *, wait: Wait = "searchable") -> Deleted:
+    async def delete_all(
+        self, caller: Caller, *, wait: Wait = "searchable", on_progress: OnProgress | None = None
+    ) -> Deleted:
         principal = await self._identities.resolve(caller)
         await self._require_access_known(principal)
         with postgres_errors():
@@ -160,7 +170,7 @@ class Writing:
         def delete(part: tuple[str, ...]) -> DeleteMemories:
             return DeleteMemories(memory_ids=part, only_active=True)
 
-        return _deleted(await send_for_many(self._commanding, principal, delete, ids, wait))
+        return _deleted(await send_for_many(self._commanding, principal, delete, ids, wait, on_progress))
 
 
 
