@@ -84,7 +84,7 @@ class StoredSettings:
 
 
 class ChosenLanguageModel:
-    """The language model that is wanted now. `follow` runs beside; whoever asks takes `model` anew for each question."""
+    """The language model that is wanted now. `follow` runs beside; who asks takes `model` anew for each question."""
 
     def __init__(self, stored: StoredSettings, settings: Settings) -> None:
         self._stored = stored

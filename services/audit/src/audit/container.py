@@ -14,6 +14,7 @@ from runtime.service import Context, run_until_stopped
 
 from audit.anchors import AnchorFile, Anchors
 from audit.checks import Verifiable
+from audit.due import answer_due
 from audit.generations import Generation, access_models, read_models
 from audit.keeper import PostgresKeeper
 from audit.register import settle
@@ -48,6 +49,7 @@ async def serve(context: Context) -> None:
             return kept_health(NAME, kept)
 
         await answer_health(context.client, NAME, describe)
+        await answer_due(context.client, keeping)
         context.ready.set()
         await run_until_stopped(
             context.stop, *(work for projection in kept for work in projection.work()), _verify(context, keeping)

@@ -10,6 +10,7 @@ from audit.projections import (
     access_rules,
     app_reads,
     apps,
+    archive_policies,
     categories,
     history,
     memories,
@@ -54,7 +55,7 @@ class Generation:
 
 def read_models(number: int = 1) -> Generation:
     """What is derived from the events: over `MEMLOG_EVENTS_<k>`."""
-    modules = (memories, memory_texts, history, users, apps, access_rules, categories, operations)
+    modules = (memories, memory_texts, history, users, apps, access_rules, categories, archive_policies, operations)
     models = (*(module.PROJECTION for module in modules), access_rules.DEFAULT, trail.EVENTS)
     return Generation(streams.READ_MODELS, READ_MODELS_VERSION, models, number)
 

@@ -10,9 +10,11 @@ from runtime.consumer import CommandConsumer
 from runtime.health import answer_health
 from runtime.log_checks import check_against_projections
 from runtime.service import Context, run_until_stopped
+from runtime.waiting import Positions
 
 from memory_writer.extraction.owner import Extraction
 from memory_writer.handler import CommandHandler
+from memory_writer.policies.archiving import Archiving
 
 NAME = "memory-writer"
 _ASK_PROJECTIONS_S = 3.0
@@ -21,7 +23,10 @@ _ASK_PROJECTIONS_S = 3.0
 async def serve(context: Context) -> None:
     """Own as many shards as others leave; decide commands until stopped."""
     consumers: dict[int, CommandConsumer] = {}
+    policies: dict[int, Archiving] = {}
     extraction = Extraction(context)
+    positions = Positions(context.client)
+    await positions.open()
 
     async def own(shard: int, epoch: int) -> None:
         await check_against_projections(context.client, context.events, shard, SERVING_PROJECTIONS, _ASK_PROJECTIONS_S)
@@ -40,8 +45,22 @@ async def serve(context: Context) -> None:
     async def stand(shard: int) -> None:
         await context.leases.run_owned(f"{NAME}.{shard}", lambda epoch: own(shard, epoch))
 
+    async def put_away(shard: int) -> None:
+        async def own_policies(_: int) -> None:
+            policies[shard] = Archiving(
+                shard, context.client, context.js, context.events, positions, context.settings.policy_interval
+            )
+            try:
+                await policies[shard].run()
+            finally:
+                policies.pop(shard, None)
+
+        await context.leases.run_owned(f"archive-policies.{shard}", own_policies)
+
     def describe() -> ServiceHealth:
         facts: dict[str, JsonValue] = {"owns": [*sorted(consumers)], **extraction.as_facts()}
+        for shard, policy in policies.items():
+            facts[f"policies.{shard}"] = policy.as_facts()
         for shard, consumer in consumers.items():
             facts[f"commands.{shard}"] = {**consumer.counts}
         failures = [f"shard {shard}: {c.failure}" for shard, c in consumers.items() if c.failure is not None]
@@ -50,5 +69,8 @@ async def serve(context: Context) -> None:
 
     await answer_health(context.client, NAME, describe)
     context.ready.set()
-    work = (each(shard) for each in (stand, extraction.stand) for shard in range(context.shards))
-    await run_until_stopped(context.stop, extraction.follow(), *work)
+    work = (each(shard) for each in (stand, put_away, extraction.stand) for shard in range(context.shards))
+    try:
+        await run_until_stopped(context.stop, extraction.follow(), *work)
+    finally:
+        await positions.close()

@@ -1,0 +1,1 @@
+"""Policies: what Memlog does by itself when time has passed."""
