@@ -1,12 +1,12 @@
 """What can be asked of the gateway's service, as data: who asks, with which scope, for what."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-OWNER_APP = "dashboard"
-"""The app under which a person reads their own memories (REST, dashboard): it sees every state, and its reads
-count for no other app."""
+from contracts.api import Progress
+from contracts.ids import OWNER_APP as OWNER_APP
 
 
 class Scope(StrEnum):
@@ -27,6 +27,10 @@ class Caller:
     actor: str
 
 
+OnProgress = Callable[[Progress | None], Awaitable[None]]
+"""Called now and then while a write takes long: with how many memories are done, None where nobody counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListQuery:
     """Filters of a REST list. Epoch seconds, inclusive. `categories` (names, any case) and `category_ids`: any of
@@ -43,11 +47,11 @@ class ListQuery:
     sort_direction: Literal["asc", "desc"] = "desc"
     page: int = 1
     size: int = 50
+    as_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AppQuery:
-    as_of: str | None = None
     """Filters of the list of apps. `name`: substring, any case."""
 
     name: str | None = None

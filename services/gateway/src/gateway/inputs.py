@@ -20,6 +20,7 @@ MAX_QUERY_BYTES = 16 * 1024
 MAX_METADATA_DEPTH = 16
 MAX_CATEGORIES = 50
 MAX_DESCRIPTION = 2000
+MAX_INSTRUCTIONS = 16 * 1024
 MAX_IDS = MAX_IDS_PER_REQUEST
 MAX_LIMIT = 100
 MAX_LIST_LIMIT = 500
@@ -145,14 +146,15 @@ Query = Annotated[str, AfterValidator(_check_query)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Needle = Annotated[str, Field(max_length=1024), AfterValidator(_storable)]
 Metadata = Annotated[dict[str, JsonValue], BeforeValidator(_check_depth), AfterValidator(_check_metadata)]
+Instructions = Annotated[str, Field(max_length=MAX_INSTRUCTIONS), AfterValidator(_storable)]
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION), AfterValidator(_storable)]
 Names = Annotated[list[Name], Field(max_length=MAX_CATEGORIES)]
 Categories = Annotated[Names, AfterValidator(_each_once)]
 MemoryId = Annotated[str, AfterValidator(_check_memory_id)]
 MemoryIds = Annotated[list[MemoryId], Field(min_length=1, max_length=MAX_IDS)]
-Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 AsOf = Annotated[
     str,
     Field(max_length=64, description="As of then: a time (ISO 8601, epoch seconds) or a position that Memlog returned"),
     AfterValidator(_storable),
 ]
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -4,9 +4,9 @@
 not differ between them.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
-from typing import BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 from contracts.access import Effect, Policy
 from contracts.api import (
@@ -20,6 +20,7 @@ from contracts.api import (
     DefaultAccess,
     Deleted,
     EventPage,
+    FoundMemory,
     Health,
     History,
     Item,
@@ -35,6 +36,8 @@ from contracts.api import (
     Stats,
     Wait,
 )
+from contracts.archiving import ArchiveAfter, ArchivePolicy, ArchivePolicyList, ArchivePreview
+from contracts.configuration import Configured
 from contracts.dead_letters import DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
 from contracts.generations import GenerationRequest, ProjectionList, ProjectionView
 from contracts.openmemory import AccessedMemories, AccessLog, AppDetail, AppMemories, Imported
@@ -51,6 +54,7 @@ from gateway.asking import (
     InCategories,
     ListQuery,
     OfApp,
+    OnProgress,
     Scope,
     Selection,
     These,
@@ -68,6 +72,7 @@ __all__ = [
     "ListQuery",
     "MemoryService",
     "OfApp",
+    "OnProgress",
     "Scope",
     "Selection",
     "These",
@@ -89,6 +94,7 @@ class MemoryService(Protocol):
         infer: bool = False,
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
+        on_progress: OnProgress | None = None,
     ) -> OperationResult:
         """`infer`: store the facts that a language model finds in the text, where one is configured. It is `accepted`
         at once while the model is away."""
@@ -124,7 +130,9 @@ class MemoryService(Protocol):
         `MAX_IDS_PER_REQUEST` ids raise `InvalidInput`, here and wherever it is all or nothing."""
         ...
 
-    async def delete_all(self, caller: Caller, *, wait: Wait = "searchable") -> Deleted:
+    async def delete_all(
+        self, caller: Caller, *, wait: Wait = "searchable", on_progress: OnProgress | None = None
+    ) -> Deleted:
         """Every active memory that the caller's app can see."""
         ...
 
@@ -187,6 +195,7 @@ class MemoryService(Protocol):
         categories: tuple[str, ...] | None = None,
         apps: tuple[str, ...] | None = None,
         min_score: float | None = None,
+        as_of: str | None = None,
     ) -> SearchResults:
         """`apps` are names. A paused app finds nothing.
 
@@ -200,7 +209,10 @@ class MemoryService(Protocol):
         """Newest first."""
         ...
 
-        as_of: str | None = None,
+    async def get_for_app(self, caller: Caller, memory_id: str) -> FoundMemory:
+        """Raises `NotFound` for what the app may not see as for what does not exist."""
+        ...
+
     async def history(self, caller: Caller, memory_id: str) -> History:
         """An app sees that of active memories; the owner (app `dashboard`) that of any."""
         ...
@@ -266,6 +278,37 @@ class MemoryService(Protocol):
         self, caller: Caller, run: str, *, since: datetime | None, source_id: str | None
     ) -> Reprocessing:
         """How far that is, asked for with the same filters."""
+        ...
+
+    # -- settings -----------------------------------------------------------------------------------------------------
+    async def configuration(self, caller: Caller) -> Configured:
+        """What is in force for this user: what was written before is seen."""
+        ...
+
+    async def change_configuration(
+        self, caller: Caller, change: Mapping[str, Any], *, merge: bool, confirmed: bool
+    ) -> Configured:
+        """`change` is in the configuration's shape and holds what is to change: sections as a whole, or (`merge`) single
+        values; null takes away. Raises `InvalidInput` with the path, `SettingsOfServer`, `SetByEnvironment`, and for
+        another embedder `RebuildNotConfirmed`, unless it is `confirmed`."""
+        ...
+
+    async def reset_configuration(self, caller: Caller, *, confirmed: bool) -> Configured:
+        """As if nothing had ever been set."""
+        ...
+
+    async def archive_policies(self, caller: Caller) -> ArchivePolicyList: ...
+
+    async def preview_archive_policy(self, caller: Caller, after: ArchiveAfter) -> ArchivePreview:
+        """Raises `NotFound` for an app that the user does not have."""
+        ...
+
+    async def set_archive_policy(self, caller: Caller, after: ArchiveAfter, policy_id: str | None) -> ArchivePolicy:
+        """A new policy, or another one in the place of `policy_id`. Raises `NotFound`."""
+        ...
+
+    async def remove_archive_policy(self, caller: Caller, policy_id: str) -> None:
+        """What it put away stays so. Raises `NotFound`."""
         ...
 
     # -- backups in OpenMemory's format -------------------------------------------------------------------------------

@@ -8,10 +8,21 @@ from contracts.api import Deleted, History, MemoryList, OperationResult, SearchR
 from mcp_types import Tool, ToolAnnotations
 
 from gateway.mcp import arguments as args
-from gateway.service import Caller, MemoryService, Scope
+from gateway.service import Caller, MemoryService, OnProgress, Scope
 
 Json = dict[str, Any]
-Call = Callable[[MemoryService, Caller, Json], Awaitable[View]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who calls a tool, of which service, and where to tell how far it is."""
+
+    service: MemoryService
+    caller: Caller
+    on_progress: OnProgress | None = None
+
+
+Call = Callable[[Asked, Json], Awaitable[View]]
 """Checks the arguments and calls the service. Raises pydantic's `ValidationError` and `MemlogError`."""
 
 _A = TypeVar("_A", bound=args.Arguments)
@@ -38,12 +49,12 @@ def _tool(
     hints: ToolAnnotations,
     arguments: type[_A],
     result: type[_R],
-    call: Callable[[MemoryService, Caller, _A], Awaitable[_R]],
+    call: Callable[[Asked, _A], Awaitable[_R]],
     title: str,
     description: str,
 ) -> ToolSpec:
-    async def checked(service: MemoryService, caller: Caller, given: Json) -> View:
-        return await call(service, caller, arguments.model_validate(given))
+    async def checked(asked: Asked, given: Json) -> View:
+        return await call(asked, arguments.model_validate(given))
 
     listed = Tool(
         name=name,
@@ -68,51 +79,52 @@ def _plain(schema: Json) -> Json:
     return walk(schema, False)
 
 
-async def _add(service: MemoryService, caller: Caller, given: args.AddMemories) -> OperationResult:
-    return await service.add(
-        caller,
+async def _add(asked: Asked, given: args.AddMemories) -> OperationResult:
+    return await asked.service.add(
+        asked.caller,
         given.text,
         metadata=given.metadata,
         categories=tuple(given.categories),
         infer=given.infer,
         idempotency_key=given.idempotency_key,
         wait=given.wait,
+        on_progress=asked.on_progress,
     )
 
 
-async def _search(service: MemoryService, caller: Caller, given: args.SearchMemory) -> SearchResults:
-    return await service.search(
-        caller,
+async def _search(asked: Asked, given: args.SearchMemory) -> SearchResults:
+    return await asked.service.search(
+        asked.caller,
         given.query,
         limit=given.limit,
         categories=None if given.categories is None else tuple(given.categories),
         apps=None if given.apps is None else tuple(given.apps),
         min_score=given.min_score,
-    )
-
-
-async def _list(service: MemoryService, caller: Caller, given: args.ListMemories) -> MemoryList:
-    return await service.list_for_app(caller, limit=given.limit, cursor=given.cursor)
-
-
-async def _update(service: MemoryService, caller: Caller, given: args.UpdateMemory) -> OperationResult:
-    return await service.revise(
-        caller, given.memory_id, given.text, idempotency_key=given.idempotency_key, wait=given.wait
-    )
-
         as_of=given.as_of,
+    )
 
-async def _delete(service: MemoryService, caller: Caller, given: args.DeleteMemories) -> Deleted:
+
+async def _list(asked: Asked, given: args.ListMemories) -> MemoryList:
+    return await asked.service.list_for_app(asked.caller, limit=given.limit, cursor=given.cursor, as_of=given.as_of)
+
+
+async def _update(asked: Asked, given: args.UpdateMemory) -> OperationResult:
+    return await asked.service.revise(
+        asked.caller, given.memory_id, given.text, idempotency_key=given.idempotency_key, wait=given.wait
+    )
+
+
+async def _delete(asked: Asked, given: args.DeleteMemories) -> Deleted:
     ids = tuple(dict.fromkeys(given.memory_ids))
-    return await service.delete(caller, ids, idempotency_key=given.idempotency_key, wait=given.wait)
+    return await asked.service.delete(asked.caller, ids, idempotency_key=given.idempotency_key, wait=given.wait)
 
 
-async def _delete_all(service: MemoryService, caller: Caller, given: args.DeleteAllMemories) -> Deleted:
-    return await service.delete_all(caller, wait=given.wait)
+async def _delete_all(asked: Asked, given: args.DeleteAllMemories) -> Deleted:
+    return await asked.service.delete_all(asked.caller, wait=given.wait, on_progress=asked.on_progress)
 
 
-async def _history(service: MemoryService, caller: Caller, given: args.GetMemoryHistory) -> History:
-    return await service.history(caller, given.memory_id)
+async def _history(asked: Asked, given: args.GetMemoryHistory) -> History:
+    return await asked.service.history(asked.caller, given.memory_id)
 
 
 def tools() -> tuple[ToolSpec, ...]:

@@ -16,6 +16,7 @@ from gateway.use_cases import sql
 from gateway.use_cases.commanding import Commanding, Principal, Sent
 from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
+from gateway.use_cases.time_travel import at
 from gateway.use_cases.views import epoch, operation_result
 
 
@@ -74,16 +75,18 @@ class Categories:
         return _merged(principal, own, used, since)
 
 
-async def keys_of(pool: Pool, principal: Principal, category_ids: Iterable[str]) -> tuple[str, ...]:
-    """What the names of these categories are compared by, for those that memories have. An id that no category of the
-    user has, or that no memory has, stands for none."""
+async def keys_of(
+    pool: Pool, principal: Principal, category_ids: Iterable[str], sequence: int | None = None
+) -> tuple[str, ...]:
+    """What the names of these categories are compared by. An id that no category of the user has, nor any memory (as of
+    `sequence`), stands for none."""
     wanted = set(category_ids)
     names = [name for name, _ in SEED_CATEGORIES]
     with postgres_errors():
         names += [row["name"] for row in await pool.fetch(sql.OWN_CATEGORIES, principal.uid)]
         known = {ids.category_id(principal.key.identity, name): name for name in names}
         if not wanted <= known.keys():  # others are known by the memories that have them alone, which takes longer
-            used = await pool.fetch(sql.USED_CATEGORIES, principal.uid)
+            used = await pool.fetch(at(sql.USED_CATEGORIES, sequence), principal.uid)
             known |= {ids.category_id(principal.key.identity, row["name"]): row["name"] for row in used}
     return category_keys(known[id_] for id_ in wanted if id_ in known)
 

@@ -148,6 +148,15 @@ class Reading:
             next_cursor=cursor_behind(shown[-1]) if len(rows) > limit else None,
         )
 
+    async def get_for_app(self, caller: Caller, memory_id: str) -> FoundMemory:
+        principal = await self._reader(caller)
+        with postgres_errors():
+            row = await self._pool.fetchrow(sql.FOUND, principal.uid, principal.app_id, [memory_id])
+        if row is None:
+            raise NotFound(f"memory {memory_id} was not found")
+        await self._trail.record(principal, "get", [(memory_id, None)])
+        return found_view(row)
+
     async def history(self, caller: Caller, memory_id: str) -> History:
         principal = await self._reader(caller)
         with postgres_errors():
@@ -163,16 +172,16 @@ class Reading:
 
     async def page(self, caller: Caller, query: ListQuery) -> Page:
         principal = await self._owner(caller)
+        then = await self._time_travel.sequence(principal.uid, query.as_of)
         categories = None if query.categories is None else category_keys(query.categories)
         if query.category_ids is not None:
-            categories = (*(categories or ()), *await keys_of(self._pool, principal, query.category_ids))
+            categories = (*(categories or ()), *await keys_of(self._pool, principal, query.category_ids, then))
         asked = listing(principal.uid, query, categories)
         total, rows = await fetch_page(
-            self._pool, asked.count, asked.rows, asked.values, page=query.page, size=query.size
+            self._pool, at(asked.count, then), at(asked.rows, then), asked.values, page=query.page, size=query.size
         )
         await self._trail.record(principal, "list", [(row["memory_id"], None) for row in rows])
         return Page(
-        then = await self._time_travel.sequence(principal.uid, query.as_of)
             items=[memory_view(row) for row in rows],
             total=total,
             page=query.page,
@@ -182,6 +191,7 @@ class Reading:
 
     async def get(self, caller: Caller, memory_id: str, *, as_of: str | None = None) -> MemoryDetail:
         principal = await self._owner(caller)
+        then = await self._time_travel.sequence(principal.uid, as_of)
         with postgres_errors():
             row = await self._pool.fetchrow(at(sql.ONE, then), principal.uid, memory_id)
         if row is None:
@@ -191,7 +201,6 @@ class Reading:
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
         principal = await self._owner(caller)
-        then = await self._time_travel.sequence(principal.uid, as_of)
         row = await self._operations.find(principal.uid, operation_id)
         if row is None:
             return await self._not_settled(principal, operation_id)
