@@ -2,16 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 from inspect import signature
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from contracts.errors import Forbidden
 from gateway.service import AppQuery, Caller, EventFilter, ListQuery
 from gateway.use_cases.access import AccessRules
+from gateway.use_cases.access_log import AccessLogReading
+from gateway.use_cases.apps import Apps
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.log_reading import LogReading
 from gateway.use_cases.reading import Reading
+from gateway.use_cases.related import Related
 
+T = TypeVar("T")
 NOTHING = cast("Any", None)
 """What is not reached."""
 APP = Caller("ada", "cursor", "mcp")
@@ -19,33 +23,30 @@ IDENTITIES = Identities(NOTHING, NOTHING, NOTHING)
 ID = "11111111-1111-4111-8111-111111111111"
 
 
-def reading() -> Reading:
-    others: dict[str, Any] = {name: NOTHING for name in signature(Reading).parameters if name != "identities"}
-    return Reading(identities=IDENTITIES, **others)
-
-
-def log() -> LogReading:
-    return LogReading(NOTHING, NOTHING, NOTHING, IDENTITIES, NOTHING)
-
-
-def rules() -> AccessRules:
-    return AccessRules(IDENTITIES, NOTHING, NOTHING, NOTHING, NOTHING)
+def made(part: Callable[..., T]) -> T:
+    """The part with nothing behind it but who is who."""
+    others: dict[str, Any] = {name: NOTHING for name in signature(part).parameters if name != "identities"}
+    return part(identities=IDENTITIES, **others)
 
 
 READS: dict[str, Callable[[], Awaitable[object]]] = {
-    "page": lambda: reading().page(APP, ListQuery()),
-    "get": lambda: reading().get(APP, ID),
-    "apps": lambda: reading().apps(APP, AppQuery()),
-    "stats": lambda: reading().stats(APP),
-    "operation": lambda: reading().operation(APP, ID),
-    "events": lambda: log().events(APP, EventFilter(), after=None, limit=10),
-    "event stream": lambda: log().follow(APP, EventFilter(), after=None, idle=1),
-    "rules": lambda: rules().access_rules(APP, None, page=1, size=10),
-    "default": lambda: rules().default_access(APP),
-    "preview": lambda: rules().readable(APP, ID, page=1, size=10),
-    "set a rule": lambda: rules().set_access_rule(APP, ID, "allow", memory_id=None, category=None),
-    "remove a rule": lambda: rules().remove_access_rule(APP, ID),
-    "change the default": lambda: rules().change_default_access(APP, "allow"),
+    "page": lambda: made(Reading).page(APP, ListQuery()),
+    "get": lambda: made(Reading).get(APP, ID),
+    "operation": lambda: made(Reading).operation(APP, ID),
+    "apps": lambda: made(Apps).apps(APP, AppQuery()),
+    "stats": lambda: made(Apps).stats(APP),
+    "memories of an app": lambda: made(Apps).app_memories(APP, ID, page=1, page_size=10),
+    "memories that an app read": lambda: made(Apps).app_accessed(APP, ID, page=1, page_size=10),
+    "related": lambda: made(Related).related(APP, ID),
+    "access log": lambda: made(AccessLogReading).access_log(APP, ID, page=1, page_size=10),
+    "events": lambda: made(LogReading).events(APP, EventFilter(), after=None, limit=10),
+    "event stream": lambda: made(LogReading).follow(APP, EventFilter(), after=None, idle=1),
+    "rules": lambda: made(AccessRules).access_rules(APP, None, page=1, size=10),
+    "default": lambda: made(AccessRules).default_access(APP),
+    "preview": lambda: made(AccessRules).readable(APP, ID, page=1, size=10),
+    "set a rule": lambda: made(AccessRules).set_access_rule(APP, ID, "allow", memory_id=None, category=None),
+    "remove a rule": lambda: made(AccessRules).remove_access_rule(APP, ID),
+    "change the default": lambda: made(AccessRules).change_default_access(APP, "allow"),
 }
 
 

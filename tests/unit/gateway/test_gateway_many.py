@@ -1,5 +1,6 @@
 """Changes of many memories that are to happen for all or for none."""
 
+from inspect import signature
 from typing import Any, cast
 
 import pytest
@@ -16,7 +17,7 @@ NOTHING = cast("Any", None)  # refused before anything is asked
 
 
 async def test_more_memories_than_one_step_takes_are_refused_where_it_is_all_or_none() -> None:
-    writing = Writing(*[NOTHING] * 6)
+    writing = Writing(*[NOTHING] * len(signature(Writing).parameters))
     states = States(NOTHING, NOTHING, NOTHING, NOTHING)
     for change in (
         writing.delete(ADA, MANY, all_or_nothing=True),
