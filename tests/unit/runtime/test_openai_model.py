@@ -300,6 +300,22 @@ async def test_nobody_waits_for_what_is_away_and_one_question_at_a_time_finds_ou
     assert await asyncio.gather(*(one() for _ in range(10))) == ["blue"] * 10
 
 
+@pytest.mark.guarantee("G13")
+async def test_that_it_is_back_is_found_out_although_nobody_asks(
+    model: LanguageModel, chat: ChatModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai_model, "_NOBODY_ASKS_S", 0.02)
+    chat.always = status(503)
+    with pytest.raises(LanguageModelAway):
+        await model.ask("", "a secret", Colour)
+    await eventually(lambda: len(chat.asked) >= 6)
+    assert model.failure is not None
+    chat.always = None
+    await eventually(lambda: model.failure is None)
+    assert {asked.user for asked in chat.asked[4:]} == {"Answer: yes"}
+    assert {asked.form for asked in chat.asked[4:]} == {"text"}
+
+
 async def test_who_gets_answers_is_not_stopped_by_another_who_gets_none(running: OpenAIServer, chat: ChatModel) -> None:
     def script(asked: Asked) -> object:
         return status(500) if asked.user == "bad" else BLUE

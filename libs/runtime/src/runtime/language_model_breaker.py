@@ -24,12 +24,20 @@ class Breaker:
         self._probing = False
         self._answers = 0
 
+    @property
+    def open(self) -> bool:
+        """Whether the endpoint counts as away."""
+        return self.reason is not None
+
+    @property
+    def left(self) -> float:
+        """Seconds until a question would be let through."""
+        return 0.0 if self.reason is None else max(0.0, self._until - self._clock())
+
     def check(self) -> None:
         """Raises `LanguageModelAway` when a question would not be let through now."""
-        if self.reason is not None:
-            left = self._until - self._clock()
-            if self._probing or left > 0:
-                raise LanguageModelAway(self.reason, max(left, _SOON_S))
+        if self.reason is not None and (self._probing or self.left > 0):
+            raise LanguageModelAway(self.reason, max(self.left, _SOON_S))
 
     @contextmanager
     def question(self) -> Generator[bool]:

@@ -1,8 +1,10 @@
 """A language model behind an endpoint that speaks the OpenAI API: OpenAI, Ollama, vLLM, LM Studio, and others."""
 
 import asyncio
+import contextlib
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import httpx
@@ -27,6 +29,9 @@ _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.5, 8.0
 _WAIT_MOST_S = 20.0
 """For longer than that, which an endpoint may ask for, no question is held."""
 _REPEATED_CHARACTERS = 4000
+_ANSWERED = (NotTaken, WrongAnswer, LanguageModelFailed)
+_NOBODY_ASKS_S = 5.0
+_GREETING: tuple[Message, ...] = (("system", "You are asked whether you are there."), ("user", "Answer: yes"))
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -66,6 +71,7 @@ class OpenAIModel:
         self._dialect = Dialect()
         self._refusal: str | None = None
         self._asking: set[asyncio.Task[Any]] = set()
+        self._looking: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -96,7 +102,7 @@ class OpenAIModel:
     async def close(self) -> None:
         """See `LanguageModel.close`."""
         self._closed = True
-        await end(*self._asking)
+        await end(*self._asking, *filter(None, (self._looking,)))
         await self._endpoint.close()
 
     def _closing(self) -> LanguageModelAway:
@@ -112,6 +118,17 @@ class OpenAIModel:
             finally:
                 if self.failure != before:
                     log.warning("language_model", model=self.name, failure=self.failure)
+                if self._breaker.open and (self._looking is None or self._looking.done()):
+                    self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        """While it is away and nobody asks, see whether it is back: health shall not say for days that it is not."""
+        while self._breaker.open:
+            await asyncio.sleep(self._breaker.left + _NOBODY_ASKS_S)
+            if self._breaker.open:
+                with contextlib.suppress(LanguageModelAway, *_ANSWERED), self._breaker.question():
+                    await self._complete(replace(self._dialect, form="text"), _GREETING, BaseModel)
+        log.info("language_model", model=self.name, failure=None)
 
     async def _within_budget(self, question: "_Question", answer: type[T], probe: bool) -> Answered[T]:
         try:
@@ -128,7 +145,7 @@ class OpenAIModel:
             except LanguageModelAway as away:
                 failed += 1
                 asked_for = away.retry_after or 0.0
-                if probe or failed == _TRIES or asked_for > _WAIT_MOST_S or self._breaker.reason is not None:
+                if probe or failed == _TRIES or asked_for > _WAIT_MOST_S or self._breaker.open:
                     raise
                 await asyncio.sleep(max(_pause(failed), asked_for))
                 continue
@@ -157,14 +174,18 @@ class OpenAIModel:
 
     async def _request(self, question: "_Question", dialect: Dialect) -> Said:
         question.attempts += 1
+        said = await self._complete(dialect, question.messages(dialect), question.answer)
+        question.input_tokens += said.input_tokens
+        question.output_tokens += said.output_tokens
+        return said
+
+    async def _complete(self, dialect: Dialect, messages: Sequence[Message], answer: type[BaseModel]) -> Said:
         try:
-            said = await self._endpoint.complete(dialect, question.messages(dialect), question.answer)
-        except (NotTaken, WrongAnswer, LanguageModelFailed):
+            said = await self._endpoint.complete(dialect, messages, answer)
+        except _ANSWERED:
             self._breaker.answered()
             raise
         self._breaker.answered()
-        question.input_tokens += said.input_tokens
-        question.output_tokens += said.output_tokens
         return said
 
 

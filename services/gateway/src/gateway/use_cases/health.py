@@ -47,14 +47,13 @@ class Checking:
         services = [reads, *asked]
         indexer = next(service for service in services if service.service == "indexer")
         down = [service for service in services if not service.ok]
-        llms = [service for service in services if "llm" in service.facts]
-        # Without a language model everything goes on, but not as it was meant to.
-        whole = not down and not any(service.facts.get("llm_failure") for service in llms)
+        # Without its language model everything goes on, but not as it was meant to.
+        whole = not down and not any(service.facts.get("llm_failure") for service in services)
         return Health(
             status="ok" if whole else "degraded" if len(down) < len(services) else "unavailable",
             version=version("memlog-gateway"),
             embedder=_fact(indexer, "embedder"),
-            llm=_fact(llms[0], "llm") if llms else None,
+            llm=next(filter(None, (_fact(service, "llm") for service in services)), None),
             index=_fact(indexer, "index"),
             positions={
                 f"{name}.{shard}": f"{shard}-{self._positions.known(name, shard)}"
