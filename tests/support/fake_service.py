@@ -26,6 +26,7 @@ from contracts.api import (
     Operation,
     OperationResult,
     Page,
+    Progress,
     SearchResults,
     ServiceHealth,
     State,
@@ -34,7 +35,7 @@ from contracts.api import (
     Wait,
 )
 from contracts.errors import AppIsPaused, NotFound
-from gateway.service import AppQuery, Caller, ListQuery, Selection, These
+from gateway.service import AppQuery, Caller, ListQuery, OnProgress, Selection, These
 from pydantic import JsonValue
 from support.fake_operator import FakeOperator
 
@@ -65,10 +66,11 @@ class FakeService(FakeOperator):
     queries: list[ListQuery | Selection] = field(default_factory=list[ListQuery | Selection])
     own_categories: dict[str, Category] = field(default_factory=dict[str, Category])
     keys: list[str | None] = field(default_factory=list[str | None])
-    fail: Exception | None = None
     moments: list[str | None] = field(default_factory=list[str | None])
+    fail: Exception | None = None
     hold: asyncio.Event | None = None
     unfinished: bool = False
+    progress: list[Progress | None] = field(default_factory=list[Progress | None])
     down: dict[str, str] = field(default_factory=dict[str, str])
     on_call: Callable[[], None] = lambda: None
 
@@ -85,6 +87,11 @@ class FakeService(FakeOperator):
             raise self.fail
         if caller.app in self.paused:
             raise AppIsPaused(f"the app '{caller.app}' is paused")
+
+    async def _tell(self, on_progress: OnProgress | None) -> None:
+        if on_progress is not None:
+            for progress in self.progress:
+                await on_progress(progress)
 
     def _result(self, *items: Item) -> OperationResult:
         operation_id = str(uuid.uuid4())
@@ -118,8 +125,10 @@ class FakeService(FakeOperator):
         infer: bool = False,
         idempotency_key: str | None = None,
         wait: Wait = "searchable",
+        on_progress: OnProgress | None = None,
     ) -> OperationResult:
         await self._called("add", caller)
+        await self._tell(on_progress)
         self.keys.append(idempotency_key)
         same = [key for key, row in self._of(caller) if row.texts[-1] == text]
         if same:
@@ -168,8 +177,11 @@ class FakeService(FakeOperator):
             self.memories[key].deleted = True
         return Deleted(deleted=len(known), not_accessible=unknown)
 
-    async def delete_all(self, caller: Caller, *, wait: Wait = "searchable") -> Deleted:
+    async def delete_all(
+        self, caller: Caller, *, wait: Wait = "searchable", on_progress: OnProgress | None = None
+    ) -> Deleted:
         await self._called("delete_all", caller)
+        await self._tell(on_progress)
         rows = self._of(caller)
         for _, row in rows:
             row.deleted = True
@@ -240,8 +252,10 @@ class FakeService(FakeOperator):
         categories: tuple[str, ...] | None = None,
         apps: tuple[str, ...] | None = None,
         min_score: float | None = None,
+        as_of: str | None = None,
     ) -> SearchResults:
         await self._called("search", caller)
+        self.moments.append(as_of)
         words = query.lower().split()
         hits = [(key, row) for key, row in self._of(caller) if any(word in row.texts[-1].lower() for word in words)]
         return SearchResults(results=[_found(key, row, 1.0) for key, row in hits[:limit]])
@@ -250,21 +264,23 @@ class FakeService(FakeOperator):
         self, caller: Caller, *, limit: int = 100, cursor: str | None = None, as_of: str | None = None
     ) -> MemoryList:
         await self._called("list_for_app", caller)
+        self.moments.append(as_of)
         start = int(cursor or 0)
         rows = self._of(caller)
         more = str(start + limit) if len(rows) > start + limit else None
         return MemoryList(results=[_found(key, row) for key, row in rows[start : start + limit]], next_cursor=more)
-        as_of: str | None = None,
+
+    async def get_for_app(self, caller: Caller, memory_id: str) -> FoundMemory:
+        await self._called("get_for_app", caller)
+        return _found(memory_id, self._one(caller, memory_id))
 
     async def history(self, caller: Caller, memory_id: str) -> History:
-        self.moments.append(as_of)
         await self._called("history", caller)
         row = self._one(caller, memory_id)
         entries = [
             HistoryEntry(
                 event="MemoryAdded" if version == 1 else "MemoryRevised", version=version, state="active", text=text,
                 at=AT, recorded_at=AT, app_name=row.app, actor="mcp", position=f"0:{version}",
-        self.moments.append(as_of)
             )
             for version, text in enumerate(row.texts, 1)
         ]  # fmt: skip
@@ -273,6 +289,7 @@ class FakeService(FakeOperator):
     async def page(self, caller: Caller, query: ListQuery) -> Page:
         await self._called("page", caller)
         self.queries.append(query)
+        self.moments.append(query.as_of)
         rows = [(key, row) for key, row in self._of(caller) if (query.search or "").lower() in row.texts[-1].lower()]
         start = (query.page - 1) * query.size
         items = [self._memory(key, row) for key, row in rows[start : start + query.size]]
@@ -280,6 +297,7 @@ class FakeService(FakeOperator):
 
     async def get(self, caller: Caller, memory_id: str, *, as_of: str | None = None) -> MemoryDetail:
         await self._called("get", caller)
+        self.moments.append(as_of)
         row = self._one(caller, memory_id)
         return MemoryDetail(
             id=memory_id, text=row.texts[-1], created_at=row.created_at, updated_at=row.created_at, state=row.state,
@@ -289,7 +307,6 @@ class FakeService(FakeOperator):
 
     async def apps(self, caller: Caller, query: AppQuery) -> AppPage:
         await self._called("apps", caller)
-        self.moments.append(query.as_of)
         found = self._apps(caller)
         return AppPage(total=len(found), page=query.page, page_size=query.page_size, apps=list(found))
 
@@ -297,7 +314,6 @@ class FakeService(FakeOperator):
         await self._called("stats", caller)
         found = self._apps(caller)
         return Stats(total_memories=len(self._of(caller)), total_apps=len(found), apps=list(found))
-        self.moments.append(as_of)
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
         await self._called("operation", caller)
