@@ -128,9 +128,16 @@ def put(
     return PutVersion(memory_id, uid, app_id, version, state, categories, created_at, created_at, *embedded, sequence)
 
 
-def revise(memory_id: str, sequence: int, *texts: str, version: int, categories: tuple[str, ...] = ()) -> Revise:
+def revise(
+    memory_id: str,
+    sequence: int,
+    *texts: str,
+    version: int,
+    state: str | None = None,
+    categories: tuple[str, ...] = (),
+) -> Revise:
     """A next version, embedded as by `put`."""
-    return Revise(memory_id, version, categories, 2000, *_embedded(memory_id, version, texts), sequence)
+    return Revise(memory_id, version, state, categories, 2000, *_embedded(memory_id, version, texts), sequence)
 
 
 def _embedded(memory_id: str, version: int, texts: tuple[str, ...]) -> tuple[tuple[str, ...], Vector, tuple[int, ...]]:

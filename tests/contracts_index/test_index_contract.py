@@ -274,6 +274,13 @@ async def test_a_revision_keeps_app_state_and_time_of_creation_and_brings_its_ca
     assert await found(index) == {"a": 3, "b": 1}
 
 
+async def test_a_revision_may_bring_a_state_along(index: MemoryIndex) -> None:
+    await apply(index, put("a", 1), put("b", 2, state="paused"))
+    await apply(index, revise("a", 3, version=2, state="archived"), revise("b", 4, version=2, state="active"))
+    assert await found(index) == {"b": 2}
+    assert await found(index, SearchFilter("ann", states=("archived",))) == {"a": 2}
+
+
 async def test_a_revision_of_a_memory_unknown_or_removed_is_dropped(index: MemoryIndex) -> None:
     await apply(index, put("a", 1), Remove("a", 2))
     await apply(index, revise("a", 3, version=2), revise("b", 4, version=2))

@@ -34,6 +34,7 @@ class Then:
     metadata: str
     app: str
     version: int
+    updated_at: int
 
 
 Past = dict[str, Then]
@@ -52,16 +53,17 @@ def after(past: Past, event: Json) -> Past:
     if event["aggregate"]["kind"] != "memory":
         return past
     id_: str = event["aggregate"]["id"]
+    at = int(datetime.fromisoformat(event["occurred_at"]).timestamp())
     if kind == "MemoryAdded":
-        then = Then(
-            data["text"], "active", tuple(data["categories"]), str(data["metadata"]), event["app_name"], version=1
-        )
+        categories, metadata = tuple(data["categories"]), str(data["metadata"])
+        then = Then(data["text"], "active", categories, metadata, event["app_name"], version=1, updated_at=at)
     elif kind == "MemoryRevised":
         then = replace(past[id_], text=data["text"], categories=tuple(data["categories"]), version=data["version"])
+        then = replace(then, updated_at=at)
     elif kind == "MemoryCategorized":
         then = replace(past[id_], categories=tuple(data["categories"]))
     else:
-        then = replace(past[id_], state=_STATES[kind])
+        then = replace(past[id_], state=_STATES[kind], updated_at=at)
     return {**past, id_: then}
 
 
@@ -76,12 +78,12 @@ async def log_of(http: httpx.AsyncClient, who: str) -> list[Json]:
 async def listed(http: httpx.AsyncClient, who: str, as_of: str, **where: Any) -> Past:
     page = (await http.get(MEMORIES, params={"user_id": who, "size": 100, "as_of": as_of, **where})).json()
     assert page["total"] == len(page["items"])
-    return {item["id"]: then(item, item["content"], 0) for item in page["items"]}
+    return {item["id"]: then(item, item["content"], 0, 0) for item in page["items"]}
 
 
-def then(item: Json, text: str, version: int) -> Then:
-    categories = tuple(item["categories"])
-    return Then(text, item["state"], categories, str(item["metadata_"]), item["app_name"], version)
+def then(item: Json, text: str, version: int, updated_at: int) -> Then:
+    categories, metadata = tuple(item["categories"]), str(item["metadata_"])
+    return Then(text, item["state"], categories, metadata, item["app_name"], version, updated_at)
 
 
 async def one(http: httpx.AsyncClient, who: str, id_: str, as_of: str) -> Then | None:
@@ -89,7 +91,7 @@ async def one(http: httpx.AsyncClient, who: str, id_: str, as_of: str) -> Then |
     if answer.status_code == 404:
         return None
     item = answer.raise_for_status().json()
-    return then(item, item["text"], item["version"])
+    return then(item, item["text"], item["version"], item["updated_at"])
 
 
 async def searched(http: httpx.AsyncClient, who: str, as_of: str, **where: Any) -> dict[str, str]:
@@ -199,8 +201,8 @@ async def test_the_past_is_what_the_log_says_at_every_position_and_time(memlog: 
 
 
 def _unversioned(past: Past) -> Past:
-    """Lists do not tell versions."""
-    return {id_: replace(memory, version=0) for id_, memory in past.items()}
+    """Lists tell no versions, and not when a memory changed."""
+    return {id_: replace(memory, version=0, updated_at=0) for id_, memory in past.items()}
 
 
 def _hidden_when_deleted(id_: str, pasts: Sequence[Past]) -> bool:

@@ -188,6 +188,13 @@ def test_history_records_what_an_event_changes_and_leaves_the_rest_open(
     assert (row["event"], row["version"], row["state"]) == (payload.type, version, state)
     assert (row["shard"], row["sequence"], row["event_id"], row["actor"]) == (0, 8, "event-8", "mcp")
     assert (row["correlation_id"], row["causation_id"]) == ("request-8", "command-8")
+    assert row["updated_at"] == (None if version is None and state is None else at(8))
+
+
+def test_history_says_when_an_imported_memory_changed_last_and_what_its_categories_are_compared_by() -> None:
+    imported = MemoryAdded(memory_id="m", text="x", categories=("Night  Shifts",), state="paused", changed_at=at(9))
+    (row,) = rows(history, recorded(8, imported))
+    assert (row["state"], row["updated_at"], row["category_keys"]) == ("paused", at(9), ["night shifts"])
 
 
 def test_users_and_apps_are_named_and_apps_paused_and_resumed() -> None:

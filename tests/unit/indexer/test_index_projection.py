@@ -3,6 +3,7 @@
 import pytest
 from contracts.events import (
     AppPaused,
+    MemoryAdded,
     MemoryArchived,
     MemoryCategorized,
     MemoryDeleted,
@@ -14,8 +15,8 @@ from contracts.events import (
 )
 from contracts.messages import Event
 from indexer.index import SetCategories, SetState
-from indexer.projection import RevisedText, project
-from support.recorded_events import UID, at, recorded
+from indexer.projection import AddedText, RevisedText, project
+from support.recorded_events import APP, UID, at, recorded
 
 NOW = int(at(7).timestamp() * 1000)
 
@@ -39,7 +40,14 @@ def test_categories_come_from_a_choice_and_from_a_revision_and_case_does_not_tel
     chosen = MemoryCategorized(memory_id="m", categories=("Food", "FOOD"), by="classifier")
     assert project(recorded(7, chosen)) == SetCategories("m", ("food",), NOW, 7)
     revised = MemoryRevised(memory_id="m", version=2, text="x", categories=("home",))
-    assert project(recorded(7, revised)) == RevisedText("m", UID, 2, ("home",), NOW, "x", 7)
+    assert project(recorded(7, revised)) == RevisedText("m", UID, 2, None, ("home",), NOW, "x", 7)
+
+
+def test_a_text_that_was_imported_has_the_state_and_the_times_that_it_brings() -> None:
+    added = project(recorded(7, MemoryAdded(memory_id="m", text="x", state="archived", changed_at=at(9))))
+    assert added == AddedText("m", UID, APP, "archived", (), NOW, int(at(9).timestamp() * 1000), "x", 7)
+    revised = MemoryRevised(memory_id="m", version=2, text="x", state="deleted")
+    assert project(recorded(7, revised)) == RevisedText("m", UID, 2, "deleted", (), NOW, "x", 7)
 
 
 def test_an_event_of_another_aggregate_means_nothing() -> None:

@@ -140,7 +140,7 @@ def _next_version(head: Head, change: Revise) -> PutVersion:
         uid=head.uid,
         app_id=head.app_id,
         version=change.version,
-        state=head.state,
+        state=head.state if change.state is None else change.state,
         categories=change.categories,
         created_at=head.created_at,
         updated_at=change.updated_at,

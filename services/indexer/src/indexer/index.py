@@ -43,11 +43,12 @@ class PutVersion:
 
 @dataclass(frozen=True, slots=True)
 class Revise:
-    """The memory's next text, with the categories that go with it: its app, state and time of creation stay as they
-    are. As `PutVersion` otherwise."""
+    """The memory's next text, with the categories that go with it: its app and time of creation stay as they are, and
+    its state where none is given. As `PutVersion` otherwise."""
 
     memory_id: str
     version: int
+    state: str | None
     categories: tuple[str, ...]
     updated_at: int
     chunks: tuple[str, ...]

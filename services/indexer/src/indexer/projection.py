@@ -27,8 +27,10 @@ class AddedText:
     memory_id: str
     uid: str
     app_id: str
+    state: str
     categories: tuple[str, ...]
     created_at: int
+    updated_at: int
     text: str
     sequence: int
 
@@ -40,6 +42,7 @@ class RevisedText:
     memory_id: str
     uid: str
     version: int
+    state: str | None
     categories: tuple[str, ...]
     updated_at: int
     text: str
@@ -56,11 +59,28 @@ def project(event: Recorded) -> Draft | None:
     at = _milliseconds(event.meta.occurred_at)
     match event.payload:
         case MemoryAdded() as added:
-            keys = category_keys(added.categories)
-            return AddedText(added.memory_id, event.meta.uid, event.meta.app, keys, at, added.text, sequence)
+            return AddedText(
+                memory_id=added.memory_id,
+                uid=event.meta.uid,
+                app_id=event.meta.app,
+                state=added.state,
+                categories=category_keys(added.categories),
+                created_at=at,
+                updated_at=at if added.changed_at is None else _milliseconds(added.changed_at),
+                text=added.text,
+                sequence=sequence,
+            )
         case MemoryRevised() as revised:
-            keys = category_keys(revised.categories)
-            return RevisedText(revised.memory_id, event.meta.uid, revised.version, keys, at, revised.text, sequence)
+            return RevisedText(
+                memory_id=revised.memory_id,
+                uid=event.meta.uid,
+                version=revised.version,
+                state=revised.state,
+                categories=category_keys(revised.categories),
+                updated_at=at,
+                text=revised.text,
+                sequence=sequence,
+            )
         case MemoryCategorized(memory_id=memory_id, categories=categories):
             return SetCategories(memory_id, category_keys(categories), at, sequence)
         case MemoryPaused(memory_id=memory_id):

@@ -4,6 +4,7 @@ A memory as it was at some position is its last row up to there (and its text of
 changes: `memories`)."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from contracts.categories import category_keys
 from contracts.codec import Recorded
@@ -81,8 +82,8 @@ _RECORD = """
 
 def apply(event: Recorded) -> Iterator[Statement]:
     match event.payload:
-        case MemoryAdded(memory_id=memory_id, categories=categories):
-            yield _change(event, memory_id, 1, categories)
+        case MemoryAdded(memory_id=memory_id, categories=categories, changed_at=changed_at):
+            yield _change(event, memory_id, 1, categories, changed_at)
         case MemoryRevised(memory_id=memory_id, version=version, categories=categories):
             yield _change(event, memory_id, version, categories)
         case MemoryCategorized(memory_id=memory_id, categories=categories):
@@ -101,7 +102,11 @@ def apply(event: Recorded) -> Iterator[Statement]:
 
 
 def _change(
-    event: Recorded, memory_id: str, version: int | None = None, categories: Sequence[str] | None = None
+    event: Recorded,
+    memory_id: str,
+    version: int | None = None,
+    categories: Sequence[str] | None = None,
+    changed_at: datetime | None = None,
 ) -> Statement:
     """The row of a change; null stands for what the event leaves as it was."""
     meta, state = event.meta, state_after(event.payload)
@@ -115,7 +120,7 @@ def _change(
         "state": state,
         "categories": None if categories is None else [*categories],
         "category_keys": None if categories is None else [*category_keys(categories)],
-        "updated_at": None if version is None and state is None else meta.occurred_at,
+        "updated_at": changed_at or (None if version is None and state is None else meta.occurred_at),
         "app_id": meta.app,
         "actor": meta.actor,
         "occurred_at": meta.occurred_at,
