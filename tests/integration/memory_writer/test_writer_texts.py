@@ -16,6 +16,7 @@ from contracts.commands import (
     ReprocessText,
     ReviseMemory,
 )
+from contracts.errors import Unavailable
 from contracts.events import CommandSettled, MemoryAdded, ReprocessingRequested, TextProcessed, TextReceived
 from contracts.ids import uuid7
 from contracts.messages import Event
@@ -277,6 +278,29 @@ async def test_a_writer_that_dies_in_the_middle_of_carrying_out_a_text_appends_w
     assert [type(event).__name__ for event in await ada.events(kept)] == ["MemoryAdded"]
     assert [type(event).__name__ for event in await of_source(ada, source)] == ["TextReceived", "TextProcessed"]
     assert isinstance(await ada.settled(source), CommandSettled)
+
+
+async def test_a_text_is_processed_in_the_log_when_all_that_was_decided_is(log: Log) -> None:
+    failures = [Unavailable("not stored")]
+
+    async def fail_first(append: Append, events: Sequence[NewEvent]) -> list[Position | Exception]:
+        if not failures or not any(isinstance(event.event, MemoryAdded) for event in events):
+            return await append(events)
+        return [failures.pop(), *await append(events[1:])]
+
+    ada = await Sender(log).open()
+    async with writing(log, fail_first):
+        await ada.register()
+        source = await receive(ada)
+        outcome = await ada.do(process(source, add("Lives in Bern"), add("Prefers coffee")))
+    assert failures == []
+    [*_, last] = await ada.history(subjects.source(ada.uid, source))
+    assert isinstance(last.payload, TextProcessed)
+    for item in outcome.results:
+        [event] = await ada.history(subjects.memory(ada.uid, item.id))
+        assert event.position.sequence < last.position.sequence
+    [settled] = await ada.history(subjects.operation(ada.uid, source))
+    assert settled.position.sequence > last.position.sequence
 
 
 async def test_a_decision_that_cannot_be_read_is_refused_and_its_command_told(ada: Sender) -> None:

@@ -44,6 +44,7 @@ from memory_writer.extraction.similar import User
 from memory_writer.incoming import REPLY_HEADER
 
 log = structlog.get_logger()
+_TRACE = ("traceparent", "tracestate")
 _ASKS = (TextReceived.type, ReprocessingRequested.type)
 _RETRY_FIRST, _RETRY_MOST, _RETRY_SOONEST = 0.5, 20.0, 2.0
 _LOOK_FIRST, _LOOK_MOST = 2.0, 30.0
@@ -53,7 +54,8 @@ _LOOK_FIRST, _LOOK_MOST = 2.0, 30.0
 @dataclass(slots=True)
 class Job:
     """A text to read, as an event asks for it. It holds no text: many may wait for long. `ack` is where the message is
-    acknowledged; `waiting` where the gateway waits that sent it, None once it was told not to."""
+    acknowledged; `waiting` where the gateway waits that sent it, None once it was told not to; `headers` are those of
+    the trace."""
 
     uid: str
     source_id: str
@@ -146,8 +148,8 @@ class ExtractionReactor:
             elif type_ in _ASKS:
                 _, _, _, uid, _, source_id = message.subject.split(".")
                 reply = headers.get(REPLY_HEADER)
-                job = Job(uid, source_id, meta.id, meta.causation_id, sequence, message.reply, reply, headers)
-                await self._take(job)
+                trace = {name: headers[name] for name in _TRACE if name in headers}
+                await self._take(Job(uid, source_id, meta.id, meta.causation_id, sequence, message.reply, reply, trace))
                 outcomes.append(Deferred())
             else:
                 outcomes.append(Skipped("asks for nothing"))
