@@ -16,7 +16,7 @@ _DUE = """
     SELECT p.uid, p.policy_id, m.memory_id, m.last_sequence
     FROM memlog.archive_policies AS p
     JOIN memlog.memories AS m ON m.uid = p.uid AND m.state = 'active'
-        AND m.updated_at <= $2 - make_interval(days => p.after_days)
+        AND m.updated_at <= $2::timestamptz - make_interval(days => p.after_days)
         AND (p.app_id IS NULL OR m.app_id = p.app_id)
         AND (p.category_key IS NULL OR m.category_keys @> ARRAY[p.category_key])
     WHERE p.shard = $1 AND (p.uid, p.policy_id, m.memory_id) > ($3::text, $4::text, $5::text)

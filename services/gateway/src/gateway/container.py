@@ -12,17 +12,20 @@ from runtime.postgres import create_pool
 from runtime.server_health import ServerHealth
 from runtime.service import Context
 from runtime.stored_settings import ChosenLanguageModel, StoredSettings
+from runtime.tasks import end
 from runtime.waiting import Positions
 
 from gateway.app import GatewayOptions, create_app
-from gateway.edge import check_bind
+from gateway.edge import check_bind, check_fixtures
 from gateway.use_cases import Memlog
 from gateway.use_cases.access import AccessRules
 from gateway.use_cases.access_log import AccessLogReading
 from gateway.use_cases.apps import Apps
+from gateway.use_cases.archive_policies import ArchivePolicies
 from gateway.use_cases.audit_trail import AuditTrail
 from gateway.use_cases.categories import Categories
 from gateway.use_cases.commanding import Commanding
+from gateway.use_cases.config import Configuring
 from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.exporting import Exporting
 from gateway.use_cases.freshness import Freshness
@@ -37,9 +40,9 @@ from gateway.use_cases.reading import Reading
 from gateway.use_cases.related import Related
 from gateway.use_cases.sources import Sources
 from gateway.use_cases.states import States
+from gateway.use_cases.time_travel import TimeTravel
 from gateway.use_cases.verifying import Verifying
 from gateway.use_cases.writing import Writing
-from gateway.use_cases.time_travel import TimeTravel
 
 NAME = "gateway"
 _POOL_SIZE = 4
@@ -86,21 +89,31 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
     identities = Identities(context.js, context.keys, commanding)
     trail = AuditTrail(context.js, context.shards, server)
     freshness = Freshness(positions, context.events, context.shards)
-    chosen = ChosenLanguageModel(StoredSettings(context.js, context.keys, context.shards, settings.default_user), settings)
-    following: asyncio.Future[list[None]] | None = None
+    projections = Projections(context.client)
+    stored = StoredSettings(context.js, context.keys, context.shards, settings.default_user)
+    chosen = ChosenLanguageModel(stored, settings)
+    following: list[asyncio.Task[None]] = []
     try:
         await positions.open()
         await commanding.open()
         await freshness.open()
         await chosen.refresh()
-        following = asyncio.gather(freshness.follow(), chosen.follow())
+        following += [asyncio.create_task(freshness.follow()), asyncio.create_task(chosen.follow())]
         yield Memlog(
             Writing(identities, commanding, pool, trail, freshness, quarantined, chosen.wanted),
             States(identities, commanding, pool, freshness),
             Categories(identities, commanding, pool, freshness),
             AccessRules(identities, commanding, pool, trail, freshness),
             Reading(
-                context.client, pool, identities, commanding, operations, quarantined, context.events, trail, freshness,
+                context.client,
+                pool,
+                identities,
+                commanding,
+                operations,
+                quarantined,
+                context.events,
+                trail,
+                freshness,
                 TimeTravel(pool, positions, context.events),
             ),
             Apps(identities, commanding, pool, trail, freshness),
@@ -110,15 +123,15 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             Importing(identities, commanding, pool, freshness),
             LogReading(context.client, context.js, context.events, identities, trail),
             DeadLetterDesk(context.client, context.js, context.events, identities, trail),
-            Projections(context.client),
+            projections,
             Verifying(context.client),
             Checking(context.client, server, pool, positions, freshness, context.shards),
+            Configuring(identities, commanding, stored, settings, projections.change_projection),
+            ArchivePolicies(identities, commanding, pool, freshness),
             Sources(identities, commanding, context.events, pool, chosen.wanted),
         )
     finally:
-        if following is not None:
-            following.cancel()
-            await asyncio.wait((following,))
+        await end(*following)
         await commanding.close()
         await positions.close()
         pool.terminate()
@@ -136,6 +149,7 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
     """Serve HTTP until stopped: then take no more requests, finish those under way, and close."""
     settings = context.settings
     check_bind(settings.host, authenticated=settings.auth != "off")
+    check_fixtures(settings.host, fixtures=settings.conformance_fixtures)
     listener = listener or bind(settings.host, settings.port)
     async with memlog(context) as service:
         options = GatewayOptions(
@@ -145,6 +159,7 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
             allowed_origins=settings.allowed_origins,
             max_body_bytes=settings.max_body_bytes,
             max_import_bytes=settings.max_import_bytes,
+            conformance_fixtures=settings.conformance_fixtures,
         )
         app = create_app(service, options)
         server = _Server(

@@ -288,9 +288,9 @@ class MemoryService(Protocol):
     async def change_configuration(
         self, caller: Caller, change: Mapping[str, Any], *, merge: bool, confirmed: bool
     ) -> Configured:
-        """`change` is in the configuration's shape and holds what is to change: sections as a whole, or (`merge`) single
-        values; null takes away. Raises `InvalidInput` with the path, `SettingsOfServer`, `SetByEnvironment`, and for
-        another embedder `RebuildNotConfirmed`, unless it is `confirmed`."""
+        """`change` is in the configuration's shape and holds what is to change: sections as a whole, or (`merge`)
+        single values; null takes away. Raises `InvalidInput` with the path, `SettingsOfServer`, `SetByEnvironment`, and
+        for another embedder `RebuildNotConfirmed`, unless it is `confirmed`."""
         ...
 
     async def reset_configuration(self, caller: Caller, *, confirmed: bool) -> Configured:

@@ -3,7 +3,9 @@
 from gateway.use_cases.access import AccessRules
 from gateway.use_cases.access_log import AccessLogReading
 from gateway.use_cases.apps import Apps
+from gateway.use_cases.archive_policies import ArchivePolicies
 from gateway.use_cases.categories import Categories
+from gateway.use_cases.config import Configuring
 from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.exporting import Exporting
 from gateway.use_cases.health import Checking
@@ -38,6 +40,8 @@ class Memlog:
         projections: Projections,
         verifying: Verifying,
         checking: Checking,
+        configuring: Configuring,
+        policies: ArchivePolicies,
         sources: Sources,
     ) -> None:
         self.add = writing.add
@@ -89,5 +93,12 @@ class Memlog:
         self.anchor = verifying.anchor
         self.check_anchors = verifying.check_anchors
         self.health = checking.health
+        self.configuration = configuring.configuration
+        self.change_configuration = configuring.change_configuration
+        self.reset_configuration = configuring.reset_configuration
+        self.archive_policies = policies.archive_policies
+        self.preview_archive_policy = policies.preview_archive_policy
+        self.set_archive_policy = policies.set_archive_policy
+        self.remove_archive_policy = policies.remove_archive_policy
         self.reprocess = sources.reprocess
         self.reprocessing = sources.reprocessing

@@ -17,6 +17,7 @@ from indexer.embedding.openai_embedder import OPENAI_URL, OpenAIEmbedder
 from indexer.embedding.remote import RemoteEmbedding
 
 _SPEC = re.compile(r"minilm|(fastembed|openai):\S+")
+_PLACE = re.compile(r"(?<=[^:])@(?P<url>https?://[^/@\s]+(/\S*)?)$")  # shown and kept: it must not hold a password
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,17 @@ class EmbedderOptions:
     openai_key: SecretStr | None = None
 
     def choice(self, spec: str) -> EmbedderChoice:
-        """The embedder that `spec` means here. Raises `InvalidInput`."""
+        """The embedder that `spec` means here; `openai:<model>@<base URL>` says where it is. Raises `InvalidInput`."""
         if not _SPEC.fullmatch(spec):
             raise InvalidInput(f"'{spec[:80]}' is no embedder: it is 'minilm', 'fastembed:<model>' or 'openai:<model>'")
-        return EmbedderChoice(spec, self.base_url if spec.startswith("openai:") else None)
+        if not spec.startswith("openai:"):
+            return EmbedderChoice(spec)
+        place = _PLACE.search(spec)
+        if place is None:
+            if "@http" in spec:
+                raise InvalidInput("the base URL behind the model's name is wrong, or holds a user or password")
+            return EmbedderChoice(spec, self.base_url)
+        return EmbedderChoice(spec[: place.start()], place["url"].rstrip("/"))
 
     def key_for(self, base_url: str) -> str | None:
         """A key is shown to the endpoint that it was meant for, and to no other."""

@@ -92,7 +92,8 @@ class Archiving:
                     self.failure, pause, again = None, self._interval, _AGAIN_FIRST
                 except (MemlogError, *NATS_FAILURES) as error:
                     self.failure = str(error) or type(error).__name__
-                    log.info("policies_wait", shard=self._shard, reason=self.failure)
+                    level = log.error if isinstance(error, MemlogError) and error.status < 503 else log.info
+                    level("policies_wait", shard=self._shard, reason=self.failure)
                     pause, again = min(again, self._interval), min(again * 2, _AGAIN_MOST)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
