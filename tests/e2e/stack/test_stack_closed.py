@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 from mcp_types import Implementation
 from support.inside import Inside
 from support.poison import DEAD, refused_by_postgresql
@@ -27,6 +28,8 @@ class Scene:
     client: Client
     user: str
     memory_id: str
+    written: str
+    """When, for reads of the past (a position)."""
 
     async def app_id(self, name: str = READER) -> str:
         params = {"user_id": self.user, "name": name}
@@ -66,7 +69,9 @@ async def scene(memlog: Inside) -> AsyncGenerator[Scene]:
     )
     async with client:
         await call(client, "list_memories")  # by its first use the app becomes known
-        yield Scene(memlog, client, user, memory["id"])
+        params = {"user_id": user, "memory_id": memory["id"]}
+        [written, *_] = (await memlog.http.get("/api/v1/events", params=params)).json()["events"]
+        yield Scene(memlog, client, user, memory["id"], written["position"])
 
 
 # -- each way to read --------------------------------------------------------------------------------------------
@@ -93,12 +98,39 @@ async def history(at: Scene) -> str:
     return str(await at.client.call_tool("get_memory_history", {"memory_id": at.memory_id}))
 
 
+async def search_the_past(at: Scene) -> str:
+    params = {"user_id": at.user, "query": "how does the safe open", "app": READER, "as_of": at.written}
+    return (await at.memlog.http.get("/api/v1/search", params=params)).text
+
+
+async def list_the_past(at: Scene) -> str:
+    return str(await at.client.call_tool("list_memories", {"as_of": at.written}))
+
+
+async def resources(at: Scene) -> str:
+    try:
+        return str(await at.client.list_resources())
+    except MCPError as error:
+        return str(error)
+
+
+async def resource(at: Scene) -> str:
+    try:
+        return str(await at.client.read_resource(f"memory://{at.memory_id}"))
+    except MCPError as error:
+        return str(error)
+
+
 WAYS: list[Callable[[Scene], Awaitable[str]]] = [
     search,
     search_in_category,
     search_over_rest,
     list_memories,
     history,
+    search_the_past,
+    list_the_past,
+    resources,
+    resource,
 ]
 
 # -- each thing that forbids it ----------------------------------------------------------------------------------
