@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import uvicorn
 from contracts.errors import ConfigurationError
+from runtime.environment_settings import from_environment
 from runtime.postgres import create_pool
 from runtime.server_health import ServerHealth
 from runtime.service import Context
@@ -126,7 +127,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             projections,
             Verifying(context.client),
             Checking(context.client, server, pool, positions, freshness, context.shards),
-            Configuring(identities, commanding, stored, settings, projections.change_projection),
+            Configuring(identities, commanding, stored, from_environment(settings), projections.change_projection),
             ArchivePolicies(identities, commanding, pool, freshness),
             Sources(identities, commanding, context.events, pool, chosen.wanted),
         )

@@ -12,11 +12,7 @@ from contracts.configuration import (
     Configuration,
     Configured,
     Embedder,
-    EmbedderConfig,
-    Llm,
-    LlmConfig,
     Mem0Part,
-    VectorStore,
     base_url,
     checked_embedder,
     checked_llm,
@@ -29,7 +25,7 @@ from contracts.errors import Conflict, InvalidInput, MemlogError, Unavailable
 from contracts.generations import GenerationRequest, ProjectionView
 from contracts.streams import INDEX
 from pydantic import JsonValue
-from runtime.settings import Settings
+from runtime.environment_settings import FromEnvironment
 from runtime.stored_settings import StoredSettings
 
 from gateway.asking import Caller
@@ -72,14 +68,13 @@ class Configuring:
         identities: Identities,
         commanding: Commanding,
         stored: StoredSettings,
-        settings: Settings,
+        environment: FromEnvironment,
         rebuild: Rebuild,
     ) -> None:
         self._identities = identities
         self._commanding = commanding
         self._stored = stored
-        self._settings = settings
-        self._environment = _environment(settings)
+        self._environment = environment
         self._rebuild = rebuild
 
     async def configuration(self, caller: Caller) -> Configured:
@@ -137,7 +132,7 @@ class Configuring:
     async def _embed_with(self, before: Embedder, after: Embedder, confirmed: bool) -> None:
         """Begin to rebuild the index when the embedder is another one. Raises as that does, `RebuildNotConfirmed`."""
         now, then = embedder_spec(before), embedder_spec(after)
-        if now == then or "embedder" in self._environment:
+        if now == then or self._environment.embedder is not None:
             return
         if not confirmed:
             raise RebuildNotConfirmed(
@@ -150,12 +145,13 @@ class Configuring:
     def _shown(self, own: Mapping[str, JsonValue], servers: Mapping[str, JsonValue]) -> Configured:
         found = stored_configuration(servers).mem0
         mem0 = Mem0Part(
-            llm=self._environment.get("llm") or found.llm,
-            embedder=self._environment.get("embedder") or found.embedder or MINILM,
-            vector_store=_vector_store(self._settings),
+            llm=self._environment.llm or found.llm,
+            embedder=self._environment.embedder or found.embedder or MINILM,
+            vector_store=self._environment.vector_store,
         )
         shown = Configuration(openmemory=stored_configuration(own).openmemory, mem0=_masked(mem0))
-        return Configured(shown, tuple(f"mem0.{section}" for section in (*self._environment, "vector_store")))
+        fixed = tuple(f"mem0.{section}" for section in _SECTIONS if getattr(self._environment, section) is not None)
+        return Configured(shown, fixed)
 
     def _changed(
         self,
@@ -189,7 +185,7 @@ class Configuring:
             kept = _config(stored.get(section) or {}).get("api_key")
             checked = (checked_llm if section == "llm" else checked_embedder)(_unmasked(after, section, kept))
             if isinstance(checked, Embedder):
-                _check_key(checked, self._settings)
+                _check_key(checked, self._environment.embedder_url)
             stored[section] = _given(checked.model_dump(exclude_unset=True))
         own.pop("mem0", None)
         return {**own, "mem0": stored} if stored else own
@@ -204,37 +200,12 @@ class Configuring:
         if not is_server:
             raise SettingsOfServer(
                 f"mem0.{section} is the server's, for all users: only the default user "
-                f"('{self._settings.default_user}') changes it"
+                f"('{self._environment.default_user}') changes it"
             )
-        if section in self._environment:
+        if getattr(self._environment, section) is not None:
             raise SetByEnvironment(
                 f"mem0.{section} is set by the environment (MEMLOG_{section.upper()}), which wins: change it there"
             )
-
-
-def _environment(settings: Settings) -> dict[str, Any]:
-    """The sections that the environment sets."""
-    found: dict[str, Any] = {}
-    if settings.llm is not None:
-        key = None if settings.llm_api_key is None else "env:MEMLOG_LLM_API_KEY"
-        where = settings.llm_base_url.rstrip("/")
-        found["llm"] = Llm(provider="openai", config=LlmConfig(model=settings.llm, base_url=where, api_key=key))
-    if settings.embedder is not None:
-        kind, _, model = settings.embedder.partition(":")
-        config = EmbedderConfig(model=model or MINILM.config.model)
-        if kind == "openai":
-            key = None if settings.embedder_api_key is None else "env:MEMLOG_EMBEDDER_API_KEY"
-            config = EmbedderConfig(model=model, base_url=settings.embedder_base_url.rstrip("/"), api_key=key)
-        found["embedder"] = Embedder(provider=kind, config=config)
-    return found
-
-
-def _vector_store(settings: Settings) -> VectorStore:
-    if settings.qdrant_url is None:
-        return VectorStore(provider="qdrant-edge")
-    return VectorStore(
-        provider="qdrant", config={"url": settings.qdrant_url, "collection_name": settings.qdrant_collection}
-    )
 
 
 def _embedder(stored: Mapping[str, JsonValue]) -> Embedder:
@@ -282,11 +253,11 @@ def _unmasked(section: dict[str, Any], name: str, kept: str | None) -> dict[str,
     return {**section, "config": {**section["config"], "api_key": kept}}
 
 
-def _check_key(embedder: Embedder, settings: Settings) -> None:
+def _check_key(embedder: Embedder, environments: str) -> None:
     """The embedder's key is shown to the endpoint that the environment names for it, and to OpenAI its own. Raises
     `InvalidInput`."""
     reference, where = embedder.config.api_key, base_url(embedder)
-    known = {"env:OPENAI_API_KEY": OPENAI_URL, "env:MEMLOG_EMBEDDER_API_KEY": settings.embedder_base_url.rstrip("/")}
+    known = {"env:OPENAI_API_KEY": OPENAI_URL, "env:MEMLOG_EMBEDDER_API_KEY": environments}
     if reference is not None and known.get(reference) != where:
         raise InvalidInput(
             "mem0.embedder.config.api_key: the embedder's key comes from the environment of the index: "
