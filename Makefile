@@ -11,10 +11,10 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: help setup run test lint fmt bench lock clean
+.PHONY: help setup run test lint fmt bench conformance lock clean
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything into .venv (run and test do it themselves)
 
@@ -46,6 +46,9 @@ fmt: $(STAMP) ## format and fix what can be fixed
 
 bench: $(STAMP) ## measure over real HTTP and MCP, about 25 minutes (ARGS='--only search' to narrow)
 	@$(BIN)/python -m bench $(ARGS)
+
+conformance: $(STAMP) ## the official MCP conformance suite (npm) against a running Memlog
+	@PYTHONPATH=tests $(BIN)/python -m support.conformance
 
 lock: $(BIN)/uv ## write requirements.lock anew from the pyproject files
 	@$(BIN)/uv lock --quiet --upgrade

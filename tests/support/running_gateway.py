@@ -60,10 +60,13 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_gateway(sse: SseOptions | None = None, *, port: int = 0) -> AsyncGenerator[RunningGateway]:
+async def serve_gateway(
+    sse: SseOptions | None = None, *, port: int = 0, conformance_fixtures: bool = False
+) -> AsyncGenerator[RunningGateway]:
     """Runs until the block ends; the stop is bounded as the gateway's own is."""
     service = FakeService()
-    app = create_app(service, GatewayOptions(version="1.2.3", sse=sse or SseOptions()))
+    options = GatewayOptions(version="1.2.3", sse=sse or SseOptions(), conformance_fixtures=conformance_fixtures)
+    app = create_app(service, options)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="on")
     server = _Server(config)
     listening = bind("127.0.0.1", port)

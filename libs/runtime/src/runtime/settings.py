@@ -100,7 +100,9 @@ class Settings(BaseSettings):
     llm_concurrency: int = Field(default=4, ge=1, le=64, description="Most requests at once, of each service")
 
     policy_interval: float = Field(
-        default=3600.0, ge=1.0, description="How often archive policies are carried out, in seconds; soon after a change too"
+        default=3600.0,
+        ge=1.0,
+        description="How often archive policies are carried out, in seconds; soon after a change too",
     )
 
     llm_patience: float = Field(
@@ -111,6 +113,9 @@ class Settings(BaseSettings):
     port: int = Field(default=8765, ge=0, le=65_535)
     allowed_hosts: Names = Field(default=(), description="Host names beyond loopback that clients may use")
     allowed_origins: Names = Field(default=(), description="Origins beyond its own that may call")
+    conformance_fixtures: bool = Field(
+        default=False, description="Serve what the MCP conformance suite asks for by name; for tests, on loopback only"
+    )
     auth: Literal["off"] = "off"
     default_user: str = "default"
     wait_timeout: float = Field(default=10.0, gt=0, description="How long a write waits to become searchable")

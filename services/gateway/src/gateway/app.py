@@ -4,17 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 from fastapi import FastAPI
 
 from gateway.edge import EdgeMiddleware
-from gateway.errors import PROBLEM_JSON, install
+from gateway.errors import install
 from gateway.mcp.endpoint import McpEndpoint
 from gateway.mcp.server import create_server
 from gateway.mcp.sse import SseEndpoint
 from gateway.mcp.sse_session import SseOptions
-from gateway.rest import ROUTERS
+from gateway.rest import ROUTERS, documentation
 from gateway.rest.backup import IMPORT_PATH
 from gateway.rest.common import Rest
 from gateway.rest.event_stream import OpenStreams
@@ -24,7 +23,8 @@ from gateway.service import MemoryService
 @dataclass(frozen=True, slots=True)
 class GatewayOptions:
     """How the gateway serves. `allowed_hosts` are names without a port and `allowed_origins` are
-    `scheme://host[:port]`, both beyond loopback and the same origin, which always pass."""
+    `scheme://host[:port]`, both beyond loopback and the same origin, which always pass. `conformance_fixtures` are for
+    the tests of MCP alone."""
 
     version: str
     default_user: str = "default"
@@ -33,13 +33,18 @@ class GatewayOptions:
     max_body_bytes: int = 1024 * 1024
     max_import_bytes: int = 128 * 1024 * 1024
     sse: SseOptions = field(default_factory=SseOptions)
+    conformance_fixtures: bool = False
 
 
 def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
     """The application. Serve it with its lifespan on. Set `app.state.stopping` (an `asyncio.Event`) when a stop begins:
     open streams then finish their calls and end, which an HTTP server only waits for."""
     server = create_server(service, default_user=options.default_user, version=options.version)
-    endpoint = McpEndpoint(server, max_body_bytes=options.max_body_bytes)
+    endpoint = McpEndpoint(server, max_body_bytes=options.max_body_bytes, sessions=options.conformance_fixtures)
+    if options.conformance_fixtures:
+        from gateway.mcp.conformance import add_fixtures  # only here: production knows nothing of it
+
+        add_fixtures(server)
     stopping = asyncio.Event()
     sse = SseEndpoint(server, stopping, options.sse)
 
@@ -69,21 +74,5 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
         max_body_bytes=options.max_body_bytes,
         uploads={IMPORT_PATH: options.max_import_bytes},
     )
-    _document_problems(app)
+    documentation.install(app)
     return app
-
-
-def _document_problems(app: FastAPI) -> None:
-    """Say in the schema that errors are `application/problem+json`; FastAPI files every model under JSON."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        schema = generate()
-        for path in cast("dict[str, dict[str, Any]]", schema["paths"]).values():
-            for operation in path.values():
-                for status, response in operation["responses"].items():
-                    if status in ("4XX", "5XX") and "application/json" in response["content"]:
-                        response["content"] = {PROBLEM_JSON: response["content"]["application/json"]}
-        return schema
-
-    app.openapi = openapi

@@ -70,6 +70,15 @@ def check_bind(host: str, *, authenticated: bool) -> None:
         )
 
 
+def check_fixtures(host: str, *, fixtures: bool) -> None:
+    """Raises `ConfigurationError` for fixtures of tests where others can reach them."""
+    if fixtures and not is_loopback(host.lower()):
+        raise ConfigurationError(
+            f"refusing to listen on '{host}' with the conformance suite's fixtures: they are for tests. Unset"
+            " MEMLOG_CONFORMANCE_FIXTURES"
+        )
+
+
 class EdgeMiddleware:
     """ASGI middleware around everything. `allowed_hosts` are names without a port, `allowed_origins` are
     `scheme://host[:port]`; loopback hosts and the same origin always pass. `uploads`: paths whose bodies may be larger,

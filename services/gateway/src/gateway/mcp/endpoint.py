@@ -1,7 +1,7 @@
 """Streamable HTTP at `/mcp` and `/mcp/{client}/http/{user}`, for both revisions and without sessions on either."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -23,32 +23,25 @@ class McpEndpoint:
     own lifespan never runs.
 
     A call that asks for progress is answered with a stream, so that there is something to tell it on, every other
-    with JSON, which costs less. `sessions` takes all messages instead, and opens sessions: for conformance tests."""
+    with JSON, which costs less. With `sessions`, for conformance tests, all answers are streams, and the older revision
+    has sessions, on which the server can ask the client back."""
 
-    def __init__(
-        self,
-        server: Server[dict[str, Any]],
-        *,
-        max_body_bytes: int,
-        sessions: StreamableHTTPSessionManager | None = None,
-    ) -> None:
-        def manager(json_response: bool) -> StreamableHTTPSessionManager:
+    def __init__(self, server: Server[dict[str, Any]], *, max_body_bytes: int, sessions: bool = False) -> None:
+        def manager(*, json_response: bool, stateless: bool = True) -> StreamableHTTPSessionManager:
             return StreamableHTTPSessionManager(
-                server, json_response=json_response, stateless=True, max_request_body_size=max_body_bytes
+                server, json_response=json_response, stateless=stateless, max_request_body_size=max_body_bytes
             )
 
-        self._answers = manager(True)
-        self._streams = manager(False)
-        self._sessions = sessions
+        self._answers = manager(json_response=True)
+        self._streams = manager(json_response=False)
+        self._sessions = manager(json_response=False, stateless=False) if sessions else None
 
     @asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
-        async with self._answers.run(), self._streams.run():
-            if self._sessions is None:
-                yield
-            else:
-                async with self._sessions.run():
-                    yield
+        async with AsyncExitStack() as stack:
+            for each in filter(None, (self._answers, self._streams, self._sessions)):
+                await stack.enter_async_context(each.run())
+            yield
 
     def routes(self) -> list[Route]:
         return [Route("/mcp", self), Route("/mcp/{client}/http/{user}", self)]
