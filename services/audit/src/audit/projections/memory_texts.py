@@ -38,18 +38,22 @@ _ADD = """
     ON CONFLICT (uid, memory_id, version) DO NOTHING
 """
 
+# The metadata before is looked up by key, for each: PostgreSQL does not know how many rows come in, and would compare
+# each of them with each that was updated.
 _REVISE = """
     WITH r AS MATERIALIZED (
         SELECT * FROM json_to_recordset($1::text::json) AS r(
             uid text, memory_id text, version integer, text text, metadata jsonb)
-    ), before AS (
+    ), replaced AS (
         UPDATE {table} AS t SET current = false FROM r
         WHERE t.uid = r.uid AND t.memory_id = r.memory_id AND t.version < r.version AND t.current
-        RETURNING t.uid, t.memory_id, t.metadata
     )
     INSERT INTO {table} (uid, memory_id, version, current, text, metadata)
     SELECT r.uid, r.memory_id, r.version, true, r.text, coalesce(r.metadata, before.metadata, '{{}}')
-    FROM r LEFT JOIN before USING (uid, memory_id)
+    FROM r LEFT JOIN LATERAL (
+        SELECT t.metadata FROM {table} AS t
+        WHERE t.uid = r.uid AND t.memory_id = r.memory_id AND t.version < r.version ORDER BY t.version DESC LIMIT 1
+    ) AS before ON true
     ON CONFLICT (uid, memory_id, version) DO NOTHING
 """
 
