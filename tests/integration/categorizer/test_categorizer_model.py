@@ -116,15 +116,12 @@ async def test_the_users_own_categories_are_offered(
     assert all("- health: " in asked.system for asked in chat.asked)
 
 
-async def test_pausing_a_thousand_memories_asks_the_model_nothing_nor_does_a_choice_or_what_is_given(
+async def test_a_change_of_state_asks_the_model_nothing_nor_does_a_choice_or_what_is_given(
     log: Log, ada: Sender, chat: ChatModel, llm: Mapping[str, object]
 ) -> None:
     async with categorizing(log, **llm):
         asked = [await add(ada, f"text {number}") for number in range(20)]
-        ids = [*asked]
-        for start in range(0, 980, 98):
-            texts = (f"given {number}" for number in range(start, start + 98))
-            ids += await asyncio.gather(*(add(ada, text, ("mine",)) for text in texts))
+        ids = [*asked, *await asyncio.gather(*(add(ada, f"given {number}", ("mine",)) for number in range(80)))]
         await asyncio.gather(*(answer(ada, memory_id) for memory_id in asked))
         assert len(chat.asked) == 20
         for kind in (PauseMemories, ActivateMemories):
