@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 STAMP := $(VENV)/.installed
@@ -35,8 +36,8 @@ $(STAMP): $(BIN)/uv requirements.lock $(PACKAGES)
 run: $(STAMP) ## start Memlog on http://127.0.0.1:8765 (MEMLOG_PORT, MEMLOG_HOST, MEMLOG_HOME)
 	@exec $(BIN)/memlog up
 
-test: $(STAMP) ## run the whole suite (ARGS='-k name' to narrow)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run the whole suite, two files at a time (ARGS='-k name' to narrow, WORKERS=0 for one after the other)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## ruff and pyright (strict)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
