@@ -108,17 +108,22 @@ async def list_the_past(at: Scene) -> str:
 
 
 async def resources(at: Scene) -> str:
-    try:
-        return str(await at.client.list_resources())
-    except MCPError as error:
-        return str(error)
+    return str(await at.client.list_resources())
 
 
 async def resource(at: Scene) -> str:
+    return str(await at.client.read_resource(f"memory://{at.memory_id}"))
+
+
+async def recall(at: Scene) -> str:
+    return str(await at.client.get_prompt("recall", {"topic": "how does the safe open"}))
+
+
+async def or_error(way: Callable[[Scene], Awaitable[str]], at: Scene) -> str:
     try:
-        return str(await at.client.read_resource(f"memory://{at.memory_id}"))
+        return await way(at)
     except MCPError as error:
-        return str(error)
+        return f"{error} {error.error.data}"
 
 
 WAYS: list[Callable[[Scene], Awaitable[str]]] = [
@@ -131,6 +136,7 @@ WAYS: list[Callable[[Scene], Awaitable[str]]] = [
     list_the_past,
     resources,
     resource,
+    recall,
 ]
 
 # -- each thing that forbids it ----------------------------------------------------------------------------------
@@ -231,7 +237,7 @@ async def test_what_an_app_may_not_read_comes_back_on_no_way(memlog: Inside, for
             assert SECRET in await way(at), f"{way.__name__} shows it while nothing forbids it"
         async with forbidden(at):
             for way in WAYS:
-                assert "4711" not in await way(at), way.__name__
+                assert "4711" not in await or_error(way, at), way.__name__
             changed = await at.client.call_tool("update_memory", {"memory_id": at.memory_id, "text": "mine now"})
             assert changed.is_error
             assert "4711" not in str(changed)
@@ -324,7 +330,7 @@ async def test_while_a_rule_is_put_aside_nobody_knows_what_an_app_may_read_so_it
             answer = await memlog.http.put(RULES, json=body)
             assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
             for way in WAYS:
-                assert "4711" not in await way(at), way.__name__
+                assert "4711" not in await or_error(way, at), way.__name__
             changed = await at.client.call_tool("update_memory", {"memory_id": at.memory_id, "text": "mine now"})
             assert changed.is_error and "not known" in str(changed.content[0])
             owners = {"user_id": at.user, "query": "how does the safe open"}
