@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from gateway.use_cases import Memlog
 from runtime.service import open_context
 from runtime.stored_settings import ChosenLanguageModel, StoredSettings
 from support.inside import Inside
+from support.openai_server import openai_server
 from support.stack import eventually
 
 CONFIG = "/api/v1/config"
@@ -222,6 +223,75 @@ async def test_a_running_service_asks_the_model_that_was_set_last(memlog: Inside
     finally:
         following.cancel()
         await asyncio.wait((following,))
+
+
+async def test_texts_are_read_by_the_model_that_was_set_and_by_none_after_the_reset(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = user("live")
+    monkeypatch.setenv("TALKER_API_KEY", "the-key-of-talker")
+
+    async def by(text: str) -> Any:
+        body = {"user_id": who, "text": text, "app": "notes", "infer": False}
+        added = (await http.post("/api/v1/memories", json=body)).raise_for_status().json()
+        path = f"/api/v1/memories/{added['id']}"
+
+        async def found() -> list[str] | None:
+            return (await http.get(path, params={"user_id": who})).json()["categories"]
+
+        return await eventually(found, 30)
+
+    async def llm() -> str:
+        return (await http.get("/api/v1/health")).json()["llm"] or "none"
+
+    async with openai_server() as endpoint:
+        endpoint.chat.script = lambda _: {"categories": ["gossip"]}
+        endpoint.chat.key = "the-key-of-talker"
+        config = {"model": "talker", "base_url": endpoint.url, "api_key": "env:TALKER_API_KEY"}
+        answer = await http.put(f"{CONFIG}/mem0/llm", json={"provider": "lm studio", "config": config})
+        assert answer.status_code == 200, answer.text
+        await eventually(lambda: _says(llm, "talker"))
+        assert await by("Mrs Miller has a new car") == ["gossip"]
+        await http.patch(CONFIG, json={"mem0": {"llm": None}})
+        await eventually(lambda: _says(llm, "none"))
+        asked = len(endpoint.chat.asked)
+        assert "gossip" not in await by("I am allergic to penicillin and to nuts")
+        assert len(endpoint.chat.asked) == asked
+    log = json.dumps(await settings_events(http, "default"))
+    assert "env:TALKER_API_KEY" in log and "the-key-of-talker" not in log
+
+
+async def _says(probe: Callable[[], Awaitable[str]], word: str) -> bool:
+    return word in await probe()
+
+
+async def test_a_confirmed_embedder_gets_an_index_of_its_own_and_a_reset_brings_the_first_back(
+    http: httpx.AsyncClient,
+) -> None:
+    who = user("embedder")
+    body = {"user_id": who, "text": "The ferry to Naxos is at noon", "app": "notes", "infer": False}
+    (await http.post("/api/v1/memories", json=body)).raise_for_status()
+
+    async def serving() -> str:
+        found = (await http.get("/api/v1/projections/index")).json()["generations"]
+        return next(each["embedder"] for each in found if each["state"] == "serving")
+
+    async def finds() -> bool:
+        answer = await http.get("/api/v1/search", params={"user_id": who, "query": "The ferry to Naxos is at noon"})
+        return [item["memory"] for item in answer.raise_for_status().json()["results"]] == [body["text"]]
+
+    async with openai_server() as endpoint:
+        remote = {"provider": "vllm", "config": {"model": "small", "base_url": endpoint.url}}
+        answer = await http.put(f"{CONFIG}/mem0/embedder", json=remote, params={"confirm": "rebuild"})
+        assert (answer.status_code, answer.json()["config"]["base_url"]) == (200, endpoint.url), answer.text
+        await eventually(lambda: _says(serving, "small"), 90)
+        assert await finds()
+        refused(await http.post(f"{CONFIG}/reset"), 409, "rebuild_not_confirmed", "to minilm")
+        assert await get(http, "/mem0/embedder") == answer.json()
+        back = await http.post(f"{CONFIG}/reset", params={"confirm": "rebuild"})
+        assert back.json()["mem0"]["embedder"]["provider"] == "minilm"
+        await eventually(lambda: _says(serving, "minilm"), 90)
+        assert await finds()
 
 
 @asynccontextmanager
