@@ -1,4 +1,4 @@
-"""Archive policies carried out: memories that nobody changed for long are put away, as their users said (ADR 20).
+"""Archive policies carried out: memories that nobody changed for long are put away, as their users said (ADR 21).
 
 It has no store. What is due it asks audit, whose read models know it; whether it still is, the writer decides, who sees
 the log: each memory is named with the sequence of the last event that audit knew of. A command's id derives from what
