@@ -13,7 +13,7 @@ import psutil
 import pytest
 from contracts.commands import AddMemory
 from contracts.errors import Conflict, MemlogError
-from contracts.streams import DEAD, KEYS, USERS, WRITER_CONSUMER, commands, events
+from contracts.streams import DEAD, EXTRACTION_CONSUMER, KEYS, USERS, WRITER_CONSUMER, commands, events
 from nats.js.api import ConsumerConfig
 from runtime.keys import MasterKey
 from standalone import backup, backup_streams
@@ -215,7 +215,7 @@ async def test_commands_that_were_not_handled_are_handled_after_the_restore_and_
         before = await log.events.last_sequence(events(0).name)
         keys = await keys_of(log, servers.home.root)
     positions = {c.name: c.handled for part in done.manifest.streams for c in part.consumers}
-    assert positions == {WRITER_CONSUMER: 3}
+    assert positions == {WRITER_CONSUMER: 3, EXTRACTION_CONSUMER: 0}
     await bring_back(target, None, file, quiet)
     await import_keys(target, None, keys, quiet)
     async with at(target) as log:
