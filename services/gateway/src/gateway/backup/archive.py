@@ -89,7 +89,7 @@ class _Bounded(io.RawIOBase):
 def _explained(name: str) -> Generator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise BrokenBackup(f"{name} in the zip is damaged: {_words(error)}") from None
 
 

@@ -3,6 +3,7 @@
 import codecs
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -13,7 +14,8 @@ from gateway.backup.errors import BrokenBackup
 MOST_ROW = 2 * 1024 * 1024
 """Characters of one element; more than any memory may have."""
 _CHUNK = 1 << 16
-_SPACE = " \t\n\r"
+_NUMBER = frozenset(("", *"0123456789.eE+-"))
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def rows(stream: BinaryIO, lists: set[str], what: str) -> Iterator[tuple[str, JsonValue]]:
@@ -77,8 +79,7 @@ class _Text:
     def peek(self) -> str:
         """The next character that is not white space; nothing at the end."""
         while True:
-            while self._at < len(self._text) and self._text[self._at] in _SPACE:
-                self._at += 1
+            self._at = _SPACE.match(self._text, self._at).end()  # pyright: ignore[reportOptionalMemberAccess]
             if self._at < len(self._text) or not self._more():
                 return self._text[self._at : self._at + 1]
 
@@ -93,10 +94,10 @@ class _Text:
         while True:
             try:
                 value, end = self._json.raw_decode(self._text, self._at)
-                if end < len(self._text) or not self._more():  # a number may go on
-                    self._at = end
-                    return value
-                continue
+                if self._text[end : end + 1] in _NUMBER and self._more():  # it may go on
+                    continue
+                self._at = end
+                return value
             except json.JSONDecodeError as error:
                 reason = error.msg
             except RecursionError:

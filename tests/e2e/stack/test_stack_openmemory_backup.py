@@ -1,0 +1,416 @@
+"""Backups in OpenMemory's format: out and in again, and what must not come in."""
+
+import asyncio
+import gzip
+import io
+import json
+import struct
+import uuid
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from support.stack import Stack, call, eventually
+
+EXPORT, IMPORT = "/api/v1/backup/export", "/api/v1/backup/import"
+KEYS = {
+    "user", "apps", "categories", "memories", "memory_categories", "status_history", "access_controls", "export_meta",
+}  # fmt: skip
+APP, OTHER_APP = "8f6f5b0e-6f0b-4a52-9c9a-1a35a1b4f001", "8f6f5b0e-6f0b-4a52-9c9a-1a35a1b4f002"
+HEALTH = "8f6f5b0e-6f0b-4a52-9c9a-1a35a1b4f003"
+MEMORY, ARCHIVED = "8f6f5b0e6f0b4a529c9a1a35a1b4f004", "8f6f5b0e-6f0b-4a52-9c9a-1a35a1b4f005"
+
+
+def user(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+def fresh(document: dict[str, Any]) -> dict[str, Any]:
+    """The same with other ids of memories: tests share one Memlog, and an id is taken where another user has it."""
+    text = json.dumps(document)
+    for id_ in (MEMORY, ARCHIVED):
+        text = text.replace(id_, str(uuid.uuid4()))
+    return json.loads(text)
+
+
+def foreign(**changes: Any) -> dict[str, Any]:
+    """A `memories.json` as OpenMemory wrote it, ids with and without dashes, metadata that may be null."""
+    me = "8f6f5b0e-6f0b-4a52-9c9a-1a35a1b4f000"
+    at = "2025-03-01T08:00:00.123456+00:00"
+    return {
+        "user": {"id": me, "user_id": "alice", "name": None, "email": None, "metadata": {}, "created_at": at,
+                 "updated_at": at},
+        "apps": [
+            {"id": APP, "owner_id": me, "name": "cursor", "description": None, "metadata": {}, "is_active": True,
+             "created_at": at, "updated_at": at},
+            {"id": OTHER_APP, "owner_id": me, "name": "claude", "description": None, "metadata": {},
+             "is_active": False, "created_at": at, "updated_at": at},
+        ],
+        "categories": [{"id": HEALTH, "name": "health", "description": "Automatically created category for health",
+                        "created_at": at, "updated_at": at}],
+        "memories": [
+            {"id": MEMORY, "user_id": me, "app_id": APP, "content": "I am allergic to penicillin", "metadata": None,
+             "state": "active", "created_at": at, "updated_at": at, "archived_at": None, "deleted_at": None,
+             "category_ids": [HEALTH]},
+            {"id": ARCHIVED, "user_id": me, "app_id": OTHER_APP, "content": "I lived in Porto", "metadata": {"k": [1]},
+             "state": "archived", "created_at": "2025-03-02T08:00:00", "updated_at": "2025-03-03T08:00:00Z",
+             "archived_at": "2025-03-03T08:00:00Z", "deleted_at": None, "category_ids": []},
+        ],
+        "memory_categories": [{"memory_id": MEMORY, "category_id": HEALTH}],
+        "status_history": [{"id": str(uuid.uuid4()), "memory_id": ARCHIVED, "changed_by": me, "old_state": "active",
+                            "new_state": "archived", "changed_at": "2025-03-03T08:00:00Z"}],
+        "access_controls": [{"id": str(uuid.uuid4()), "subject_type": "app", "subject_id": APP,
+                             "object_type": "memory", "object_id": ARCHIVED, "effect": "allow", "created_at": at}],
+        "export_meta": {"app_id_filter": None, "from_date": None, "to_date": None, "version": "1", "generated_at": at},
+        **changes,
+    }  # fmt: skip
+
+
+def zipped(document: object, *more: tuple[str, bytes], name: str = "memories.json") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        data = document if isinstance(document, bytes) else json.dumps(document, indent=2).encode()
+        archive.writestr(name, data)
+        for extra, content in more:
+            archive.writestr(extra, content)
+    return file.getvalue()
+
+
+async def imported(http: httpx.AsyncClient, who: str, data: bytes, **params: str) -> httpx.Response:
+    files = {"file": ("backup.zip", data, "application/zip")}
+    return await http.post(IMPORT, data={"user_id": who}, files=files, params=params)
+
+
+async def exported(http: httpx.AsyncClient, who: str, **body: Any) -> dict[str, Any]:
+    answer = (await http.post(EXPORT, json={"user_id": who, **body})).raise_for_status()
+    assert answer.headers["content-type"] == "application/zip"
+    assert f"memories_export_{who}.zip" in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None and archive.namelist() == ["memories.json", "memories.jsonl.gz"]
+        document = json.loads(archive.read("memories.json"))
+        lines = gzip.decompress(archive.read("memories.jsonl.gz")).decode().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [row["id"] for row in document["memories"]]
+    return document
+
+
+async def page(http: httpx.AsyncClient, who: str) -> list[dict[str, Any]]:
+    body = {"user_id": who, "size": 100, "show_archived": True, "sort_column": "created_at", "sort_direction": "asc"}
+    answer = (await http.post("/api/v1/memories/filter", json=body)).raise_for_status().json()
+    assert answer["total"] == len(answer["items"])
+    return answer["items"]
+
+
+async def test_openmemorys_own_zip_comes_in_with_app_state_categories_times_and_rules(stack: Stack) -> None:
+    who = user("foreign")
+    async with stack.http() as http:
+        done = await imported(http, who, zipped(foreign()))
+        assert done.status_code == 200, done.text
+        answer = done.json()
+        assert answer["message"] == f'Import completed into user "{who}"'
+        assert (answer["counts"], answer["memories"], answer["renamed"]) == ({"ADD": 2}, 2, 0)
+        allergic, porto = await page(http, who)
+        assert (allergic["id"], porto["id"]) == (str(uuid.UUID(MEMORY)), ARCHIVED)
+        assert (allergic["content"], allergic["state"], allergic["app_name"]) == (
+            "I am allergic to penicillin", "active", "cursor",
+        )  # fmt: skip
+        assert (allergic["categories"], allergic["metadata_"], allergic["created_at"]) == (["health"], {}, 1740816000)
+        assert (porto["state"], porto["app_name"], porto["metadata_"]) == ("archived", "claude", {"k": [1]})
+        detail = (await http.get(f"/api/v1/memories/{ARCHIVED}", params={"user_id": who})).json()
+        assert (detail["created_at"], detail["updated_at"]) == (1740902400, 1740988800)
+        apps = (await http.get("/api/v1/apps", params={"user_id": who})).json()["apps"]
+        assert {app["name"]: app["is_active"] for app in apps} == {
+            "cursor": True, "claude": False, "openmemory": True,
+        }  # fmt: skip
+        # An app that was allowed one memory saw no other.
+        rules = (await http.get("/api/v1/access-rules", params={"user_id": who})).json()["items"]
+        assert {(rule["app_name"], rule["effect"], rule["memory_id"]) for rule in rules} == {
+            ("cursor", "allow", ARCHIVED), ("cursor", "deny", None),
+        }  # fmt: skip
+        found = (await http.get("/api/v1/search", params={"user_id": who, "query": "allergies"})).json()["results"]
+        assert [each["id"] for each in found] == [allergic["id"]]
+        entries = (await http.get(f"/api/v1/memories/{ARCHIVED}/history", params={"user_id": who})).json()["entries"]
+        assert [(e["event"], e["state"], e["app_name"], e["actor"]) for e in entries] == [
+            ("MemoryAdded", "archived", "claude", "rest")
+        ]
+    async with stack.mcp(path=f"/mcp/cursor/http/{who}") as cursor:
+        assert (await call(cursor, "search_memory", query="allergic to penicillin"))["results"] == []
+
+
+async def test_a_round_trip_keeps_content_states_categories_times_and_rules(stack: Stack) -> None:
+    one, other = user("from"), user("to")
+    async with stack.http() as http:
+
+        async def add(text: str, **given: Any) -> str:
+            body = {"user_id": one, "text": text, "infer": False, **given}
+            return (await http.post("/api/v1/memories/", json=body)).raise_for_status().json()["id"]
+
+        ids = [
+            await add(f"Memory {n} says ünïcödé", app=f"app-{n % 2}", metadata={"n": n}, categories=["Tea", f"c{n}"])
+            for n in range(4)
+        ]
+        pause = {"user_id": one, "memory_ids": [ids[1]], "state": "paused"}
+        (await http.post("/api/v1/memories/actions/pause", json=pause)).raise_for_status()
+        (await http.post("/api/v1/memories/actions/archive", params={"user_id": one}, json=[ids[2]])).raise_for_status()
+        body = {"memory_ids": [ids[3]], "user_id": one}
+        (await http.request("DELETE", "/api/v1/memories/", json=body)).raise_for_status()
+        apps = {a["name"]: a["id"] for a in (await http.get("/api/v1/apps", params={"user_id": one})).json()["apps"]}
+        rule = {"user_id": one, "app_id": apps["app-0"], "effect": "deny", "category": "tea"}
+        (await http.put("/api/v1/access-rules", json=rule)).raise_for_status()
+        rule = {"user_id": one, "app_id": apps["app-1"], "effect": "allow", "memory_id": ids[0]}
+        (await http.put("/api/v1/access-rules", json=rule)).raise_for_status()
+        (await http.put("/api/v1/access-rules/default", json={"user_id": one, "policy": "own"})).raise_for_status()
+        (
+            await http.put(f"/api/v1/apps/{apps['app-1']}", params={"user_id": one, "is_active": False})
+        ).raise_for_status()
+        own = {"user_id": one, "name": "Tea", "description": "All about tea"}
+        (await http.post("/api/v1/memories/categories", json=own)).raise_for_status()
+        before = await exported(http, one)
+        assert set(before) == KEYS
+        assert {row["new_state"] for row in before["status_history"]} == {"active", "paused", "archived", "deleted"}
+        file = (await http.post(EXPORT, json={"user_id": one})).content
+        done = (await imported(http, other, file)).raise_for_status().json()
+        # The first user has these ids, in the same Memlog: an index knows memories by id, so these get others.
+        assert (done["counts"], done["renamed"]) == ({"ADD": 4}, 4)
+        after = await exported(http, other)
+        assert comparable(after) == comparable(before)
+        again = (await imported(http, other, file)).raise_for_status().json()
+        assert again["counts"] == {"NONE": 4}
+        assert comparable(await exported(http, other)) == comparable(before)
+
+
+def comparable(document: dict[str, Any]) -> dict[str, Any]:
+    """What a backup says, without ids."""
+    apps = {row["id"]: row["name"] for row in document["apps"]}
+    categories = {row["id"]: row["name"] for row in document["categories"]}
+    texts = {row["id"]: row["content"] for row in document["memories"]}
+    times = ("created_at", "updated_at", "archived_at", "deleted_at")
+    return {
+        "apps": {(row["name"], row["is_active"]) for row in document["apps"]}
+        - {("openmemory", True), ("dashboard", True)},
+        "categories": {(row["name"], row["description"]) for row in document["categories"]},
+        "memories": sorted(
+            (
+                row["content"], row["state"], apps[row["app_id"]], json.dumps(row["metadata"]),
+                sorted(categories[id_] for id_ in row["category_ids"]), [row[time] for time in times],
+            )
+            for row in document["memories"]
+        ),
+        "links": sorted((texts[r["memory_id"]], categories[r["category_id"]]) for r in document["memory_categories"]),
+        "rules": {
+            (apps[row["subject_id"]], row["object_type"], row["effect"],
+             texts.get(row["object_id"], categories.get(row["object_id"])))
+            for row in document["access_controls"]
+        },
+        "default": document["export_meta"]["default_access"],
+    }  # fmt: skip
+
+
+async def test_skip_leaves_what_is_there_and_overwrite_replaces_it(stack: Stack) -> None:
+    who = user("modes")
+    async with stack.http() as http:
+        backup = fresh(foreign())
+        (await imported(http, who, zipped(backup))).raise_for_status()
+        changed = json.loads(json.dumps(backup))
+        changed["memories"][0] |= {"content": "I am allergic to nuts", "metadata": {"x": 1}, "state": "paused"}
+        skipped = (await imported(http, who, zipped(changed), mode="skip")).raise_for_status().json()
+        assert skipped["counts"] == {"NONE": 2}
+        assert (await page(http, who))[0]["content"] == "I am allergic to penicillin"
+        written = (await imported(http, who, zipped(changed), mode="overwrite")).raise_for_status().json()
+        assert written["counts"] == {"UPDATE": 1, "NONE": 1}
+        first = (await page(http, who))[0]
+        assert (first["content"], first["state"], first["metadata_"], first["categories"]) == (
+            "I am allergic to nuts", "paused", {"x": 1}, ["health"],
+        )  # fmt: skip
+        assert first["created_at"] == 1740816000
+        found = (await http.get("/api/v1/search", params={"user_id": who, "query": "nuts"})).json()["results"]
+        assert found == []  # paused: not even by its new text
+        wrong = await imported(http, who, zipped(changed), mode="merge")
+        assert (wrong.status_code, wrong.json()["code"]) == (400, "bad_request")
+
+
+async def test_an_imported_id_is_kept_beside_a_memory_of_the_same_text(stack: Stack) -> None:
+    who = user("same")
+    async with stack.http() as http:
+        body = {"user_id": who, "text": "I am allergic to penicillin", "infer": False}
+        mine = (await http.post("/api/v1/memories/", json=body)).raise_for_status().json()["id"]
+        backup = fresh(foreign())
+        answer = (await imported(http, who, zipped(backup))).raise_for_status().json()
+        assert answer["counts"] == {"ADD": 2}
+        assert {item["id"] for item in await page(http, who)} == {mine, *(row["id"] for row in backup["memories"])}
+
+
+@pytest.mark.guarantee("G7")
+async def test_an_export_is_audited_with_all_that_left(stack: Stack) -> None:
+    who = user("audit")
+    async with stack.http() as http:
+        (await imported(http, who, zipped(fresh(foreign())))).raise_for_status()
+        document = await exported(http, who)
+        id_ = document["memories"][0]["id"]
+
+        async def told() -> bool:
+            log = (await http.get(f"/api/v1/memories/{id_}/access-log", params={"user_id": who})).json()
+            return [(e["app_name"], e["access_type"]) for e in log["logs"]] == [("dashboard", "export")]
+
+        assert await eventually(told)
+
+
+async def test_an_export_can_be_of_one_app_or_of_a_time(stack: Stack) -> None:
+    who = user("part")
+    async with stack.http() as http:
+        (await imported(http, who, zipped(fresh(foreign())))).raise_for_status()
+        apps = {a["name"]: a["id"] for a in (await http.get("/api/v1/apps", params={"user_id": who})).json()["apps"]}
+        for asked, texts in (
+            ({"app_id": apps["claude"]}, ["I lived in Porto"]),
+            ({"to_date": 1740816000}, ["I am allergic to penicillin"]),
+            ({"from_date": 1740816001, "include_vectors": False}, ["I lived in Porto"]),
+            ({"from_date": 1750000000}, []),
+        ):
+            document = await exported(http, who, **asked)
+            assert [row["content"] for row in document["memories"]] == texts
+        unknown = await http.post(EXPORT, json={"user_id": who, "app_id": str(uuid.uuid4())})
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+
+
+async def test_many_memories_come_in_as_one_operation_that_can_be_asked_for(stack: Stack) -> None:
+    who = user("many")
+    row = foreign()["memories"][0]
+    rows = [{**row, "id": str(uuid.uuid4()), "content": f"Fact {n}: {'x' * 600}"} for n in range(3_000)]
+    async with stack.http() as http:
+        answer = await imported(http, who, zipped(foreign(memories=rows, memory_categories=[], access_controls=[])))
+        assert answer.status_code in (200, 202), answer.text
+        operation = f"/api/v1/operations/{answer.json()['operation_id']}"
+
+        async def done() -> dict[str, Any] | None:
+            found = (await http.get(operation, params={"user_id": who})).raise_for_status().json()
+            return found if found["status"] == "done" else None
+
+        ended = await eventually(done, 90)
+        assert (ended["type"], ended["counts"]) == ("ImportMemories", {"ADD": 3_000})
+
+        async def shown() -> bool:
+            return (await http.get("/api/v1/stats", params={"user_id": who})).json()["total_memories"] == 3_000
+
+        assert await eventually(shown, 60)
+
+
+# -- what must not come in -------------------------------------------------------------------------------------------
+
+
+def without(*keys: str) -> dict[str, Any]:
+    return {key: value for key, value in foreign().items() if key not in keys}
+
+
+def with_memory(**changes: Any) -> dict[str, Any]:
+    return foreign(memories=[{**foreign()["memories"][0], **changes}])
+
+
+def twice() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("memories.json", json.dumps(foreign()))
+        archive.writestr("backup/memories.json", json.dumps(foreign()))
+    return file.getvalue()
+
+
+def flipped() -> bytes:
+    data = bytearray(zipped(foreign()))
+    data[120] ^= 0xFF
+    return bytes(data)
+
+
+def encrypted() -> bytes:
+    data = bytearray(zipped(foreign()))
+    at = data.rfind(b"PK\x01\x02")
+    struct.pack_into("<H", data, at + 8, 1)
+    return bytes(data)
+
+
+def bomb() -> bytes:
+    """A little that says that it unpacks to very much."""
+    data = bytearray(zipped(foreign()))
+    struct.pack_into("<L", data, data.rfind(b"PK\x01\x02") + 24, 0x7FFFFFFF)
+    return bytes(data)
+
+
+def liar() -> bytes:
+    """Much that says that it unpacks to a little."""
+    data = bytearray(zipped(foreign()))
+    struct.pack_into("<L", data, data.rfind(b"PK\x01\x02") + 24, 100)
+    return bytes(data)
+
+
+BROKEN: dict[str, tuple[Callable[[], bytes], int, str]] = {
+    "no zip": (lambda: b"hello", 400, "not a zip"),
+    "nothing": (lambda: b"", 400, "not a zip"),
+    "cut": (lambda: zipped(foreign())[:-40], 400, "zip"),
+    "cut at its beginning": (lambda: zipped(foreign())[300:], 400, "zip"),
+    "flipped bits": (flipped, 400, "damaged"),
+    "no memories.json": (lambda: zipped(foreign(), name="other.json"), 400, "memories.json is missing"),
+    "memories.json twice": (twice, 400, "more than once"),
+    "path traversal": (lambda: zipped(foreign(), ("../../etc/cron.d/evil", b"x")), 400, "leads out of it"),
+    "absolute path": (lambda: zipped(foreign(), ("/etc/evil", b"x")), 400, "leads out of it"),
+    "windows path": (lambda: zipped(foreign(), ("..\\evil", b"x")), 400, "leads out of it"),
+    "encrypted": (encrypted, 400, "encrypted"),
+    "many members": (lambda: zipped(foreign(), *((f"m{n}", b"") for n in range(200))), 400, "members"),
+    "bomb": (bomb, 413, "unpacks to more"),
+    "bomb that lies": (liar, 400, "memories.json"),
+    "no JSON": (lambda: zipped(b"nothing here"), 400, "memories.json"),
+    "cut JSON": (lambda: zipped(json.dumps(foreign()).encode()[:-30]), 400, "memories.json"),
+    "more behind": (lambda: zipped(json.dumps(foreign()).encode() + b"{}"), 400, "behind its end"),
+    "a list": (lambda: zipped([foreign()]), 400, "expected '{'"),
+    "NaN": (lambda: zipped(with_memory(metadata={"x": float("nan")})), 400, "NaN"),
+    "infinity": (lambda: zipped(json.dumps(foreign()).replace("[1]", "[1e999]").encode()), 400, "too large"),
+    "not UTF-8": (lambda: zipped(b'{"user": "\xff"}'), 400, "UTF-8"),
+    "deep": (lambda: zipped(b'{"user": ' + b"[" * 100_000), 400, "nested"),
+    "a key twice": (lambda: zipped(b'{"user": {}, "user": {}}'), 400, "twice"),
+    "a key of a row twice": (lambda: zipped(b'{"user": {"a": 1, "a": 2}}'), 400, "twice"),
+    "unknown key": (lambda: zipped(foreign(vectors=[])), 400, "'vectors'"),
+    "missing key": (lambda: zipped(without("memories", "access_controls")), 400, "lacks memories, access_controls"),
+    "wrong type": (lambda: zipped(foreign(memories={})), 400, "'memories' is not a list"),
+    "wrong row": (lambda: zipped(foreign(memories=["x"])), 400, "memories[0]"),
+    "null row": (lambda: zipped(foreign(apps=[None])), 400, "apps[0] is null"),
+    "no id": (lambda: zipped(with_memory(id="x")), 400, "memories[0].id"),
+    "no text": (lambda: zipped(with_memory(content="  ")), 400, "memories[0].content"),
+    "a number for a text": (lambda: zipped(with_memory(content=5)), 400, "memories[0].content"),
+    "NUL": (lambda: zipped(with_memory(content="a\x00b")), 400, "memories[0].content"),
+    "huge text": (lambda: zipped(with_memory(content="x" * 300_000)), 413, "memories[0].content"),
+    "unknown state": (lambda: zipped(with_memory(state="lost")), 400, "memories[0].state"),
+    "no time": (lambda: zipped(with_memory(created_at="yesterday")), 400, "memories[0].created_at"),
+    "unknown app": (lambda: zipped(with_memory(app_id=str(uuid.uuid4()))), 400, "is not among 'apps'"),
+    "unknown category": (lambda: zipped(with_memory(category_ids=[APP])), 400, "is not among 'categories'"),
+    "the same id twice": (lambda: zipped(foreign(memories=foreign()["memories"][:1] * 2)), 400, "memories[1]"),
+    "a rule of something else": (
+        lambda: zipped(foreign(access_controls=[{**foreign()["access_controls"][0], "subject_type": "user"}])),
+        400,
+        "access_controls[0].subject_type",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_a_broken_or_hostile_zip_is_refused_by_name_and_nothing_is_stored(stack: Stack, name: str) -> None:
+    make, status, words = BROKEN[name]
+    who = user("broken")
+    async with stack.http() as http:
+        answer = await imported(http, who, make())
+        problem = answer.json()
+        assert (answer.status_code, words in problem["detail"]) == (status, True), problem
+        assert problem["code"] == ("payload_too_large" if status == 413 else "broken_backup")
+        events = (await http.get("/api/v1/events", params={"user_id": who})).json()["events"]
+        assert {event["type"] for event in events} <= {"UserRegistered", "AppRegistered"}
+        assert await page(http, who) == []
+
+
+async def test_an_import_needs_a_file_and_no_file_may_be_too_large(stack: Stack) -> None:
+    async with stack.http() as http:
+        missing = await http.post(IMPORT, data={"user_id": "nobody"})
+        assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "file")
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+    head = f"POST {IMPORT}/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1 << 40}\r\n"
+    writer.write(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x".encode())
+    async with asyncio.timeout(10):
+        said = (await reader.readuntil(b"\r\n\r\n")).decode()
+    writer.close()
+    assert said.startswith("HTTP/1.1 413")
