@@ -10,6 +10,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from mcp import Client
 from support.inside import Inside
 from support.stack import Stack, call
 
@@ -161,7 +162,7 @@ async def carry_out(http: httpx.AsyncClient, who: str, steps: Sequence[Step]) ->
 
 @pytest.mark.guarantee("G14")
 @settings(
-    max_examples=12,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     phases=[Phase.generate],
@@ -194,6 +195,8 @@ async def test_the_past_is_what_the_log_says_at_every_position_and_time(memlog: 
         assert await searched(http, who, position, apps="chat") == by_chat
         to_apps = {id_: text for id_, text in active.items() if id_ not in hidden_now}
         assert await searched(http, who, position, app="notes") == to_apps
+        to_apps_in_home = {id_: text for id_, text in in_home.items() if id_ in to_apps}
+        assert await searched(http, who, position, app="notes", categories="home") == to_apps_in_home
     for event in events:
         time = event["recorded_at"]
         until = [past for past, other in zip(shown, events, strict=True) if other["recorded_at"] <= time][-1]
@@ -265,13 +268,51 @@ async def test_what_is_hidden_from_apps_now_is_hidden_in_the_past_too(memlog: In
     assert set(await searched(http, who, before)) == {paused, archived, gone, kept}
 
 
+@pytest.mark.guarantee("G8")
+async def test_rules_are_about_the_categories_of_now(memlog: Inside) -> None:
+    """Else what was put into a category because of its rule could still be read as of before."""
+    who, http = user("rules"), memlog.http
+    ids = [await remember(http, who, f"Note {n}", app="notes", categories=[c]) for n, c in enumerate("xy")]
+    before = (await log_of(http, who))[-1]["position"]
+    for id_, category in zip(ids, "yx", strict=True):
+        body = {"user_id": who, "categories": [category]}
+        (await http.put(f"{MEMORIES}/{id_}/categories", json=body)).raise_for_status()
+    apps = (await http.get("/api/v1/apps", params={"user_id": who})).json()["apps"]
+    rule = {"user_id": who, "app_id": apps[0]["id"], "effect": "deny", "category": "y"}
+    (await http.put("/api/v1/access-rules", json=rule)).raise_for_status()
+    assert set(await searched(http, who, before, app="notes")) == {ids[1]}
+    assert set(await searched(http, who, before, app="notes", categories="y")) == {ids[1]}
+    async with Client(f"{memlog.url}/mcp/notes/http/{who}") as client:
+        listed_to_app = await call(client, "list_memories", as_of=before)
+        assert [(item["id"], item["categories"]) for item in listed_to_app["results"]] == [(ids[1], ["y"])]
+
+
+@pytest.mark.guarantee("G14")
+async def test_what_is_in_no_store_any_more_is_in_no_past(memlog: Inside) -> None:
+    """Erasing removes a memory's rows and points."""
+    who, http = user("erased"), memlog.http
+    erased = await remember(http, who, "I drink tea", categories=["food"])
+    kept = await remember(http, who, "I drink coffee", categories=["food"])
+    position = (await log_of(http, who))[-1]["position"]
+    for table in ("memories", "memory_texts", "history"):
+        await memlog.sql(f"DELETE FROM {await serving(memlog)}.{table} WHERE memory_id = $1", erased)
+    assert set(await listed(http, who, position)) == {kept}
+    assert set(await searched(http, who, position)) == {kept}
+    assert await one(http, who, erased, position) is None
+
+
+async def serving(memlog: Inside) -> str:
+    """The schema of the read models."""
+    statement = "SELECT schema FROM memlog.generations WHERE state = 'serving' AND projection = 'read-models'"
+    [(schema,)] = await memlog.sql(statement)
+    return str(schema)
+
+
 async def test_a_clock_that_steps_back_shows_nothing_early(memlog: Inside) -> None:
     """Until the log's clock is past the time again, what was recorded after it is not known."""
     who, http = user("clock"), memlog.http
     ids = [await remember(http, who, f"Note number {number}", categories=["notes"]) for number in range(4)]
-    [(schema,)] = await memlog.sql(
-        "SELECT schema FROM memlog.generations WHERE state = 'serving' AND projection = 'read-models'"
-    )
+    schema = await serving(memlog)
     times = [datetime(2026, 5, 1, hour, tzinfo=UTC) for hour in (8, 11, 9, 12)]
     for id_, time in zip(ids, times, strict=True):
         set_clock = f"UPDATE {schema}.history SET recorded_at = $2 WHERE memory_id = $1 AND event = 'MemoryAdded'"
