@@ -47,7 +47,7 @@ class ChatModel:
     """Answers as `script` says. `faults` are used up, one a request; `always` is the answer to every request while it
     is set. `asked` are all requests that came. `forms` are the response formats that the endpoint knows; others, and
     `unknown` parameters, are refused with `refuses_with`. Only `models` are known, and with a `key`, only who shows it
-    is let in. `at_once` is the most that were under way together."""
+    is let in."""
 
     script: Script = lambda asked: {}
     faults: deque[Fault] = field(default_factory=deque[Fault])
@@ -58,8 +58,6 @@ class ChatModel:
     unknown: set[str] = field(default_factory=set[str])
     refuses_with: int = 400
     asked: list[Asked] = field(default_factory=list[Asked])
-    at_once: int = 0
-    _under_way: int = 0
 
     @property
     def users(self) -> list[str]:
@@ -69,15 +67,10 @@ class ChatModel:
     async def completions(self, request: Request) -> Response:
         asked = Asked(json.loads(await request.body()))
         self.asked.append(asked)
-        self._under_way += 1
-        self.at_once = max(self.at_once, self._under_way)
-        try:
-            answer = await self._answer(request, asked)
-            while answer is None and not await request.is_disconnected():  # noqa: ASYNC110 - there is no event for it
-                await asyncio.sleep(0.02)
-            return answer or Response(status_code=499)
-        finally:
-            self._under_way -= 1
+        answer = await self._answer(request, asked)
+        while answer is None and not await request.is_disconnected():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.02)
+        return answer or Response(status_code=499)
 
     async def _answer(self, request: Request, asked: Asked) -> Response | None:
         fault = self.faults.popleft() if self.faults else self.always or self._complaint(request, asked)

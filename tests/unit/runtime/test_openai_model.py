@@ -11,10 +11,11 @@ from contracts.errors import LanguageModelAway, LanguageModelFailed
 from pydantic import BaseModel, Field, SecretStr
 from runtime import language_model_breaker, openai_model
 from runtime.language_model import LanguageModel, LanguageModelChoice
+from runtime.language_model_breaker import Breaker
 from runtime.language_model_endpoint import retry_after
 from runtime.openai_model import OPENAI_URL, OpenAIModel, language_model_choice, open_language_model
 from runtime.settings import Settings
-from support.chat_model import Asked, ChatModel
+from support.chat_model import ChatModel
 from support.faults import Fault, cut, cut_off, hang, refusal, says, status, text
 from support.openai_server import OpenAIServer, openai_server
 from support.servers import eventually
@@ -184,6 +185,7 @@ async def test_an_endpoint_that_is_not_there_is_away(chat: ChatModel) -> None:
 
 
 async def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(model: LanguageModel, chat: ChatModel) -> None:
+    await model.ask("", "", Colour)  # the library is loaded
     chat.faults.append(status(429, retry_after="0.3"))
     started = time.monotonic()
     assert (await model.ask("", "", Colour)).attempts == 2
@@ -316,30 +318,47 @@ async def test_that_it_is_back_is_found_out_although_nobody_asks(
     assert {asked.form for asked in chat.asked[4:]} == {"text"}
 
 
-async def test_who_gets_answers_is_not_stopped_by_another_who_gets_none(running: OpenAIServer, chat: ChatModel) -> None:
-    def script(asked: Asked) -> object:
-        return status(500) if asked.user == "bad" else BLUE
-
-    chat.script = script
-    model = opened(running)
-
-    async def bad() -> None:
-        with pytest.raises(LanguageModelAway):
-            await model.ask("", "bad", Colour)
-
-    trying = asyncio.create_task(bad())
-    while not trying.done():
-        assert (await model.ask("", "good", Colour)).value == BLUE
-    await trying
-    assert model.failure is None
-    await model.close()
+def test_an_endpoint_that_answers_others_meanwhile_is_not_away() -> None:
+    breaker = Breaker()
+    with pytest.raises(LanguageModelAway), breaker.question():
+        breaker.answered()
+        raise LanguageModelAway("it did not answer this one")
+    assert not breaker.open
+    with pytest.raises(LanguageModelAway), breaker.question():
+        raise LanguageModelAway("it answers nobody")
+    assert breaker.open
 
 
-async def test_no_more_than_so_many_are_under_way_at_once(running: OpenAIServer, chat: ChatModel) -> None:
-    model = opened(running, concurrency=3)
-    await asyncio.gather(*(model.ask("", "", Colour) for _ in range(30)))
-    assert (len(chat.asked), chat.at_once <= 3) == (30, True)
-    await model.close()
+def test_the_pauses_of_an_endpoint_that_is_away_grow_and_end_with_an_answer() -> None:
+    now = 0.0
+    breaker = Breaker(lambda: now)
+    pauses: list[float] = []
+    for _ in range(9):
+        with pytest.raises(LanguageModelAway), breaker.question() as probe:
+            assert probe == bool(pauses)
+            raise LanguageModelAway("away")
+        pauses.append(breaker.left)
+        with pytest.raises(LanguageModelAway, match="away"):
+            breaker.check()
+        now += breaker.left
+    for pause, most in zip(pauses, (1, 2, 4, 8, 16, 32, 60, 60, 60), strict=True):
+        assert 0.74 * most <= pause <= most
+    with breaker.question() as probe:
+        breaker.answered()
+    assert (probe, breaker.open, breaker.left) == (True, False, 0.0)
+
+
+async def test_no_more_than_so_many_are_under_way_at_once(
+    running: OpenAIServer, chat: ChatModel, model: LanguageModel
+) -> None:
+    busy = opened(running, concurrency=3)
+    chat.script = lambda asked: hang if asked.user == "slow" else BLUE
+    waiting = [asyncio.create_task(busy.ask("", "slow", Colour)) for _ in range(10)]
+    await eventually(lambda: len(chat.asked) >= 3)
+    await model.ask("", "another", Colour)
+    assert chat.users == ["slow"] * 3 + ["another"]
+    await busy.close()
+    assert all(isinstance(each, LanguageModelAway) for each in await asyncio.gather(*waiting, return_exceptions=True))
 
 
 async def test_who_stops_waiting_leaves_nothing_behind(running: OpenAIServer, chat: ChatModel) -> None:
