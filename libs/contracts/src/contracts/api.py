@@ -376,6 +376,7 @@ class SearchRequest(View):
     categories: list[str] | None = None
     exclude_app_ids: list[str] = []
     access: Access | None = None
+    past: dict[int, list[str]] | None = None
     min_sequence: int = 0
     timeout_s: float = 5.0
 
@@ -387,7 +388,6 @@ class SearchHit(View):
 
 
 class SearchReply(View):
-    past: dict[int, list[str]] | None = None
     """`error`/`code` instead of hits when the indexer could not answer."""
 
     hits: list[SearchHit] = []
