@@ -29,6 +29,7 @@ from memory_writer.extraction.deciding import Known
 
 _A_FACT = 5
 """Similar memories that a fact is compared with."""
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,14 @@ class Remembered:
             request = SearchRequest(uid=user.uid, query=fact, limit=_A_FACT, access=access, min_sequence=after)
             return await self._search(request)
 
-        found = await asyncio.gather(*(search(fact) for fact in facts))
+        found: list[list[str]] = []
+        for start in range(0, len(facts), _AT_ONCE):  # a person's own searches come in between
+            found += await asyncio.gather(*map(search, facts[start : start + _AT_ONCE]))
         ids = [id_ for id_ in dict.fromkeys(id_ for hits in found for id_ in hits) if id_ != without]
-        known = await asyncio.gather(*(self._known(user, asking, memory_id) for memory_id in ids))
+        known: list[Known | None] = []
+        for start in range(0, len(ids), _AT_ONCE):
+            part = ids[start : start + _AT_ONCE]
+            known += await asyncio.gather(*(self._known(user, asking, memory_id) for memory_id in part))
         return [memory for memory in known if memory is not None]
 
     async def memory(self, user: User, memory_id: str) -> Known | None:

@@ -37,6 +37,7 @@ def add(
     key: Annotated[str | None, typer.Option(help="Idempotency key: a retry with the same one has one effect.")] = None,
     wait: Annotated[Wait, typer.Option(help="How far the write must be before the answer.")] = "searchable",
     lines: Annotated[bool, typer.Option("--lines", help="Each line is a memory of its own.")] = False,
+    verbatim: Annotated[bool, typer.Option("--verbatim", help="As it is: let no language model find facts.")] = False,
     home: HomeOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -58,6 +59,8 @@ def add(
     body: dict[str, object] = {"app": app, "wait": wait, "metadata": _metadata(metadata), "categories": category or []}
     if user is not None:
         body["user_id"] = user
+    if verbatim:
+        body["infer"] = False
     answers: list[dict[str, Any]] = []
     with RestClient.connect(url or running_url(home)) as memlog:
         for number, one in enumerate(progress(texts, "Adding")):
