@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from audit.generations import Generation, access_models, read_models
+from audit.generations import READ_MODELS_VERSION, Generation, access_models, read_models
 from audit.keeper import PostgresKeeper
 from audit.register import settle
 from audit.schema import install
@@ -163,8 +163,8 @@ async def test_the_first_difference_is_named_by_table_and_key_and_never_by_conte
 
 async def test_generations_of_different_versions_are_counted_instead_of_compared(pool: Pool) -> None:
     await serving_with(pool, EVENTS)
-    keeper = keeper_of(pool, lambda number: replace(read_models(number), version=2))
-    assert "version 1 serves" in str(keeper.stale((await keeper.generations())[0]))
+    keeper = keeper_of(pool, lambda number: replace(read_models(number), version=READ_MODELS_VERSION + 1))
+    assert f"version {READ_MODELS_VERSION} serves" in str(keeper.stale((await keeper.generations())[0]))
     number = await following_with(keeper, EVENTS)
     with pytest.raises(Conflict, match="memories 5 and 5"):
         await keeper.compare(number)

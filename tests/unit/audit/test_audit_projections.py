@@ -7,6 +7,7 @@ from audit.generations import access_models, read_models
 from audit.projections import (
     access_log,
     access_rules,
+    app_reads,
     apps,
     categories,
     history,
@@ -263,6 +264,16 @@ def test_a_read_that_returned_nothing_is_a_read_all_the_same() -> None:
     event = recorded(3, MemoriesRead(kind="list"))
     assert [row["returned"] for row in rows(reads, event)] == [0]
     assert rows(access_log, event) == []
+    assert rows(app_reads, event) == []
+
+
+def test_only_what_was_searched_listed_or_got_counts_as_read_by_an_app() -> None:
+    items = (ReadItem(id="b", rank=1), ReadItem(id="a", rank=2), ReadItem(id="b", rank=3))
+    for kind in ("search", "list", "get"):
+        (read,) = rows(app_reads, recorded(8, MemoriesRead(kind=kind, items=items)))
+        assert read == {"uid": UID, "app_id": APP, "at": at(8), "sequence": 8, "ids": ["b", "a"]}
+    for kind in ("history", "export", "stream"):
+        assert rows(app_reads, recorded(8, MemoriesRead(kind=kind, items=items))) == []
 
 
 def test_events_of_unknown_type_and_of_the_log_itself_change_nothing() -> None:

@@ -27,11 +27,6 @@ _DDL = (
     )
     """,
     "CREATE INDEX {name}_of_memory ON {table} (uid, memory_id, accessed_at DESC, sequence DESC)",
-    # What counts as accessed by an app (architecture §5): queries must repeat this condition.
-    """
-    CREATE INDEX {name}_counted ON {table} (uid, app_id, memory_id, accessed_at)
-    WHERE kind IN ('search', 'list', 'get')
-    """,
 )
 
 _RECORD = """
