@@ -27,7 +27,7 @@ from contracts.messages import Event
 from contracts_index.adapters import DIMENSION, EMBEDDER, apply, found, open_edge, open_local_server, put
 from gateway.use_cases import sql
 from gateway.use_cases.access import asking
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from indexer.index import MemoryIndex, SearchFilter
 from runtime.postgres import DERIVED_STORE, Pool, create_pool
@@ -47,7 +47,7 @@ def memories(draw: st.DrawFn) -> list[tuple[str, str, tuple[str, ...]]]:
     """App, state and categories of some memories."""
     apps = st.sampled_from([OWN, OTHER])
     states = st.sampled_from(["active", "active", "active", *STATES])
-    categories = st.lists(st.sampled_from(CATEGORIES), unique=True, max_size=3).map(tuple)
+    categories = st.sampled_from([(), CATEGORIES[:1], CATEGORIES[:2], CATEGORIES[1:], CATEGORIES])
     return draw(st.lists(st.tuples(apps, states, categories), min_size=1, max_size=6))
 
 
@@ -55,8 +55,14 @@ def memories(draw: st.DrawFn) -> list[tuple[str, str, tuple[str, ...]]]:
 def changes(draw: st.DrawFn) -> list[tuple[str, str | int | None, str]]:
     """Rules set and removed, in order: of which app, about what (a memory's number, a category, everything), how."""
     about = st.sampled_from([*range(6), *CATEGORIES, None])
-    effects = st.sampled_from(["allow", "deny", "deny", "remove"])
-    return draw(st.lists(st.tuples(st.sampled_from([OWN, OWN, OTHER, OWNER]), about, effects), max_size=10))
+    effects = st.sampled_from(["allow", "allow", "deny", "deny", "remove"])
+    return draw(st.lists(st.tuples(st.sampled_from([OWN, OWN, OTHER, OWNER]), about, effects), max_size=12))
+
+
+def told(ruled: list[tuple[str, str | int | None, str]], default: str | None = None) -> example:
+    """An example with memories of another app: without category, with one, and with two."""
+    written = [(OTHER, "active", ()), (OTHER, "active", CATEGORIES[:1]), (OTHER, "active", CATEGORIES[:2])]
+    return example(written=written, ruled=ruled, default=default, paused=False, known=True)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +91,11 @@ async def indexes(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[li
 
 
 @pytest.mark.guarantee("G8")
-@settings(max_examples=80, deadline=None)
+@told([(OWN, "Food", "allow"), (OWN, "Night  work", "deny")])
+@told([(OWN, "Night  work", "allow"), (OWN, None, "deny")])
+@told([(OWN, 0, "deny"), (OWN, 1, "allow"), (OWN, "Food", "deny"), (OWN, None, "allow")])
+@told([(OWN, 0, "allow"), (OWN, "Food", "allow"), (OWN, "Night  work", "deny")], "own")
+@settings(max_examples=60, deadline=None)
 @given(
     written=memories(),
     ruled=changes(),
