@@ -80,6 +80,9 @@ class Aggregates:
 
     def appended(self, aggregate: Aggregate, command_id: str, event: Event, position: Position) -> None:
         """An event of ours is in the log: move the loaded state on."""
+        if aggregate.kind == "source":  # needed once more at most, and it holds a whole text
+            self.forget(aggregate)
+            return
         loaded = self._cache.get(aggregate)
         if loaded is not None:
             loaded.state = _DECIDERS[aggregate.kind].evolve(loaded.state, event)
