@@ -58,6 +58,19 @@ async def test_what_is_added_is_found_and_listed_in_80_columns(memlog: Inside, w
     assert "No memory matches" in (await run(memlog, "list", "--user", who, "--query", "nothing like it")).out
 
 
+async def test_a_list_and_a_search_may_be_of_the_past(memlog: Inside, who: str) -> None:
+    for text in ("I live in Lisbon", "I live in Porto"):
+        await memlog.http.post("/api/v1/memories", json={"user_id": who, "text": text})
+    answer = await memlog.http.get("/api/v1/events", params={"user_id": who, "type": "MemoryAdded"})
+    first = answer.json()["events"][0]
+    for command, moment in ((["list"], first["position"]), (["search", "where do I live"], first["recorded_at"])):
+        shown = await run(memlog, *command, "--user", who, "--as-of", moment)
+        assert shown.status == 0 and "Lisbon" in shown.out and "Porto" not in shown.out
+    refused = await run(memlog, "list", "--user", who, "--as-of", "yesterday")
+    assert refused.status == 1 and "as_of: 'yesterday' is neither a time" in " ".join(refused.said.split())
+    assert "No memory matches" in (await run(memlog, "list", "--user", who, "--as-of", "2020-01-01")).out
+
+
 async def test_stdin_is_one_text_or_a_memory_a_line_once_however_often_it_is_sent(memlog: Inside, who: str) -> None:
     both = await run(memlog, "add", "--user", who, "--json", "-", given="first line\nsecond line\n")
     assert json.loads(both.out)["content"] == "first line\nsecond line"
