@@ -14,6 +14,7 @@ from contracts.positions import Position
 from contracts.verification import Anchor, AnchorReply, ChainHead, Check, Verification
 from gateway.service import Caller, EventFilter
 from support.fake_access import FakeAccess
+from support.fake_openmemory import FakeOpenMemory
 from support.fake_settings import FakeSettings
 
 AT = "2026-11-01T00:00:00.000Z"
@@ -37,7 +38,7 @@ def dead_letter(number: int, aggregate: str = "m", count: int = 1) -> DeadLetter
 
 
 @dataclass
-class FakeOperator(FakeAccess, FakeSettings):
+class FakeOperator(FakeAccess, FakeSettings, FakeOpenMemory):
     """`log` is everybody's. `following` counts the streams that are open, `orders` are about generations."""
 
     log: list[LogEvent] = field(default_factory=list[LogEvent])

@@ -7,7 +7,7 @@ from support.fake_service import FakeService
 
 OPEN = {"/livez", "/readyz"}
 """Probes: who asks has no token, and they say nothing of anybody."""
-READING = {"/api/v1/memories/filter"}
+READING = {"/api/v1/memories/filter", "/api/v1/backup/export"}
 """Reads whose filters do not fit a query string."""
 OPERATORS = tuple(f"/api/v1/{name}" for name in ("dead-letters", "projections", "verification", "anchors"))
 """What stands there is of all users."""
