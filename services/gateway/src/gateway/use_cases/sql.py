@@ -8,13 +8,17 @@ from gateway.asking import OWNER_APP
 APP_RUNS = "EXISTS (SELECT 1 FROM memlog.apps AS me WHERE me.uid = $1 AND me.app_id = $2 AND me.is_active)"
 """The asking app ($2) of the user ($1) is known and not paused: otherwise nothing is read."""
 
-_OWN_RULES = "SELECT bool_and(r.effect = 'allow') FROM memlog.access_rules AS r WHERE r.uid = $1 AND r.app_id = $2"
+_OF_APP = "FROM memlog.access_rules AS r WHERE r.uid = $1 AND r.app_id = $2"
+_CATEGORIES = f"SELECT r.category_key {_OF_APP} AND r.category_key IS NOT NULL"
+# What does not depend on the memory is asked once a query: rules about categories are looked at for each memory, so
+# that one by one they would cost as much as all memories by all rules.
 _RULES_ALLOW = f"""(
     EXISTS (SELECT 1 FROM memlog.apps AS me WHERE me.uid = $1 AND me.app_id = $2 AND me.name = '{OWNER_APP}')
     OR coalesce(
-        ({_OWN_RULES} AND r.memory_id = m.memory_id),
-        ({_OWN_RULES} AND r.category_key = ANY(m.category_keys)),
-        ({_OWN_RULES} AND r.memory_id IS NULL AND r.category_key IS NULL),
+        (SELECT bool_and(r.effect = 'allow') {_OF_APP} AND r.memory_id = m.memory_id),
+        CASE WHEN m.category_keys && ARRAY({_CATEGORIES} AND r.effect <> 'allow') THEN false
+             WHEN m.category_keys && ARRAY({_CATEGORIES} AND r.effect = 'allow') THEN true END,
+        (SELECT bool_and(r.effect = 'allow') {_OF_APP} AND r.memory_id IS NULL AND r.category_key IS NULL),
         (SELECT d.policy = 'allow' OR (d.policy = 'own' AND m.app_id = $2)
            FROM memlog.default_access AS d WHERE d.uid = $1),
         true))"""
