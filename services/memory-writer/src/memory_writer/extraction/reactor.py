@@ -8,8 +8,7 @@ one effect. While the model is away it keeps the texts and tries again; who wait
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
@@ -19,7 +18,6 @@ from contracts.codec import DataKey, Meta, Recorded, Undecodable, encode, read_e
 from contracts.commands import ProcessText
 from contracts.errors import KeyMissing, LanguageModelAway, LanguageModelFailed, MemlogError, Unavailable
 from contracts.events import ReprocessingRequested, TextProcessed, TextReceived
-from contracts.ids import command_id_for_key
 from contracts.positions import Position
 from contracts.streams import EXTRACTION_CONSUMER
 from contracts.streams import events as events_stream
@@ -40,6 +38,7 @@ from runtime.telemetry import span, trace_headers
 from memory_writer.aggregates import fold
 from memory_writer.domain.source import Received
 from memory_writer.extraction.extractor import Extractor, Reading
+from memory_writer.extraction.jobs import Ends, Job
 from memory_writer.extraction.similar import User
 from memory_writer.incoming import REPLY_HEADER
 
@@ -49,43 +48,6 @@ _ASKS = (TextReceived.type, ReprocessingRequested.type)
 _RETRY_FIRST, _RETRY_MOST, _RETRY_SOONEST = 0.5, 20.0, 2.0
 _LOOK_FIRST, _LOOK_MOST = 2.0, 30.0
 """How long the end of a text is waited for before the log is asked for it."""
-
-
-@dataclass(slots=True)
-class Job:
-    """A text to read, as an event asks for it. It holds no text: many may wait for long. `ack` is where the message is
-    acknowledged; `waiting` where the gateway waits that sent it, None once it was told not to; `headers` are those of
-    the trace."""
-
-    uid: str
-    source_id: str
-    event_id: str
-    operation_id: str
-    sequence: int
-    ack: str
-    waiting: str | None
-    headers: Mapping[str, str]
-    facts: Sequence[str] | None = None
-
-    @property
-    def command_id(self) -> str:
-        """Derived from the event's id: a text that is read twice sends one command."""
-        return command_id_for_key(self.uid, f"memlog:process:{self.event_id}")
-
-
-@dataclass(slots=True)
-class _Ends:
-    """Where texts are waited for to be processed, by the command that does it."""
-
-    futures: dict[str, "asyncio.Future[int]"] = field(default_factory=dict[str, "asyncio.Future[int]"])
-
-    def expect(self, command_id: str) -> "asyncio.Future[int]":
-        return self.futures.setdefault(command_id, asyncio.get_running_loop().create_future())
-
-    def arrived(self, command_id: str, sequence: int) -> None:
-        future = self.futures.pop(command_id, None)
-        if future is not None and not future.done():
-            future.set_result(sequence)
 
 
 class ExtractionReactor:
@@ -118,7 +80,7 @@ class ExtractionReactor:
         self._reached = reached
         self._jobs: dict[int, Job] = {}
         self._lanes: dict[str, deque[Job]] = {}
-        self._ends = _Ends()
+        self._ends = Ends()
         self._away: str | None = None
         self._back = asyncio.Event()
 
@@ -206,11 +168,15 @@ class ExtractionReactor:
                 reason = str(error) or type(error).__name__
                 log.warning("text_waits", source=job.source_id, tries=tries + 1, reason=reason)
                 if isinstance(error, LanguageModelAway):
-                    self._away = reason
-                    for each in [*self._jobs.values()]:
-                        await self._tell_not_to_wait(each, reason)
+                    await self._went_away(reason)
                 await self._pause(tries, error.retry_after if isinstance(error, LanguageModelAway) else None)
                 tries += 1
+
+    async def _went_away(self, reason: str) -> None:
+        """Whoever comes from now on is told at once; so are those who wait already."""
+        known, self._away = self._away is not None, reason
+        for job in () if known else [*self._jobs.values()]:
+            await self._tell_not_to_wait(job, reason)
 
     async def _pause(self, tries: int, retry_after: float | None) -> None:
         """Growing; over once the model answers somebody else, but not sooner than a part of it."""
@@ -230,12 +196,14 @@ class ExtractionReactor:
         asked = next((event for event in history if event.meta.id == job.event_id), None)
         if asked is None or not isinstance(source, Received):
             raise Undecodable(f"source {job.source_id} does not hold the text that it says to hold")
-        if _end_in(history, job.command_id) is None:
+        ended = _end_in(history, job.command_id)
+        if ended is None:
             brought = history[0].meta
             command = await self._decide(job, User(job.uid, brought.app, key), source, asked)
             end = self._ends.expect(job.command_id)
             await self._send(job, command, brought.app, asked.meta, key)
-            self._reached = max(self._reached, await self._ended(job, end, key))
+            ended = await self._ended(job, end, key)
+        self._reached = max(self._reached, ended)
 
     async def _decide(self, job: Job, user: User, source: Received, asked: Recorded) -> ProcessText:
         """What is to be done about the text. It is stored as it is when the model fails for good, or is away for too
