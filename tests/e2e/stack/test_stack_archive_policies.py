@@ -199,7 +199,8 @@ async def test_a_removed_policy_puts_nothing_away_and_what_it_put_away_stays_so(
 async def test_killed_in_the_middle_and_started_again_each_memory_is_put_away_once(
     memlog: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archiving, "CHUNK", 2)
+    monkeypatch.setattr(archiving, "PAGE", 2)
+    monkeypatch.setattr(archiving, "AT_ONCE", 2)
     who = user("killed")
     written = [await remember(memlog, who, f"Fact number {number} about bees") for number in range(5)]
     await set_policy(memlog, who, after_days=30)

@@ -6,7 +6,8 @@ import pytest
 from contracts import subjects
 from contracts.commands import AddMemory, ArchiveMemories, PauseApp, ReviseMemory
 from contracts.events import MemoryAdded, MemoryArchived, MemoryRevised
-from contracts.ids import OWN_APP
+from contracts.ids import OWN_APP, uuid7
+from memory_writer.many import LARGE
 from support.log_events import UID
 from support.servers import Log
 from support.writer import Sender, writing
@@ -35,6 +36,17 @@ async def test_a_memory_that_changed_meanwhile_is_left_alone_and_the_others_are_
     assert [type(event) for event in await ada.events(revised)] == [MemoryAdded, MemoryRevised]
     again = await ada.do(command, app=OWN_APP)
     assert (again.status, again.counts) == ("nothing", {"NONE": 2})
+
+
+async def test_many_are_put_away_in_chunks_by_the_same_rule(ada: Sender) -> None:
+    known = [await add(ada, f"fact number {number}") for number in range(3)]
+    await ada.do(ReviseMemory(memory_id=known[1][0], text="revised"))
+    unknown = [(uuid7(), 0) for _ in range(LARGE)]
+    ids, sequences = zip(known[0], *unknown[:300], known[1], *unknown[300:], known[2], strict=True)
+    outcome = await ada.do(ArchiveMemories(memory_ids=ids, unchanged_since=sequences), app=OWN_APP)
+    assert (outcome.status, outcome.counts) == ("done", {"STATE": 2, "NONE": LARGE + 1})
+    last = [(await ada.events(memory_id))[-1] for memory_id, _ in known]
+    assert [type(event) for event in last] == [MemoryArchived, MemoryRevised, MemoryArchived]
 
 
 async def test_memlogs_own_policy_needs_no_app_that_runs(ada: Sender) -> None:

@@ -88,7 +88,7 @@ class Planner:
         """The plan for the next memories of a large command, after `done` of them that came to `totals`. The last
         chunk's plan closes the command."""
         loader = Loader(self._aggregates, key)
-        if done == 0:
+        if done == 0 and command.meta.app != ids.OWN_APP:
             try:
                 app = await loader.load(subjects.app(command.meta.uid, command.meta.app))
                 require_running(app.state)

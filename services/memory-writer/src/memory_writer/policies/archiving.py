@@ -8,8 +8,7 @@ it names, so one that is sent again, by whomever, has one effect.
 import asyncio
 import contextlib
 import hashlib
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 
 import structlog
@@ -36,8 +35,10 @@ from runtime.waiting import Positions
 
 log = structlog.get_logger()
 ACTOR = "policy"
-CHUNK = 500
-"""Memories a command: it is decided in one go."""
+PAGE = 500
+"""Memories that are asked for at once."""
+AT_ONCE = 10_000
+"""Memories a command, at most. One for many is carried out in chunks, beside the commands of others."""
 _ASK_S = 10.0
 _FOLLOWED_S = 60.0
 _STORED_S = 0.3
@@ -111,15 +112,26 @@ class Archiving:
         if not await self._positions.wait((READ_MODELS,), Position(self._shard, last), _FOLLOWED_S):
             raise Unavailable("the read models are behind: what is due is not known yet")
         now = self._clock()
+        together: list[DueMemory] = []
+        async for each in self._all_due(now):
+            if together and (len(together) == AT_ONCE or _policy(each) != _policy(together[0])):
+                await self._archive(together, now)
+                together = []
+            together.append(each)
+        if together:
+            await self._archive(together, now)
+        self.runs += 1
+
+    async def _all_due(self, now: datetime) -> AsyncGenerator[DueMemory]:
+        """In the order of their policies."""
         after: tuple[str, str, str] | None = None
         while True:
-            due = await self._due(DueRequest(shard=self._shard, at=now, after=after, limit=CHUNK))
-            for (uid, policy_id), memories in itertools.groupby(due, lambda each: (each.uid, each.policy_id)):
-                await self._archive(uid, policy_id, [*memories], now)
-            if len(due) < CHUNK:
-                break
-            after = due[-1].uid, due[-1].policy_id, due[-1].memory_id
-        self.runs += 1
+            page = await self._due(DueRequest(shard=self._shard, at=now, after=after, limit=PAGE))
+            for each in page:
+                yield each
+            if len(page) < PAGE:
+                return
+            after = page[-1].uid, page[-1].policy_id, page[-1].memory_id
 
     async def _due(self, request: DueRequest) -> Sequence[DueMemory]:
         try:
@@ -131,7 +143,9 @@ class Archiving:
             raise error_from_code(reply.code, reply.error or "")
         return reply.due
 
-    async def _archive(self, uid: str, policy_id: str, memories: Sequence[DueMemory], now: datetime) -> None:
+    async def _archive(self, memories: Sequence[DueMemory], now: datetime) -> None:
+        """These memories, all of one policy."""
+        uid, policy_id = _policy(memories[0])
         command = ArchiveMemories(
             memory_ids=tuple(each.memory_id for each in memories),
             unchanged_since=tuple(each.sequence for each in memories),
@@ -158,3 +172,7 @@ class Archiving:
                 return
         self.named += len(memories)
         log.info("archived_by_policy", shard=self._shard, policy=policy_id, memories=len(memories))
+
+
+def _policy(due: DueMemory) -> tuple[str, str]:
+    return due.uid, due.policy_id
