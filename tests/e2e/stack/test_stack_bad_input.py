@@ -87,3 +87,10 @@ async def test_a_foreign_host_or_origin_is_refused_on_every_route(
         for method in ("GET", "POST"):
             answer = await http.request(method, path, headers=header)
             assert (answer.status_code, answer.json()["code"]) == (403, "foreign_request")
+
+
+@pytest.mark.parametrize("run", ["ffffffff-ffff-7fff-bfff-ffffffffffff", str(uuid.UUID(int=4, version=4))])
+async def test_a_run_of_no_time_that_there_can_be_is_refused(stack: Stack, run: str) -> None:
+    async with stack.http() as http:
+        answer = await http.get(f"/api/v1/sources/reprocess/{run}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")

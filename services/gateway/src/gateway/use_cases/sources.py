@@ -24,6 +24,8 @@ _AT_ONCE = 32
 _ENDED = """
     SELECT status, count(*) AS number FROM memlog.operations WHERE uid = $1 AND command_id = ANY($2) GROUP BY status
 """
+_LAST_MS = 253_402_300_799_000
+"""The last second of the year 9999: no time of ours is later."""
 
 
 class Sources:
@@ -104,6 +106,7 @@ def _key(run: str, source_id: str) -> str:
 
 def _began(run: str) -> datetime:
     number = uuid.UUID(ids.parse_uuid(run, "run"))
-    if number.version != 7:
+    milliseconds = number.int >> 80
+    if number.version != 7 or milliseconds > _LAST_MS:
         raise InvalidInput(f"'{run}' is not a run: leave it out to begin one, or pass the one that was returned")
-    return datetime.fromtimestamp(((number.int >> 80) + 1) / 1000, UTC)
+    return datetime.fromtimestamp((milliseconds + 1) / 1000, UTC)
