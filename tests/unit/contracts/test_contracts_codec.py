@@ -60,6 +60,8 @@ def _messages(kind: type[Message]) -> st.SearchStrategy[Message]:
             given_fields[name] = NAME if kind in COMMANDS.values() else TEXT
         elif name in ("metadata", "settings"):
             given_fields[name] = METADATA
+        elif name in ("parts", "sizes"):  # as many of one as of the other
+            given_fields[name] = st.just(("part",) if name == "parts" else (1,))
     return st.builds(kind, **given_fields)
 
 
