@@ -57,3 +57,12 @@ def test_no_model_replaces_categories_that_were_imported() -> None:
     state = MEMORY.evolve(MEMORY.evolve(MEMORY.evolve(MEMORY.initial, OTHER), by_model), revised)
     assert isinstance(state, Paused)
     assert (state.categories, state.chosen, state.metadata) == (("food",), True, {"k": 1})
+
+
+def test_categories_that_came_by_themselves_are_no_difference_to_none() -> None:
+    plain = TEA.model_copy(update={"categories": (), "changed_at": None})
+    (added,) = given(MEMORY).when(Import(plain, False))
+    by_itself = MemoryCategorized(memory_id=M, categories=("drinks",), by="classifier")
+    chosen = MemoryCategorized(memory_id=M, categories=("drinks",), by="person")
+    assert given(MEMORY, added, by_itself).when(Import(plain, True)) == []
+    assert len(given(MEMORY, added, chosen).when(Import(plain, True))) == 1

@@ -70,8 +70,7 @@ class AccessLog(View):
 
 class Imported(View):
     """How far the import of a backup is. `counts`: memories that are new (`ADD`), were overwritten (`UPDATE`), or were
-    left as they are (`NONE`); empty while it is under way, and then the operation tells. `renamed` counts memories that
-    got another id, because theirs was taken."""
+    left as they are (`NONE`); empty while it is under way, and then the operation tells."""
 
     message: str
     operation_id: str
@@ -80,5 +79,4 @@ class Imported(View):
     memories: int
     apps: int
     rules: int
-    renamed: int = 0
     reason: str | None = None

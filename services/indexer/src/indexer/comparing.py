@@ -12,7 +12,7 @@ from uuid import UUID
 import numpy as np
 from contracts.errors import Conflict, Unavailable
 
-from indexer.index import MemoryIndex, StoredPoint
+from indexer.index import MemoryIndex, StoredPoint, bare
 from indexer.points import head_in
 
 _STEP = 128
@@ -222,7 +222,7 @@ def _plain(payload: Row) -> dict[str, Any]:
 def _name(point: StoredPoint) -> str:
     payload = point.payload
     if "head_of" in payload:
-        return f"the head of memory {payload['head_of']}"
+        return f"the head of memory {bare(payload['head_of'])}"
     if "memory_id" in payload:
-        return f"piece {payload['ordinal']} of memory {payload['memory_id']}, version {payload['version']},"
+        return f"piece {payload['ordinal']} of memory {bare(payload['memory_id'])}, version {payload['version']},"
     return "the checkpoint"

@@ -17,6 +17,16 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float32]
 
 
+def of_user(uid: str, memory_id: str) -> str:
+    """What a memory is called in the index: ids of memories are a user's own, and two users may have the same."""
+    return f"{uid}|{memory_id}"
+
+
+def bare(name: str) -> str:
+    """The memory's id, as its user knows it."""
+    return name.rpartition("|")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class PutVersion:
     """A version of a memory's text becomes the current one; older ones stay for searches of the past. It replaces what

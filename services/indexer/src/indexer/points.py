@@ -18,7 +18,7 @@ from typing import Any
 from contracts.positions import Checkpoint, Position
 
 from indexer.folding import Head, Plan
-from indexer.index import Hit, PutVersion, SearchFilter
+from indexer.index import Hit, PutVersion, SearchFilter, bare
 
 _IDS = uuid.UUID("6f2c8f0e-5d0b-4c43-9c53-0b7a5a3f6f1d")
 
@@ -163,5 +163,5 @@ def best_of_each_memory(chunks: Iterable[tuple[Mapping[str, Any], float]]) -> li
     for payload, score in chunks:
         memory_id = payload["memory_id"]
         if memory_id not in hits:
-            hits[memory_id] = Hit(memory_id, payload["version"], score)
+            hits[memory_id] = Hit(bare(memory_id), payload["version"], score)
     return list(hits.values())

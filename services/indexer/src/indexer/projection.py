@@ -17,7 +17,7 @@ from contracts.events import (
     MemoryUnarchived,
 )
 
-from indexer.index import SetCategories, SetState
+from indexer.index import SetCategories, SetState, of_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ Draft = AddedText | RevisedText | SetState | SetCategories
 def project(event: Recorded) -> Draft | None:
     """What an event means for the index; None for nothing. A deleted memory keeps its points until it is erased: only
     the log could give them back, since the index holds no text."""
-    sequence = event.position.sequence
+    uid, sequence = event.meta.uid, event.position.sequence
     at = _milliseconds(event.meta.occurred_at)
     match event.payload:
         case MemoryAdded() as added:
             return AddedText(
-                memory_id=added.memory_id,
-                uid=event.meta.uid,
+                memory_id=of_user(uid, added.memory_id),
+                uid=uid,
                 app_id=event.meta.app,
                 state=added.state,
                 categories=category_keys(added.categories),
@@ -72,8 +72,8 @@ def project(event: Recorded) -> Draft | None:
             )
         case MemoryRevised() as revised:
             return RevisedText(
-                memory_id=revised.memory_id,
-                uid=event.meta.uid,
+                memory_id=of_user(uid, revised.memory_id),
+                uid=uid,
                 version=revised.version,
                 state=revised.state,
                 categories=category_keys(revised.categories),
@@ -82,19 +82,19 @@ def project(event: Recorded) -> Draft | None:
                 sequence=sequence,
             )
         case MemoryCategorized(memory_id=memory_id, categories=categories):
-            return SetCategories(memory_id, category_keys(categories), at, sequence)
+            return SetCategories(of_user(uid, memory_id), category_keys(categories), at, sequence)
         case MemoryPaused(memory_id=memory_id):
-            return SetState(memory_id, "paused", at, sequence)
+            return SetState(of_user(uid, memory_id), "paused", at, sequence)
         case MemoryArchived(memory_id=memory_id):
-            return SetState(memory_id, "archived", at, sequence)
+            return SetState(of_user(uid, memory_id), "archived", at, sequence)
         case MemoryDeleted(memory_id=memory_id):
-            return SetState(memory_id, "deleted", at, sequence)
+            return SetState(of_user(uid, memory_id), "deleted", at, sequence)
         case (
             MemoryResumed(memory_id=memory_id)
             | MemoryUnarchived(memory_id=memory_id)
             | MemoryRestored(memory_id=memory_id)
         ):
-            return SetState(memory_id, "active", at, sequence)
+            return SetState(of_user(uid, memory_id), "active", at, sequence)
         case _:
             return None
 

@@ -10,11 +10,11 @@ from runtime.generations import Generation
 
 from indexer.embedding.choosing import EmbedderChoice
 
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 """Of what an event leads to in the index, and of what its points hold (`indexer.projection`, `indexer.points`): raised
 when that changes, so that what is there is rebuilt. 2: pieces carry a hash of their text. 3: texts that were
-replaced stay (`HAS_PAST`)."""
-HAS_PAST = 3
+replaced stay. 4: memories are called by their user, too."""
+HAS_PAST = 4
 """From which version on searches of the past are answered in full."""
 
 

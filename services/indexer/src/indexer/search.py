@@ -1,8 +1,11 @@
 """Search over NATS request/reply: embed the query, ask the index, answer ids and scores."""
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
 
 import structlog
+from contracts.access import Access
 from contracts.api import SearchHit, SearchReply, SearchRequest
 from contracts.categories import category_keys
 from contracts.errors import MemlogError, Unavailable
@@ -16,7 +19,7 @@ from runtime.nats import subscribe
 from runtime.telemetry import span
 from runtime.waiting import Positions
 
-from indexer.index import SearchFilter
+from indexer.index import SearchFilter, of_user
 from indexer.keeper import IndexKeeper
 from indexer.record import HAS_PAST
 
@@ -72,8 +75,10 @@ class SearchResponder:
             app_ids=None if request.app_ids is None else tuple(request.app_ids),
             categories=None if request.categories is None else category_keys(request.categories),
             exclude_app_ids=tuple(request.exclude_app_ids),
-            access=request.access,
-            past=None if request.past is None else {version: tuple(ids) for version, ids in request.past.items()},
+            access=None if request.access is None else _within(request.uid, request.access),
+            past=None
+            if request.past is None
+            else {version: _of_user(request.uid, memory_ids) for version, memory_ids in request.past.items()},
         )
         async with self._keeper.searchable() as generation:
             if where.past is not None and generation.record.version < HAS_PAST:
@@ -82,3 +87,16 @@ class SearchResponder:
             vectors = await embedding.embed([request.query], urgent=True)
             hits = await generation.index.search(vectors[0], request.query, where, request.limit)
         return [SearchHit(memory_id=hit.memory_id, version=hit.version, score=hit.score) for hit in hits]
+
+
+def _of_user(uid: str, memory_ids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(of_user(uid, memory_id) for memory_id in memory_ids)
+
+
+def _within(uid: str, access: Access) -> Access:
+    """The same about memories as the index calls them."""
+    return replace(
+        access,
+        allowed_memories=_of_user(uid, access.allowed_memories),
+        denied_memories=_of_user(uid, access.denied_memories),
+    )

@@ -8,7 +8,7 @@ from contracts.positions import Checkpoint
 from contracts.subjects import Aggregate
 
 from indexer.embedding.remembering import Embedded, RememberingEmbedder, Text
-from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise, SetCategories, SetState
+from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise, SetCategories, SetState, of_user
 from indexer.projection import AddedText, Draft, RevisedText, project
 
 
@@ -45,7 +45,7 @@ class IndexStore:
         last = history[-1].position
         changes = await self._embed([draft for draft in map(project, history) if draft is not None])
         self._fence(last.shard, epoch)
-        await self._index.refold(last.shard, changes or [Remove(aggregate.id, last.sequence)])
+        await self._index.refold(last.shard, changes or [Remove(of_user(aggregate.uid, aggregate.id), last.sequence)])
 
     def _fence(self, shard: int, epoch: int) -> None:
         current = self._epochs.get(shard, 0)

@@ -130,8 +130,3 @@ ROWS: dict[str, type[Row]] = {
 def short(id_: str) -> bytes:
     """An id in 16 bytes."""
     return uuid.UUID(id_).bytes
-
-
-def full(short_id: bytes) -> str:
-    """The id as it is written."""
-    return str(uuid.UUID(bytes=short_id))

@@ -28,25 +28,20 @@ DEFAULT_APP = "openmemory"
 _PART_CHARACTERS = 512 * 1024
 _PART_THINGS = 2_000
 _APPS = "SELECT app_id FROM memlog.apps WHERE uid = $1"
-_TAKEN = "SELECT memory_id FROM memlog.memories WHERE memory_id = ANY($2) AND uid <> $1"
 
 
 @dataclass(slots=True)
 class _Plan:
-    """What an import becomes: the user's ids for the file's. `renamed`: memories whose id is taken."""
+    """What an import becomes: the user's ids for the file's apps; memories keep theirs, which are a user's own."""
 
     principal: Principal
     backup: Backup
     app_ids: dict[str, str] = field(default_factory=dict[str, str])
     default_app: str = ""
-    renamed: dict[str, str] = field(default_factory=dict[str, str])
-
-    def memory_id(self, id_: str) -> str:
-        return self.renamed.get(id_, id_)
 
     def memory(self, row: MemoryRow) -> ImportedMemory:
         return ImportedMemory(
-            memory_id=self.memory_id(row.id),
+            memory_id=row.id,
             app_id=self.default_app if row.app_id is None else self.app_ids[row.app_id],
             text=row.content,
             metadata=row.metadata,
@@ -83,7 +78,6 @@ class Importing:
         for row in backup.apps.values():
             plan.app_ids[row.id] = ids.app_id(principal.key.identity, row.name)
         plan.default_app = ids.app_id(principal.key.identity, DEFAULT_APP)
-        plan.renamed = await self._renamed(plan)
         # An app that is registered without a memory does no harm; from here on, nothing is refused any more.
         for name in {DEFAULT_APP, *(row.name for row in backup.apps.values())}:
             await self._identities.resolve(Caller(caller.user, name, caller.actor))
@@ -116,14 +110,6 @@ class Importing:
         with postgres_errors():
             return {row["app_id"] for row in await self._pool.fetch(_APPS, principal.uid)}
 
-    async def _renamed(self, plan: _Plan) -> dict[str, str]:
-        """New ids for memories whose id another user's memory has: derived, so that a second import finds the first."""
-        uid, identity = plan.principal.uid, plan.principal.key.identity
-        of_file = [form.full(short) for short in plan.backup.memory_ids]
-        with postgres_errors():
-            rows = await self._pool.fetch(_TAKEN, uid, of_file)
-        return {row["memory_id"]: ids.keyed_id(identity, "imported", row["memory_id"]) for row in rows}
-
 
 def _rules(plan: _Plan) -> tuple[ImportedRule, ...]:
     """The file's rules, each once; of two about the same, the one that denies. To OpenMemory, an app that was allowed
@@ -137,7 +123,7 @@ def _rules(plan: _Plan) -> tuple[ImportedRule, ...]:
         if app_id == owner:
             continue  # no rule binds the owner
         of_category = rule.object_type == "category" and rule.object_id is not None
-        memory_id = None if rule.object_id is None or of_category else plan.memory_id(rule.object_id)
+        memory_id = None if rule.object_id is None or of_category else rule.object_id
         category = plan.backup.categories[rule.object_id].name if of_category and rule.object_id else None
         about = app_id, memory_id, None if category is None else normalize_text(category)
         found[about] = "deny" if found.get(about) == "deny" else rule.effect
@@ -202,6 +188,5 @@ def _imported(user: str, plan: _Plan, rules: int, sent: Sent) -> Imported:
         memories=len(plan.backup.memory_ids),
         apps=len(plan.app_ids),
         rules=rules,
-        renamed=len(plan.renamed),
         reason=sent.reason,
     )

@@ -244,7 +244,9 @@ def _import(state: Memory, imported: ImportedMemory, overwrite: bool) -> Sequenc
     said = imported.model_dump(include={"memory_id", "text", "metadata", "categories", "state"})
     if isinstance(state, Absent):
         return (MemoryAdded(**said, changed_at=imported.changed_at),)
-    same = (state.text, state.metadata, state.categories) == (imported.text, imported.metadata, imported.categories)
+    # Categories that nobody chose come by themselves, again and again: where none are imported, they are no difference.
+    found = () if not (imported.categories or state.chosen) else state.categories
+    same = (state.text, state.metadata, found) == (imported.text, imported.metadata, imported.categories)
     if not overwrite or (same and isinstance(state, _STATES[imported.state])):
         return ()
     return (MemoryRevised(version=state.version + 1, **said),)
