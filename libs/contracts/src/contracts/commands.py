@@ -119,8 +119,8 @@ class PauseMemories(ForMemories):
 
 
 class ArchiveMemories(ForMemories):
-    """Put these memories away. `unchanged_since`, where it is given, is of each memory the sequence of its last event as
-    the sender knew it: one that has changed since is left alone."""
+    """Put these memories away. `unchanged_since`, where it is given, is of each memory the sequence of its last event
+    as the sender knew it: one that has changed since is left alone."""
 
     type = "ArchiveMemories"
     unchanged_since: tuple[int, ...] = ()

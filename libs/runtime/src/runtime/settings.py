@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     llm: str | None = Field(
         default=None,
         pattern=r"^\S+$",
-        description="A language model's name, such as gpt-4o-mini: it is asked only where this is set, and is sent texts",
+        description="A language model, such as gpt-4o-mini: it is asked only where this is set, and is sent texts",
     )
     llm_base_url: str = Field(
         default="https://api.openai.com/v1",

@@ -79,10 +79,10 @@ async def plan_many(loader: Loader, command: Decoded[AnyCommand], window: range)
             if command_id in loaded.by_command:
                 items.append(Item(id=memory_id, event=kind))
                 continue
-            if isinstance(payload, ArchiveMemories) and payload.unchanged_since:
-                if loaded.sequence != payload.unchanged_since[place]:
-                    items.append(Item(id=memory_id, event="NONE"))
-                    continue
+            unchanged = payload.unchanged_since if isinstance(payload, ArchiveMemories) else ()
+            if unchanged and loaded.sequence != unchanged[place]:
+                items.append(Item(id=memory_id, event="NONE"))
+                continue
             try:
                 events = MEMORY.decide(loaded.state, Become(memory_id, state, payload.only_active))
             except NotFound:
