@@ -178,9 +178,7 @@ async def get_history(memory_id: MemoryId, params: Annotated[Params, Query()], r
 
 
 @routes.get("/{memory_id}/access-log", dependencies=[requires(Scope.READ)])
-async def get_access_log(
-    memory_id: MemoryId, params: Annotated[AccessLogParams, Query()], rest: RestDep
-) -> AccessLog:
+async def get_access_log(memory_id: MemoryId, params: Annotated[AccessLogParams, Query()], rest: RestDep) -> AccessLog:
     """Which apps read the memory, when and how, newest first; also of a deleted one. The last moment may be missing."""
     return await rest.service.access_log(
         rest.caller(params.user_id), memory_id, page=params.page, page_size=params.page_size

@@ -173,7 +173,6 @@ class Writing:
         return _deleted(await send_for_many(self._commanding, principal, delete, ids, wait, on_progress))
 
 
-
 def _readable(row: Row) -> Readable:
     return Readable(row["memory_id"], row["app_id"], row["state"], category_keys(row["categories"]))
 
