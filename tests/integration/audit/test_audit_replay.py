@@ -1,6 +1,7 @@
 """Whatever the batches, the tables come out the same."""
 
 from collections.abc import AsyncGenerator
+from typing import Literal
 
 import pytest
 from audit.generations import Generation, read_models
@@ -64,7 +65,8 @@ def _next(draw: st.DrawFn, versions: dict[tuple[str, str], int], uid: str, name:
     if kind == "remove":
         return CategoryRemoved(category_id=name)
     if kind == "rule":
-        effect = draw(st.sampled_from(["allow", "deny"]))
+        effects: tuple[Literal["allow", "deny"], ...] = ("allow", "deny")
+        effect = draw(st.sampled_from(effects))
         return AccessRuleSet(rule_id=name, app_id="app", effect=effect, category=f"Category {number}")
     if kind == "no rule":
         return AccessRuleRemoved(rule_id=name)
