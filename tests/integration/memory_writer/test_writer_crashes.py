@@ -341,7 +341,7 @@ async def _damage(log: Log, ada: Sender, what: str, memory_id: str) -> None:
     raw = encode(meta_of(uuid7()), event, ada.key)
     damaged = {
         "damaged": json.dumps(json.loads(raw) | {"sealed": "AAAA"}).encode(),
-        "newer": raw.replace(b'"schema_version":1', b'"schema_version":99'),
+        "newer": json.dumps(json.loads(raw) | {"schema_version": 99}).encode(),
         "garbage": b"garbage",
     }[what]
     await log.js.publish(event_subject(shard_of(UID, log.shards), subjects.memory(UID, memory_id)), damaged)

@@ -189,7 +189,7 @@ def test_an_unknown_event_type_has_no_payload() -> None:
     assert (meta, type_, payload) == (META, "MemoryDreamt", None)
 
 
-@pytest.mark.parametrize("version", [2, 99])
+@pytest.mark.parametrize("version", [MemoryAdded.schema_version + 1, 99])
 def test_a_newer_version_of_a_known_type_is_unsupported(version: int) -> None:
     with pytest.raises(UnsupportedSchema, match=f"MemoryAdded has schema version {version}"):
         _event(_stored(schema_version=version))

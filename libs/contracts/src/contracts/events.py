@@ -56,6 +56,7 @@ class MemoryAdded(Event):
     comes from, and `changed_at` is when its text or state changed last there, if that was after it was added."""
 
     type = "MemoryAdded"
+    schema_version: ClassVar = 2
     sealed: ClassVar = frozenset({"text", "metadata", "categories"})
     memory_id: str
     text: str
@@ -71,6 +72,7 @@ class MemoryRevised(Event):
     gives it `metadata` and a `state`."""
 
     type = "MemoryRevised"
+    schema_version: ClassVar = 2
     sealed: ClassVar = frozenset({"text", "categories", "metadata"})
     memory_id: str
     version: int

@@ -13,7 +13,16 @@ Upcast = Callable[[Fields], Fields]
 Upcasts = Mapping[tuple[str, int], Upcast]
 """(type, version that the step starts from) → step."""
 
-UPCASTS: Upcasts = {}
+
+def _as_it_was(fields: Fields) -> Fields:
+    """What the next version adds has a default that says what the one before meant."""
+    return fields
+
+
+UPCASTS: Upcasts = {
+    ("MemoryAdded", 1): _as_it_was,  # state: active
+    ("MemoryRevised", 1): _as_it_was,  # metadata, state: as before
+}
 
 
 def upcast(fields: Fields, type_: str, stored: int, current: int, steps: Upcasts = UPCASTS) -> Fields:
