@@ -64,7 +64,7 @@ async def test_messages_are_taken_on_each_of_openmemorys_paths(gateway: RunningG
     assert gateway.service.calls == [("list_for_app", ADA)]
 
 
-@pytest.mark.parametrize("session", [uuid.uuid4().hex, str(uuid.uuid4()), "x", "", "%00"])
+@pytest.mark.parametrize("session", ["0" * 31 + "1", "6b0f6d7e-9a35-4c3e-8f0a-3f1f3c0a7d11", "x", "", "%00"])
 @pytest.mark.parametrize("base", ["/mcp/messages", "/mcp/messages/", "/mcp/cursor/sse/ada/messages"])
 async def test_a_message_for_an_unknown_session_is_a_404(http: httpx.AsyncClient, base: str, session: str) -> None:
     answer = await http.post(f"{base}?session_id={session}", json=LIST)
