@@ -54,7 +54,7 @@ def test_a_key_comes_from_where_the_reference_says(monkeypatch: pytest.MonkeyPat
     file = tmp_path / "key"
     file.write_text("from-file\n")
     for reference, key in (("env:GROQ_API_KEY", "from-env"), (f"file:{file}", "from-file")):
-        choice = wanted_language_model(Settings(), stored(base_url=ELSEWHERE, api_key=reference))
+        choice = wanted_language_model(Settings(secrets_path=tmp_path), stored(base_url=ELSEWHERE, api_key=reference))
         assert choice is not None and choice.api_key == key
 
 
@@ -67,7 +67,7 @@ def test_openais_key_and_memlogs_own_secrets_are_shown_to_nobody_else(
     master.write_text("00" * 32)
     linked = tmp_path / "innocent"
     linked.symlink_to(master)
-    settings = Settings(master_key_file=master)
+    settings = Settings(master_key_file=master, secrets_path=tmp_path)
     for reference in (
         "env:OPENAI_API_KEY",
         "env:MEMLOG_LLM_API_KEY",
@@ -90,4 +90,26 @@ def test_what_is_no_key_is_not_sent(content: str, tmp_path: Path) -> None:
     file.write_text(content)
     for reference in (f"file:{file}", "env:NOT_THERE", f"file:{tmp_path}", f"file:{tmp_path}/none", "file:/dev/zero"):
         with pytest.raises(ConfigurationError):
-            resolve_key(reference, ELSEWHERE, Settings())
+            resolve_key(reference, ELSEWHERE, Settings(secrets_path=tmp_path))
+
+
+def test_only_what_is_meant_to_be_a_key_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "secret")
+    monkeypatch.setenv("GROQ_PASSWORD", "secret")
+    inside, outside = tmp_path / "secrets" / "key", tmp_path / "key"
+    inside.parent.mkdir()
+    inside.write_text("secret\n")
+    outside.write_text("secret\n")
+    (inside.parent / "linked").symlink_to(outside)
+    settings = Settings(secrets_path=inside.parent)
+    assert resolve_key("env:GROQ_API_KEY", ELSEWHERE, settings) == "secret"
+    assert resolve_key(f"file:{inside}", ELSEWHERE, settings) == "secret"
+    for reference in (
+        "env:GROQ_PASSWORD",
+        f"file:{outside}",
+        f"file:{inside.parent}/linked",
+        f"file:{inside.parent}/../key",
+    ):
+        with pytest.raises(ConfigurationError) as refused:
+            resolve_key(reference, ELSEWHERE, settings)
+        assert "secret" not in refused.value.message.replace(str(tmp_path), "").replace("secrets", "")

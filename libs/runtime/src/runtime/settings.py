@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     postgres_dsn: SecretStr = SecretStr("postgresql://memlog@127.0.0.1:5432/memlog")
     postgres_reader_dsn: SecretStr | None = None
     master_key_file: Path | None = None
+    secrets_path: Path = Field(
+        default=Path("/run/secrets"), description="The folder in which stored settings may name files that hold keys"
+    )
     anchor_file: Path | None = Field(default=None, description="Where the heads of the audit chains are kept")
     anchor_interval: float = Field(default=3600.0, ge=1.0, description="How often, in seconds; at a stop too")
     index_path: Path | None = None

@@ -33,6 +33,7 @@ from runtime.settings import Settings
 
 log = structlog.get_logger()
 _LOOK_EVERY_S = 1.0
+_KEY_NAME = "_API_KEY"
 _MAX_KEY_BYTES = 4096
 
 
@@ -176,24 +177,31 @@ def resolve_key(reference: str, where: str, settings: Settings) -> str:
         own = name == "MEMLOG_LLM_API_KEY" and where == settings.llm_base_url.rstrip("/")
         if name.startswith("MEMLOG_") and not own:
             raise ConfigurationError(f"env:{name} is Memlog's own, and is not shown to {urlsplit(where).netloc}")
+        if not name.endswith(_KEY_NAME):  # whoever may change settings may not read the whole environment
+            raise ConfigurationError(f"env:{name} is not shown to anybody: only variables named *{_KEY_NAME} are keys")
         value = os.environ.get(name)
         if value is None and name == "OPENAI_API_KEY" and settings.openai_api_key is not None:
             value = settings.openai_api_key.get_secret_value()
     else:
-        value = _read_key(Path(name), settings.master_key_file)
+        value = _read_key(Path(name), settings)
     value = (value or "").strip()
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigurationError(f"there is no key at {reference}: it is missing, empty, or not one line of text")
     return value
 
 
-def _read_key(path: Path, master_key: Path | None) -> str:
+def _read_key(path: Path, settings: Settings) -> str:
     try:
-        found = path.stat()
+        file, folder, master_key = path.resolve(strict=True), settings.secrets_path.resolve(), settings.master_key_file
+        if not file.is_relative_to(folder):
+            raise ConfigurationError(
+                f"file:{path} is not in the folder of secrets, {folder}: put it there, or see MEMLOG_SECRETS_PATH"
+            )
+        found = file.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_KEY_BYTES:
             raise ConfigurationError(f"file:{path} is not a small file that holds a key and nothing else")
-        if master_key is not None and master_key.exists() and path.samefile(master_key):
+        if master_key is not None and master_key.exists() and file.samefile(master_key):
             raise ConfigurationError(f"file:{path} is Memlog's master key, which is shown to nobody")
-        return path.read_text()
+        return file.read_text()
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"file:{path} cannot be read: {type(error).__name__}") from None
