@@ -37,7 +37,7 @@ run: $(STAMP) ## start Memlog on http://127.0.0.1:8765 (MEMLOG_PORT, MEMLOG_HOST
 	@exec $(BIN)/memlog up
 
 test: $(STAMP) ## run the whole suite, two files at a time (ARGS='-k name' to narrow, WORKERS=0 for one after the other)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## ruff and pyright (strict)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
