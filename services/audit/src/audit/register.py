@@ -3,6 +3,7 @@
 All of it is changed under one advisory lock, by whoever opens `changing`.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from runtime import generations
 from runtime.postgres import Connection, Executor, Pool, Row, postgres_errors
 
 from audit.generations import Generation
+from audit.statement import Projection
 
 log = structlog.get_logger()
 REGISTER = "memlog_generations.generations"
@@ -63,7 +65,8 @@ _POSITIONS = """
 
 _PENDING = """
     SELECT gin_clean_pending_list(c.oid) FROM pg_class AS c JOIN pg_am AS a ON a.oid = c.relam
-    WHERE a.amname = 'gin' AND c.relkind = 'i' AND c.relnamespace = to_regnamespace($1)
+    JOIN pg_index AS i ON i.indexrelid = c.oid JOIN pg_class AS t ON t.oid = i.indrelid
+    WHERE a.amname = 'gin' AND c.relkind = 'i' AND c.relnamespace = to_regnamespace($1) AND t.relname = $2
 """
 _SETTLE_S = 3600.0
 
@@ -138,17 +141,23 @@ async def create(
 
 
 async def settle(pool: Pool, generation: Generation) -> None:
-    """Make the indexes that a generation was filled without, and statistics to plan with."""
+    """Make the indexes that a generation was filled without, and statistics to plan with: of as many tables at once as
+    the pool has connections."""
+    done = await asyncio.gather(
+        *(_settle(pool, generation, model) for model in generation.read_models), return_exceptions=True
+    )
+    for failure in done:
+        if failure is not None:
+            raise failure
+
+
+async def _settle(pool: Pool, generation: Generation, model: Projection) -> None:
     with postgres_errors():
-        for model in generation.read_models:
-            for statement in model.ddl[1:]:
-                made_once = _ddl(generation, model.name, statement).replace(
-                    "CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1
-                )
-                await pool.execute(made_once, timeout=_SETTLE_S)
-        await pool.execute(_PENDING, generation.schema, timeout=_SETTLE_S)
-        for table in generation.tables:
-            await pool.execute(f"ANALYZE {generation.schema}.{table}", timeout=_SETTLE_S)
+        for statement in model.ddl[1:]:
+            made_once = _ddl(generation, model.name, statement).replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1)
+            await pool.execute(made_once, timeout=_SETTLE_S)
+        await pool.execute(_PENDING, generation.schema, model.name, timeout=_SETTLE_S)
+        await pool.execute(f"ANALYZE {generation.schema}.{model.name}", timeout=_SETTLE_S)
 
 
 async def drop(connection: Connection, schema: str) -> None:
