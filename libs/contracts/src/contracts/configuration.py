@@ -190,8 +190,8 @@ def _check_place(config: _ModelConfig, at: str) -> None:
     if config.api_key is not None and not _REFERENCE.fullmatch(config.api_key):
         # Never the value: it may be the key itself.
         raise InvalidInput(
-            f"{at}.api_key: a key is never stored. Say where it is: 'env:NAME' (an environment variable of the server, "
-            "upper case) or 'file:/path' (a file that holds nothing else)"
+            f"{at}.api_key: a key is never stored. Say where it is: 'env:NAME_API_KEY' (an environment variable of the "
+            "server, so named) or 'file:/path' (a file of one line in the server's MEMLOG_SECRETS_PATH)"
         )
 
 
