@@ -2,10 +2,11 @@
 
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, model_validator
 
 from contracts.importing import ImportMemories, ImportPart
 from contracts.messages import Command, registry
+from contracts.tokens import ScopeName
 
 MAX_TEXT_BYTES = 256 * 1024
 MAX_IDS_PER_REQUEST = 500
@@ -252,6 +253,28 @@ class ResumeApp(Command):
     app_id: str
 
 
+class IssueToken(Command):
+    """Let whoever bears the token act as this app of the user, within the scopes. The log keeps its secret's hash
+    alone; `hash` is `contracts.tokens.secret_hash`'s."""
+
+    type = "IssueToken"
+    sealed: ClassVar = frozenset({"user", "app", "label"})
+    token_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    user: Name
+    app: Name
+    scopes: Annotated[tuple[ScopeName, ...], Field(min_length=1)]
+    label: Annotated[str, Field(max_length=MAX_NAME)] = ""
+    expires_at: AwareDatetime | None = None
+
+
+class RevokeToken(Command):
+    """The token counts no more, for good."""
+
+    type = "RevokeToken"
+    token_id: str
+
+
 AnyCommand = (
     RegisterUser
     | RegisterApp
@@ -275,6 +298,8 @@ AnyCommand = (
     | RemoveArchivePolicy
     | PauseApp
     | ResumeApp
+    | IssueToken
+    | RevokeToken
     | ImportPart
     | ImportMemories
 )

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import JsonValue
 
 from contracts.messages import Event, registry
+from contracts.tokens import ScopeName
 
 
 class LogStarted(Event):
@@ -204,6 +205,28 @@ class ArchivePolicyRemoved(Event):
     policy_id: str
 
 
+class TokenIssued(Event):
+    """Whoever bears the token may act as this app of the user, within the scopes, until it expires or is revoked.
+    `hash` is the SHA-256 of its secret: the token itself is nowhere."""
+
+    type = "TokenIssued"
+    sealed: ClassVar = frozenset({"user", "app", "label"})
+    token_id: str
+    hash: str
+    user: str
+    app: str
+    scopes: tuple[ScopeName, ...]
+    label: str = ""
+    expires_at: datetime | None = None
+
+
+class TokenRevoked(Event):
+    """The token counts no more."""
+
+    type = "TokenRevoked"
+    token_id: str
+
+
 class TextReceived(Event):
     """Raw text to make memories of, as it came; kept for provenance. `source_id` is its command's id."""
 
@@ -310,6 +333,8 @@ EVENTS: dict[str, type[Event]] = registry(
     SettingsChanged,
     ArchivePolicySet,
     ArchivePolicyRemoved,
+    TokenIssued,
+    TokenRevoked,
     TextReceived,
     ReprocessingRequested,
     TextProcessed,

@@ -72,6 +72,10 @@ def source(uid: str, source_id: str) -> Aggregate:
     return Aggregate(uid, "source", source_id)
 
 
+def token(uid: str, token_id: str) -> Aggregate:
+    return Aggregate(uid, "token", token_id)
+
+
 def operation(uid: str, command_id: str) -> Aggregate:
     return Aggregate(uid, "op", command_id)
 

@@ -119,7 +119,24 @@ class Settings(BaseSettings):
     conformance_fixtures: bool = Field(
         default=False, description="Serve what the MCP conformance suite asks for by name; for tests, on loopback only"
     )
-    auth: Literal["off"] = "off"
+    auth: Literal["off", "token", "oidc"] = Field(
+        default="off", description="Who may call: everybody on this machine, bearers of tokens, or also an issuer's"
+    )
+    admin_token_file: Path | None = Field(
+        default=None, description="The operator's own token, which issues the first ones; a file of mode 0600"
+    )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/@\s?#]+$",
+        description="How clients reach the gateway, such as https://memlog.example.org; taken from Host when not set",
+    )
+    rate_limit: str = Field(default="1200/minute", description="Most requests of one token; off: no limit")
+    oidc_issuer: str | None = Field(default=None, pattern=r"^https?://", description="Whose tokens count, too")
+    oidc_audience: str | None = Field(default=None, description="Whom they have to be for; public_url when not set")
+    oidc_user_claim: str = Field(default="sub", description="The claim that names the user")
+    oidc_app_claim: str = Field(default="client_id", description="The claim that names the app; azp counts as well")
+    oidc_owner_clients: Names = Field(default=(), description="Clients that speak for the person, as the dashboard")
+    oidc_scope_prefix: str = Field(default="memlog:", description="What stands before read, write, … in their scopes")
     default_user: str = "default"
     wait_timeout: float = Field(default=10.0, gt=0, description="How long a write waits to become searchable")
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)

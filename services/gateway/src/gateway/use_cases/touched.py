@@ -30,6 +30,7 @@ from contracts.commands import (
     RestoreMemories,
     ResumeApp,
     ReviseMemory,
+    RevokeToken,
     SetAccessRule,
     SetArchivePolicy,
 )
@@ -78,6 +79,8 @@ def touched(uid: str, key: SealingKey, command: AnyCommand, results: Sequence[It
             return [subjects.settings(uid)]
         case SetArchivePolicy(policy_id=policy_id) | RemoveArchivePolicy(policy_id=policy_id):
             return [subjects.archive_policy(uid, policy_id)]
+        case IssueToken(token_id=token_id) | RevokeToken(token_id=token_id):
+            return [subjects.token(uid, token_id)]
         case ImportMemories():
             return [subjects.memory(uid, item.id) for item in results]
         case ImportPart():
