@@ -18,6 +18,7 @@ from contracts.commands import (
     DefineCategory,
     DeleteMemories,
     ForMemories,
+    IssueToken,
     PauseApp,
     PauseMemories,
     ProcessText,
