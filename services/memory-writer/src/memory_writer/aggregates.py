@@ -22,6 +22,7 @@ from memory_writer.domain.category import CATEGORY
 from memory_writer.domain.memory import MEMORY
 from memory_writer.domain.settings import SETTINGS
 from memory_writer.domain.source import SOURCE
+from memory_writer.domain.token import TOKEN
 from memory_writer.domain.user import USER
 
 _DECIDERS: dict[str, Decider[Any, Any, Any]] = {
@@ -33,6 +34,7 @@ _DECIDERS: dict[str, Decider[Any, Any, Any]] = {
     "settings": SETTINGS,
     "policy": ARCHIVE_POLICY,
     "source": SOURCE,
+    "token": TOKEN,
 }
 _CACHED = 20_000
 

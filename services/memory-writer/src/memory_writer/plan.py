@@ -20,6 +20,7 @@ from contracts.commands import (
     DefineCategory,
     DeleteMemories,
     ForMemories,
+    IssueToken,
     PauseApp,
     PauseMemories,
     ProcessText,
@@ -32,6 +33,7 @@ from contracts.commands import (
     RestoreMemories,
     ResumeApp,
     ReviseMemory,
+    RevokeToken,
     SetAccessRule,
     SetArchivePolicy,
 )
@@ -50,6 +52,7 @@ from memory_writer.domain.archive_policy import ARCHIVE_POLICY
 from memory_writer.domain.category import CATEGORY, Define, Remove
 from memory_writer.domain.memory import MEMORY, Absent, Active, Add, Categorize, Revise, same_text
 from memory_writer.domain.settings import SETTINGS
+from memory_writer.domain.token import TOKEN
 from memory_writer.domain.user import USER
 from memory_writer.importing import Parts, plan_import
 from memory_writer.many import CHUNK, plan_many, size
@@ -173,6 +176,8 @@ class Planner:
                 return await self._single(
                     loader, aggregate, ARCHIVE_POLICY, archive_policy.Remove(policy_id), command_id
                 )
+            case IssueToken(token_id=token_id) | RevokeToken(token_id=token_id):
+                return await self._single(loader, subjects.token(uid, token_id), TOKEN, payload, command_id)
             case ImportPart():
                 return Plan(frozenset(), status="nothing")
             case ImportMemories():
