@@ -20,8 +20,8 @@ class Unauthenticated(MemlogError):
 @dataclass(frozen=True, slots=True)
 class Identity:
     """The user and app (names) for whom a request acts, within `scopes`. `credential` says by what it was proven, fit
-    for a log (`token:<id>`, `oidc:<client>`, `operator`). `operator`: may also do what concerns all users: issue their
-    tokens, rebuild, verify; never read their memories."""
+    for a log (`token:<id>`, `oidc:<hash of the token>`, `operator`). `operator`: may also do what concerns all users:
+    issue their tokens, rebuild, verify; never read their memories."""
 
     user: str
     app: str
