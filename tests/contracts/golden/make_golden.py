@@ -40,6 +40,8 @@ from contracts.events import (
     SettingsChanged,
     TextProcessed,
     TextReceived,
+    TokenIssued,
+    TokenRevoked,
     UserRegistered,
 )
 from contracts.messages import Event
@@ -62,6 +64,7 @@ META = Meta(
 SOURCE = "018f3a5c-3333-7000-8000-000000000003"
 RULE = "7d0c6a52-43a9-8d4e-9a63-1c7b1b6f0d11"
 POLICY = "018f3a5c-4444-7000-8000-000000000004"
+TOKEN = "018f3a5c555570008000000000000005"
 EXAMPLES: tuple[Event, ...] = (
     AccessRuleSet(rule_id=RULE, app_id=APP, effect="deny", category="Health"),
     AccessRuleRemoved(rule_id=RULE),
@@ -69,6 +72,16 @@ EXAMPLES: tuple[Event, ...] = (
     SettingsChanged(settings={"openmemory": {"custom_instructions": "Keep names as they are."}}),
     ArchivePolicySet(policy_id=POLICY, after_days=365, app_id=APP),
     ArchivePolicyRemoved(policy_id=POLICY),
+    TokenIssued(
+        token_id=TOKEN,
+        hash="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        user="Ada Lovelace",
+        app="claude-desktop",
+        scopes=("read", "write"),
+        label="Laptop in Zürich",
+        expires_at=datetime(2027, 2, 20, 9, 15, 0, 250000, tzinfo=UTC),
+    ),
+    TokenRevoked(token_id=TOKEN),
     TextReceived(source_id=SOURCE, text="I moved to Zürich.", metadata={"chat": 7}, categories=("personal",)),
     ReprocessingRequested(source_id=SOURCE),
     TextProcessed(

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Union, get_args, get_origin
 
-from pydantic import JsonValue
+from pydantic import AwareDatetime, JsonValue
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -27,6 +27,7 @@ _MEMORY = subjects.event_subject(0, subjects.memory("UID", "MEMORY_ID"))
 _CATEGORY = subjects.event_subject(0, subjects.category("UID", "CATEGORY_ID"))
 _RULE = subjects.event_subject(0, subjects.access_rule("UID", "RULE_ID"))
 _POLICY = subjects.event_subject(0, subjects.archive_policy("UID", "POLICY_ID"))
+_TOKEN = subjects.event_subject(0, subjects.token("UID", "TOKEN_ID"))
 _SOURCE = subjects.event_subject(0, subjects.source("UID", "SOURCE_ID"))
 _APP = subjects.event_subject(0, subjects.app("UID", "APP_ID"))
 _WHERE: Mapping[str, tuple[str, str]] = {
@@ -52,6 +53,8 @@ _WHERE: Mapping[str, tuple[str, str]] = {
     "SettingsChanged": ("settings", subjects.event_subject(0, subjects.settings("UID"))),
     "ArchivePolicySet": ("archive policy", _POLICY),
     "ArchivePolicyRemoved": ("archive policy", _POLICY),
+    "TokenIssued": ("token", _TOKEN),
+    "TokenRevoked": ("token", _TOKEN),
     "TextReceived": ("source", _SOURCE),
     "ReprocessingRequested": ("source", _SOURCE),
     "TextProcessed": ("source", _SOURCE),
@@ -163,6 +166,7 @@ def _type_name(annotation: object) -> str:
         float: "number",
         bool: "boolean",
         datetime: "time in ISO 8601",
+        AwareDatetime: "time in ISO 8601",
         types.NoneType: "null",
     }
     if annotation in simple:

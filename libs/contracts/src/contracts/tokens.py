@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
+from pydantic import Field
+
+from contracts.api import View
 from contracts.ids import uuid7
 
 ScopeName = Literal["read", "write", "delete", "admin"]
@@ -57,3 +60,39 @@ def secret_hash(secret: str) -> str:
 def is_secret_of(secret: str, hashed: str) -> bool:
     """Whether `hashed` was made of this secret; takes the same time either way."""
     return hmac.compare_digest(secret_hash(secret), hashed)
+
+
+class TokenView(View):
+    """A token as it is shown: whatever it was, not its secret."""
+
+    id: str
+    app: str = Field(description="The client that acts with it; `dashboard`: the person, who sees everything of theirs")
+    scopes: list[ScopeName]
+    label: str
+    state: Literal["active", "expired", "revoked"]
+    created_at: int = Field(description="Epoch seconds")
+    created_by: str = Field(description="By what the request that issued it was proven: `operator`, `token:<id>`, …")
+    expires_at: int | None = Field(default=None, description="Epoch seconds; null: it does not expire")
+    revoked_at: int | None = Field(default=None, description="Epoch seconds")
+
+
+class TokenPage(View):
+    """One page of a user's tokens. `total` counts all, `pages` is ceil(total / size)."""
+
+    items: list[TokenView]
+    total: int
+    page: int
+    size: int
+    pages: int
+
+
+class IssuedToken(View):
+    """A new token. `token` is shown this once: nobody can find it out again."""
+
+    id: str
+    user_id: str
+    app: str
+    scopes: list[ScopeName]
+    label: str
+    expires_at: int | None = Field(default=None, description="Epoch seconds; null: it does not expire")
+    token: str
