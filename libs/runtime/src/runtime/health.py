@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from runtime.errors import NATS_FAILURES
 from runtime.nats import subscribe
+from runtime.probes import Probe
 from runtime.projection import ProjectionStatus
 
 
@@ -35,8 +36,12 @@ def projections_health(
     )
 
 
-async def answer_health(client: Client, service: str, describe: Callable[[], ServiceHealth]) -> None:
-    """Answer health questions from now on, until the connection closes."""
+async def answer_health(
+    client: Client, service: str, describe: Callable[[], ServiceHealth], probe: Probe | None = None
+) -> None:
+    """Answer health questions from now on, until the connection closes; those of `probe` too."""
+    if probe is not None:
+        probe.describe = describe
 
     async def asked(message: Msg) -> None:
         await message.respond(describe().model_dump_json().encode())

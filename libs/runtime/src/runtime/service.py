@@ -28,6 +28,8 @@ from runtime.leases import Leases
 from runtime.log_checks import LogIdentity, open_log
 from runtime.logging import configure_logging
 from runtime.nats import connect, declare_all, jetstream, require_sync_always
+from runtime.ops_port import ops_port
+from runtime.probes import Probe, Probes
 from runtime.settings import Settings, load_settings
 from runtime.tasks import end
 from runtime.telemetry import configure_tracing
@@ -53,6 +55,7 @@ class Context:
     log: list[LogIdentity]
     ready: asyncio.Event
     stop: asyncio.Event
+    probe: Probe
 
     @property
     def shards(self) -> int:
@@ -65,9 +68,14 @@ Serve = Callable[[Context], Awaitable[None]]
 
 @asynccontextmanager
 async def open_context(
-    name: str, settings: Settings, stop: asyncio.Event, ready: asyncio.Event | None = None
+    name: str,
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: asyncio.Event | None = None,
+    probes: Probes | None = None,
 ) -> AsyncGenerator[Context]:
-    """Connect, declare the streams, check the log and the master key. Raises `MemlogError` saying what is wrong."""
+    """Connect, declare the streams, check the log and the master key. `probes` are told of the service. Raises
+    `MemlogError` saying what is wrong."""
     if settings.master_key_file is None:
         raise ConfigurationError("MEMLOG_MASTER_KEY_FILE is not set: content is sealed and needs it")
     master = MasterKey.load(settings.master_key_file)
@@ -86,7 +94,10 @@ async def open_context(
             owner = f"{name}@{socket.gethostname()}:{os.getpid()}"
             with nats_errors("open the leases"):
                 leases = await Leases.open(js, owner, settings.lease_ttl, settings.replicas, settings.sole_instance)
-            yield Context(name, settings, client, js, events, keys, leases, identity, ready or asyncio.Event(), stop)
+            probe = Probe(name, client, ready or asyncio.Event(), stop)
+            if probes is not None:
+                probes.add(probe)
+            yield Context(name, settings, client, js, events, keys, leases, identity, probe.ready, stop, probe)
         finally:
             await events.close()
 
@@ -120,7 +131,7 @@ async def _main(name: str, serve: Serve, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_context(name, settings, stop) as context:
+    async with ops_port(settings, name) as probes, open_context(name, settings, stop, probes=probes) as context:
         log.info("service_starting", name=name, shards=settings.shards)
         await serve(context)
     log.info("service_stopped", name=name)

@@ -143,6 +143,13 @@ class Settings(BaseSettings):
     max_import_bytes: int = Field(
         default=128 * 1024 * 1024, gt=0, description="The largest backup file that POST /api/v1/backup/import takes"
     )
+    ops_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Serves /livez, /readyz and /metrics, for probes and Prometheus alone",
+    )
+    ops_host: str = Field(default="127.0.0.1", description="Where; nothing there asks who calls")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 

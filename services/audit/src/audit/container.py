@@ -48,7 +48,7 @@ async def serve(context: Context) -> None:
         def describe() -> ServiceHealth:
             return kept_health(NAME, kept)
 
-        await answer_health(context.client, NAME, describe)
+        await answer_health(context.client, NAME, describe, context.probe)
         await answer_due(context.client, keeping)
         context.ready.set()
         await run_until_stopped(

@@ -142,7 +142,7 @@ async def serve(context: Context) -> None:
             said += [chosen.failure] if chosen.failure else []
         return ServiceHealth(service=NAME, ok=not failures, detail="; ".join(said) or None, facts=facts)
 
-    await answer_health(context.client, NAME, describe)
+    await answer_health(context.client, NAME, describe, context.probe)
     context.ready.set()
     try:
         await run_until_stopped(

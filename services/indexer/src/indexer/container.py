@@ -49,7 +49,7 @@ async def serve(context: Context) -> None:
             # Whoever asks for vectors was made for these, whatever the index is made with.
             source = LateEmbedding(MINILM, MINILM_ID, all_means.shared)
             vectors = EmbedResponder(context.client, source)
-            await answer_health(context.client, NAME, describe)
+            await answer_health(context.client, NAME, describe, context.probe)
             await responder.open()
             await vectors.open()
             context.ready.set()

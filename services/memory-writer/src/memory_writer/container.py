@@ -67,7 +67,7 @@ async def serve(context: Context) -> None:
         failures += extraction.failures()
         return ServiceHealth(service=NAME, ok=not failures, detail="; ".join(failures) or None, facts=facts)
 
-    await answer_health(context.client, NAME, describe)
+    await answer_health(context.client, NAME, describe, context.probe)
     context.ready.set()
     work = (each(shard) for each in (stand, put_away, extraction.stand) for shard in range(context.shards))
     try:

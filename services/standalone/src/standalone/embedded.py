@@ -21,6 +21,7 @@ from gateway.edge import check_bind
 from pydantic import SecretStr
 from runtime.keys import MasterKey
 from runtime.nats import connect
+from runtime.ops_port import ops_port
 from runtime.service import Context
 from runtime.settings import Settings, as_environment
 from runtime.tasks import end
@@ -31,6 +32,16 @@ from standalone.home import Home
 from standalone.nats_server import NatsServer, end_when_writable, nats_server
 from standalone.postgres_server import PostgresServer, postgres_server
 from standalone.supervision import START_TIMEOUT, Bare, Parts
+
+_TOGETHER = (
+    gateway.container.NAME,
+    memory_writer.container.NAME,
+    categorizer.container.NAME,
+    audit.container.NAME,
+)
+"""The services of the first process, unless each has its own."""
+_OPS_PORTS = ("indexer", "gateway", "memory_writer", "categorizer", "audit")
+"""Each process has an ops port of its own: those of the others follow the first process's, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,8 @@ async def embedded(home: Home, settings: Settings, *, processes: bool = False) -
         stack.callback(listener.close)
         master_key = settings.master_key_file or home.master_key
         ensure_master_key(home, master_key)
-        parts = Parts()
+        together = () if processes else _TOGETHER
+        parts = Parts(await stack.enter_async_context(ops_port(settings, *together)))
         stack.push_async_callback(parts.stop)
 
         @asynccontextmanager
@@ -118,6 +130,8 @@ async def embedded(home: Home, settings: Settings, *, processes: bool = False) -
 
 async def _keep_process(parts: Parts, home: Home, module: str, settings: Settings) -> None:
     """Keep `python -m <module>` running: the same code as anywhere else, configured by its environment."""
+    if settings.ops_port is not None:
+        settings = settings.model_copy(update={"ops_port": settings.ops_port + 1 + _OPS_PORTS.index(module)})
     spec = ChildSpec(
         name=module.replace("_", "-"),
         command=(sys.executable, "-m", module),

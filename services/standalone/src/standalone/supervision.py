@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 from contracts.errors import ConfigurationError, LogNotTrusted, MemlogError
+from runtime.probes import Probes
 from runtime.service import REFUSED, Serve, open_context
 from runtime.settings import Settings
 
@@ -54,7 +55,8 @@ class _Part:
 class Parts:
     """The parts of one Memlog, in the order of their start. `ended` fails with the reason when one is beyond help."""
 
-    def __init__(self) -> None:
+    def __init__(self, probes: Probes) -> None:
+        self._probes = probes
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._parts: list[_Part] = []
 
@@ -71,7 +73,7 @@ class Parts:
         stop, ready = asyncio.Event(), asyncio.Event()
 
         async def live() -> None:
-            async with open_context(name, settings, stop, ready) as context:
+            async with open_context(name, settings, stop, ready, self._probes) as context:
                 await serve(context)
 
         self._add(name, stop, live())
