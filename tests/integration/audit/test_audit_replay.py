@@ -27,12 +27,14 @@ from contracts.events import (
     MemoryResumed,
     MemoryRevised,
     MemoryUnarchived,
+    TokenIssued,
+    TokenRevoked,
 )
 from contracts.messages import Event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runtime.postgres import DERIVED_STORE, Pool, create_pool
-from support.recorded_events import OTHER_UID, UID, recorded
+from support.recorded_events import OTHER_UID, START, UID, recorded
 
 STATES = {
     kind.type: kind
@@ -57,7 +59,7 @@ def histories(draw: st.DrawFn) -> list[Recorded]:
 
 def _next(draw: st.DrawFn, versions: dict[tuple[str, str], int], uid: str, name: str, number: int) -> Event:
     apps = ["register", "pause", "resume"]
-    access = ["rule", "rule", "no rule", "default"]
+    access = ["rule", "rule", "no rule", "default", "token", "no token"]
     kind = draw(st.sampled_from(["revise", "revise", "categorize", "define", "remove", *access, *apps, *STATES]))
     tags = tuple(draw(st.lists(st.sampled_from(["food", "work"]), unique=True)))
     if kind == "define":
@@ -72,6 +74,13 @@ def _next(draw: st.DrawFn, versions: dict[tuple[str, str], int], uid: str, name:
         return AccessRuleRemoved(rule_id=name)
     if kind == "default":
         return DefaultAccessChanged(policy=draw(st.sampled_from(["allow", "own"])))
+    if kind == "token":
+        return TokenIssued(
+            token_id=name, hash="", user="ada", app=name, scopes=("read", "write"), label=f"Number {number}",
+            expires_at=draw(st.sampled_from([None, START])),
+        )  # fmt: skip
+    if kind == "no token":
+        return TokenRevoked(token_id=name)
     if kind == "register":
         return AppRegistered(app_id=name, name=f"App {name}")
     if kind in ("pause", "resume"):

@@ -17,12 +17,13 @@ from audit.projections import (
     memory_texts,
     operations,
     reads,
+    tokens,
     trail,
     users,
 )
 from audit.statement import Projection
 
-READ_MODELS_VERSION = 2
+READ_MODELS_VERSION = 3
 ACCESS_LOG_VERSION = 2
 """Raise one when anything of its projections changes, DDL or what an event leads to: it is rebuilt from the log."""
 
@@ -55,7 +56,8 @@ class Generation:
 
 def read_models(number: int = 1) -> Generation:
     """What is derived from the events: over `MEMLOG_EVENTS_<k>`."""
-    modules = (memories, memory_texts, history, users, apps, access_rules, categories, archive_policies, operations)
+    rules = (access_rules, categories, archive_policies, tokens)
+    modules = (memories, memory_texts, history, users, apps, *rules, operations)
     models = (*(module.PROJECTION for module in modules), access_rules.DEFAULT, trail.EVENTS)
     return Generation(streams.READ_MODELS, READ_MODELS_VERSION, models, number)
 

@@ -11,6 +11,7 @@ from contracts.commands import (
     ChangeSettings,
     DefineCategory,
     DeleteMemories,
+    IssueToken,
     PauseApp,
     ProcessText,
     RegisterApp,
@@ -20,6 +21,7 @@ from contracts.commands import (
     RemoveCategory,
     ResumeApp,
     ReviseMemory,
+    RevokeToken,
     SetAccessRule,
     SetArchivePolicy,
 )
@@ -41,6 +43,8 @@ from contracts.events import (
     MemoryRevised,
     SettingsChanged,
     TextProcessed,
+    TokenIssued,
+    TokenRevoked,
     UserRegistered,
 )
 from contracts.messages import Event
@@ -92,6 +96,8 @@ _TYPES: dict[type[Event] | type[None], str] = {
     SettingsChanged: ChangeSettings.type,
     ArchivePolicySet: SetArchivePolicy.type,
     ArchivePolicyRemoved: RemoveArchivePolicy.type,
+    TokenIssued: IssueToken.type,
+    TokenRevoked: RevokeToken.type,
     UserRegistered: RegisterUser.type,
     AppRegistered: RegisterApp.type,
     AppPaused: PauseApp.type,
