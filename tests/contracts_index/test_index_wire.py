@@ -85,6 +85,16 @@ async def test_the_collection_is_made_with_the_key_tenants_and_no_quantization()
         await index.close()
 
 
+async def test_a_collection_has_as_many_replicas_as_the_settings_say() -> None:
+    async with recording_server() as server:
+        make_empty(server)
+        client = connect_qdrant(server.url)
+        await make_collection(client, NAME, EMBEDDER, DIMENSION, replicas=2)
+        [made] = server.bodies("PUT", COLLECTION)
+        assert made["replication_factor"] == 2
+        await client.close()
+
+
 async def test_another_generation_serves_by_one_request() -> None:
     async with recording_server() as server:
         make_empty(server)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, cast, get_args
 
 from contracts.errors import ConfigurationError
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
@@ -31,6 +31,10 @@ class Settings(BaseSettings):
     )
     allow_unsafe_sync: bool = Field(
         default=False, description="Serve although a power cut can lose acknowledged writes"
+    )
+    declare_streams: bool = Field(
+        default=True,
+        description="Make the streams that are missing; where only the memory-writer may do so, the others wait for it",
     )
     shards: int = Field(default=1, ge=1, le=256, description="Fixed when the log is created")
     replicas: int = Field(default=1, ge=1, le=5)
@@ -62,6 +66,12 @@ class Settings(BaseSettings):
         default="memlog",
         pattern="^[A-Za-z0-9._-]{1,100}$",
         description="Alias of the index's collection there",
+    )
+    qdrant_replicas: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Copies of each part of a new collection; a cluster of Qdrant wants 2 or more",
     )
     embedder: str | None = Field(
         default=None,
@@ -180,9 +190,30 @@ def as_environment(settings: Settings) -> Mapping[str, str]:
 def load_settings(**overrides: object) -> Settings:
     """Settings from the environment; `overrides` win. Raises `ConfigurationError` naming each bad variable."""
     try:
-        return Settings(**overrides)  # pyright: ignore[reportArgumentType]
+        return Settings(**{**_secrets_of_files(), **overrides})  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
         problems = "; ".join(
             f"MEMLOG_{'_'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" for e in error.errors()
         )
         raise ConfigurationError(f"settings are wrong: {problems}") from None
+
+
+def _secrets_of_files() -> dict[str, str]:
+    """Each secret setting can stand in a file instead, which its variable with `_FILE` behind it names: a variable is
+    shown by whatever shows a process or a container. A line break at the end is not part of it."""
+    found: dict[str, str] = {}
+    for name, field in Settings.model_fields.items():
+        variable = f"MEMLOG_{name.upper()}"
+        path = os.environ.get(f"{variable}_FILE")
+        if not path or SecretStr not in (field.annotation, *get_args(field.annotation)):
+            continue
+        if variable in os.environ:
+            raise ConfigurationError(f"{variable} and {variable}_FILE are both set: say it once")
+        try:
+            found[name] = Path(path).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "not a text"
+            raise ConfigurationError(f"{variable}_FILE: {path} cannot be read ({why})") from None
+        if not found[name]:
+            raise ConfigurationError(f"{variable}_FILE: {path} is empty")
+    return found

@@ -149,7 +149,7 @@ async def open_shelf(settings: Settings, *, only_look: bool = False) -> Shelf:
 
         key = None if settings.qdrant_api_key is None else settings.qdrant_api_key.get_secret_value()
         client = connect_qdrant(settings.qdrant_url, key, settings.qdrant_ca_file)
-        return ServerShelf(client, settings.qdrant_collection)
+        return ServerShelf(client, settings.qdrant_collection, replicas=settings.qdrant_replicas)
     if settings.index_path is None:
         raise ConfigurationError("the indexer needs MEMLOG_QDRANT_URL, or MEMLOG_INDEX_PATH (a folder of its own)")
     return EdgeShelf.look(settings.index_path) if only_look else EdgeShelf.open(settings.index_path)

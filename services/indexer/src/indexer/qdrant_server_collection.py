@@ -32,8 +32,13 @@ def generation_name(alias: str, generation: int, embedder_id: str) -> str:
     return f"{alias}_v{generation}__{re.sub(r'[^A-Za-z0-9.-]+', '-', embedder_id)}"
 
 
-async def make_collection(client: AsyncQdrantClient, collection: str, embedder_id: str, dimension: int) -> None:
-    """Make the collection of a generation. Doing it again, or in several processes at once, changes nothing."""
+async def make_collection(
+    client: AsyncQdrantClient, collection: str, embedder_id: str, dimension: int, replicas: int = 1
+) -> None:
+    """Make the collection of a generation. Doing it again, or in several processes at once, changes nothing.
+
+    With `replicas`, a write is answered when every replica that serves has it: the server takes those that fail out of
+    service before that, whatever the write consistency factor. So a read of any replica sees it."""
     if not await client.collection_exists(collection):
         try:
             await client.create_collection(
@@ -45,6 +50,7 @@ async def make_collection(client: AsyncQdrantClient, collection: str, embedder_i
                 # Searches are always of one user: a graph for each large one, none over all of them.
                 hnsw_config=models.HnswConfigDiff(m=0, payload_m=16),
                 metadata=_meta(embedder_id, dimension),
+                replication_factor=replicas if replicas > 1 else None,
             )
         except UnexpectedResponse:
             if not await client.collection_exists(collection):  # else another process was quicker

@@ -29,8 +29,9 @@ class ServerShelf:
 
     kind = "qdrant-server"
 
-    def __init__(self, client: AsyncQdrantClient, alias: str, words: Words | None = None) -> None:
+    def __init__(self, client: AsyncQdrantClient, alias: str, words: Words | None = None, replicas: int = 1) -> None:
         self._client = client
+        self._replicas = replicas
         self._alias = alias
         self._words = words
 
@@ -61,7 +62,7 @@ class ServerShelf:
         """See `Shelf`."""
         with qdrant_errors("register a generation"):
             name = self._name(record)
-            await make_collection(self._client, name, record.embedder, record.dimension)
+            await make_collection(self._client, name, record.embedder, record.dimension, self._replicas)
             await self._register(record)
             if record.state == "serving" and await self._behind() is None:
                 await self._point_to(name)
