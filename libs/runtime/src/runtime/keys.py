@@ -97,8 +97,9 @@ class MasterKey:
             raise damaged from None
 
     @classmethod
-    def load(cls, path: Path) -> "MasterKey":
-        """Raises `ConfigurationError` when the file is missing, readable by others, or not a key."""
+    def load(cls, path: Path, secrets: Path | None = None) -> "MasterKey":
+        """Raises `ConfigurationError` when the file is missing, readable by others, or not a key. `secrets` is the
+        folder in which containers find their secrets, with whatever mode these were mounted."""
         try:
             secret = bytes.fromhex(path.read_text().strip())
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -109,7 +110,7 @@ class MasterKey:
             ) from None
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"the master key {path} cannot be read: {error}") from None
-        if mode & 0o077:
+        if mode & 0o077 and not (secrets and path.resolve().is_relative_to(secrets.resolve())):
             raise ConfigurationError(f"the master key {path} can be read by others (mode {mode:o}): chmod 600 {path}")
         if len(secret) != _KEY:
             raise ConfigurationError(f"the master key {path} has {len(secret)} bytes, expected {_KEY}")

@@ -10,7 +10,8 @@ import httpx
 import nats
 import structlog
 from contracts.errors import ConfigurationError, LogNotTrusted, Unavailable
-from contracts.streams import GLOBAL, StreamSpec, of_shard
+from contracts.permissions import LEASES, inbox_prefix
+from contracts.streams import GLOBAL, StreamSpec, is_truth, of_shard
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -19,7 +20,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError
 
 from runtime.errors import NATS_FAILURES, STREAM_OFFLINE
-from runtime.settings import Settings
+from runtime.settings import Settings, comma_separated
 
 log = structlog.get_logger()
 
@@ -27,6 +28,7 @@ _CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 5.0
 """Seconds that a JetStream request may take before it counts as unavailable."""
 _LOOK_S = 0.25
+_PATIENCE_S = 60.0
 
 
 @asynccontextmanager
@@ -47,12 +49,16 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
 
     options: dict[str, object] = {}
     if settings.nats_user is not None and settings.nats_password is not None:
-        options = {"user": settings.nats_user, "password": settings.nats_password.get_secret_value()}
+        options = {
+            "user": settings.nats_user,
+            "password": settings.nats_password.get_secret_value(),
+            "inbox_prefix": inbox_prefix(settings.nats_user),
+        }
     try:
         # A client that reconnects for ever would also wait for ever for its first server.
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             client = await nats.connect(  # pyright: ignore[reportUnknownMemberType]
-                settings.nats_url,
+                [*comma_separated(settings.nats_url)],
                 name=name,
                 error_cb=on_error,
                 disconnected_cb=on_disconnect,
@@ -79,7 +85,7 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
 
 
 def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)
+    return re.sub(r"//[^/@,]*@", "//", url)
 
 
 def jetstream(client: Client) -> JetStreamContext:
@@ -109,8 +115,9 @@ async def answered(client: Client, waiting: Iterable[asyncio.Future[Any]]) -> No
 async def require_sync_always(settings: Settings) -> None:
     """Refuse to serve on a server that acknowledges before the disk has it (architecture §2).
 
-    The server's default loses all acknowledged writes of the last two minutes on a power cut. Raises
-    `LogNotTrusted`, also when the server cannot be asked.
+    The server's default loses all acknowledged writes of the last two minutes on a power cut. Of a cluster's servers,
+    each that answers has to sync always, and more than half have to answer: without the others it acknowledges, too.
+    Raises `LogNotTrusted`, also when too few can be asked.
     """
     if settings.allow_unsafe_sync:
         log.warning("unsafe_sync_allowed", consequence="a power cut can lose acknowledged writes")
@@ -118,16 +125,27 @@ async def require_sync_always(settings: Settings) -> None:
     remedy = "set `jetstream { sync_interval: always }` on the server, or MEMLOG_ALLOW_UNSAFE_SYNC=1 to accept losses"
     if settings.nats_monitor_url is None:
         raise ConfigurationError(f"MEMLOG_NATS_MONITOR_URL is not set, so durability cannot be checked; {remedy}")
+    servers = comma_separated(settings.nats_monitor_url)
+    answers = await asyncio.gather(*map(_syncs_always, servers))
+    for server, syncs in zip(servers, answers, strict=True):
+        if syncs is False:
+            raise LogNotTrusted(f"the NATS server at {server} does not sync each write to disk; {remedy}")
+    silent = [f"{server} ({why})" for server, why in zip(servers, answers, strict=True) if why is not True]
+    if 2 * len(silent) >= len(servers):
+        raise LogNotTrusted(
+            f"these NATS monitoring endpoints do not say whether their servers sync always: {', '.join(silent)}. "
+            f"Set MEMLOG_NATS_MONITOR_URL; {remedy}"
+        )
+
+
+async def _syncs_always(monitor_url: str) -> bool | str:
+    """Whether the server says so, or why it says nothing."""
     try:
         async with httpx.AsyncClient(timeout=3.0) as http:
-            answer = (await http.get(f"{settings.nats_monitor_url.rstrip('/')}/jsz")).raise_for_status().json()
+            answer = (await http.get(f"{monitor_url.rstrip('/')}/jsz")).raise_for_status().json()
+        return bool(answer.get("config", {}).get("sync_always", False))
     except (httpx.HTTPError, ValueError) as error:
-        raise LogNotTrusted(
-            f"the NATS monitoring endpoint {settings.nats_monitor_url} does not say whether the server syncs always "
-            f"({error}): set MEMLOG_NATS_MONITOR_URL; {remedy}"
-        ) from error
-    if not answer.get("config", {}).get("sync_always", False):
-        raise LogNotTrusted(f"the NATS server does not sync each write to disk; {remedy}")
+        return str(error) or type(error).__name__
 
 
 def _config(spec: StreamSpec, replicas: int) -> StreamConfig:
@@ -183,7 +201,35 @@ async def declare(js: JetStreamContext, specs: Iterable[StreamSpec], replicas: i
 
 async def declare_all(js: JetStreamContext, settings: Settings, shards: int) -> list[str]:
     """Every stream of the log."""
-    specs = [*GLOBAL]
-    for shard in range(shards):
-        specs += of_shard(shard, settings.command_retention, settings.access_retention)
-    return await declare(js, specs, settings.replicas)
+    return await declare(js, _specs(settings, shards), settings.replicas)
+
+
+def _specs(settings: Settings, shards: int) -> list[StreamSpec]:
+    of_shards = (of_shard(shard, settings.command_retention, settings.access_retention) for shard in range(shards))
+    return [*GLOBAL, *(spec for specs in of_shards for spec in specs)]
+
+
+async def wait_declared(js: JetStreamContext, settings: Settings, patience: float = _PATIENCE_S) -> None:
+    """Wait until who may make the streams has made them all and begun the log, for at most `patience` seconds. Raises
+    `Unavailable`."""
+    until = asyncio.get_running_loop().time() + patience
+    told = False
+    for name in (*(spec.name for spec in _specs(settings, settings.shards)), LEASES):
+        while not await _is_made(js, name):
+            if asyncio.get_running_loop().time() > until:
+                raise Unavailable(
+                    f"{name} is not there: start the memory-writer, which makes the streams "
+                    "(this service may not: MEMLOG_DECLARE_STREAMS)"
+                )
+            if not told:
+                told = True
+                log.info("waits_for_streams", missing=name, made_by="memory-writer")
+            await asyncio.sleep(_LOOK_S)
+
+
+async def _is_made(js: JetStreamContext, stream: str) -> bool:
+    try:
+        last = (await js.stream_info(stream)).state.last_seq
+    except NotFoundError:
+        return False
+    return last > 0 or not is_truth(stream)

@@ -27,7 +27,7 @@ from runtime.keys import KeyStore, MasterKey
 from runtime.leases import Leases
 from runtime.log_checks import LogIdentity, open_log
 from runtime.logging import configure_logging
-from runtime.nats import connect, declare_all, jetstream, require_sync_always
+from runtime.nats import connect, declare_all, jetstream, require_sync_always, wait_declared
 from runtime.ops_port import ops_port
 from runtime.probes import Probe, Probes
 from runtime.settings import Settings, load_settings
@@ -78,12 +78,15 @@ async def open_context(
     `MemlogError` saying what is wrong."""
     if settings.master_key_file is None:
         raise ConfigurationError("MEMLOG_MASTER_KEY_FILE is not set: content is sealed and needs it")
-    master = MasterKey.load(settings.master_key_file)
+    master = MasterKey.load(settings.master_key_file, settings.secrets_path)
     async with connect(settings, name) as client:
         js = jetstream(client)
         await require_sync_always(settings)
         with nats_errors("declare the streams"):
-            await declare_all(js, settings, settings.shards)
+            if settings.declare_streams:
+                await declare_all(js, settings, settings.shards)
+            else:
+                await wait_declared(js, settings)
         keys = KeyStore(js, master)
         known = await keys.check_master()
         events = EventStore(client, js, settings.shards)
