@@ -16,6 +16,7 @@ from gateway.service import Caller, EventFilter
 from support.fake_access import FakeAccess
 from support.fake_openmemory import FakeOpenMemory
 from support.fake_settings import FakeSettings
+from support.fake_tokens import FakeTokens
 
 AT = "2026-11-01T00:00:00.000Z"
 
@@ -38,7 +39,7 @@ def dead_letter(number: int, aggregate: str = "m", count: int = 1) -> DeadLetter
 
 
 @dataclass
-class FakeOperator(FakeAccess, FakeSettings, FakeOpenMemory):
+class FakeOperator(FakeAccess, FakeSettings, FakeTokens, FakeOpenMemory):
     """`log` is everybody's. `following` counts the streams that are open, `orders` are about generations."""
 
     log: list[LogEvent] = field(default_factory=list[LogEvent])

@@ -62,8 +62,18 @@ def is_secret_of(secret: str, hashed: str) -> bool:
     return hmac.compare_digest(secret_hash(secret), hashed)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """What a new token is to be good for. `app`: the client that acts with it, or `dashboard`, the person."""
+
+    app: str
+    scopes: tuple[ScopeName, ...]
+    label: str = ""
+    days: int | None = None
+
+
 class TokenView(View):
-    """A token as it is shown: whatever it was, not its secret."""
+    """A token as it is shown: all but its secret."""
 
     id: str
     app: str = Field(description="The client that acts with it; `dashboard`: the person, who sees everything of theirs")

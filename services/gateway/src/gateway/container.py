@@ -42,6 +42,7 @@ from gateway.use_cases.related import Related
 from gateway.use_cases.sources import Sources
 from gateway.use_cases.states import States
 from gateway.use_cases.time_travel import TimeTravel
+from gateway.use_cases.tokens import Tokens
 from gateway.use_cases.verifying import Verifying
 from gateway.use_cases.writing import Writing
 
@@ -130,6 +131,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             Configuring(identities, commanding, stored, from_environment(settings), projections.change_projection),
             ArchivePolicies(identities, commanding, pool, freshness),
             Sources(identities, commanding, context.events, pool, chosen.wanted),
+            Tokens(identities, commanding, pool, freshness),
         )
     finally:
         await end(*following)

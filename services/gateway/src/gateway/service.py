@@ -41,6 +41,7 @@ from contracts.configuration import Configured
 from contracts.dead_letters import DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
 from contracts.generations import GenerationRequest, ProjectionList, ProjectionView
 from contracts.openmemory import AccessedMemories, AccessLog, AppDetail, AppMemories, Imported
+from contracts.tokens import IssuedToken, TokenPage, TokenRequest
 from contracts.verification import Anchor, AnchorReply, ChainHead, Verification
 from pydantic import JsonValue
 
@@ -309,6 +310,19 @@ class MemoryService(Protocol):
 
     async def remove_archive_policy(self, caller: Caller, policy_id: str) -> None:
         """What it put away stays so. Raises `NotFound`."""
+        ...
+
+    # -- tokens of a user ---------------------------------------------------------------------------------------------
+    async def issue_token(self, caller: Caller, wanted: TokenRequest) -> IssuedToken:
+        """A token that counts everywhere when this returns. Who may ask for what is the transport's to check."""
+        ...
+
+    async def tokens(self, caller: Caller, *, page: int, size: int) -> TokenPage:
+        """All, also those that count no more, newest first."""
+        ...
+
+    async def revoke_token(self, caller: Caller, token_id: str) -> None:
+        """When this returns, it counts nowhere. Raises `NotFound`."""
         ...
 
     # -- backups in OpenMemory's format -------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from gateway.auth.identity import Identity, Unauthenticated
 
 MIN_ADMIN_TOKEN = 32
 """Characters. `openssl rand -hex 32` makes twice as many."""
-_ADMIN_TOKEN = re.compile(rf"[!-~]{{{MIN_ADMIN_TOKEN},1024}}")
+_ADMIN_TOKEN = re.compile(rf"[A-Za-z0-9._~+/-]{{{MIN_ADMIN_TOKEN},1024}}=*")
 _NOT_ONE = "this token does not count: it is unknown or was revoked"
 
 log = structlog.get_logger()
@@ -138,8 +138,8 @@ def read_admin_token(path: Path, secrets: Path) -> str:
         raise ConfigurationError(f"the admin token {path} cannot be read: {type(error).__name__}") from None
     if not _ADMIN_TOKEN.fullmatch(token) or token.startswith(PREFIX):
         raise ConfigurationError(
-            f"the admin token {path} has to be one line of {MIN_ADMIN_TOKEN} characters or more, without spaces, that"
-            f" does not begin with {PREFIX}: openssl rand -hex 32 > {path}"
+            f"the admin token {path} has to be one line of {MIN_ADMIN_TOKEN} letters, digits or ._~+/- or more, and not"
+            f" to begin with {PREFIX}: openssl rand -hex 32 > {path}"
         )
     return token
 

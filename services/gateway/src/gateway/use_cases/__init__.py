@@ -16,6 +16,7 @@ from gateway.use_cases.reading import Reading
 from gateway.use_cases.related import Related
 from gateway.use_cases.sources import Sources
 from gateway.use_cases.states import States
+from gateway.use_cases.tokens import Tokens
 from gateway.use_cases.verifying import Verifying
 from gateway.use_cases.writing import Writing
 
@@ -43,6 +44,7 @@ class Memlog:
         configuring: Configuring,
         policies: ArchivePolicies,
         sources: Sources,
+        tokens: Tokens,
     ) -> None:
         self.add = writing.add
         self.added = writing.added
@@ -102,3 +104,6 @@ class Memlog:
         self.remove_archive_policy = policies.remove_archive_policy
         self.reprocess = sources.reprocess
         self.reprocessing = sources.reprocessing
+        self.issue_token = tokens.issue_token
+        self.tokens = tokens.tokens
+        self.revoke_token = tokens.revoke_token
