@@ -11,6 +11,8 @@ import httpx
 from contracts.errors import Unavailable
 from pydantic import BaseModel, ValidationError
 
+from runtime.settings import comma_separated
+
 _ASK_S = 2.0
 _HOLDS_S = 0.5
 
@@ -48,34 +50,41 @@ def stream_failures(body: bytes) -> list[StreamFailure] | None:
     ]
 
 
+async def _failures(http: httpx.AsyncClient, url: str) -> list[StreamFailure] | None:
+    """The streams that do not work there; None when the server does not say."""
+    try:
+        return stream_failures((await http.get(url)).content)
+    except httpx.HTTPError:
+        return None
+
+
 class ServerHealth:
-    """Asks the server at `monitor_url` (None: nobody can be asked)."""
+    """Asks the server at `monitor_url`, or those of a cluster, comma-separated (None: nobody can be asked). A cluster
+    works as long as more than half of its servers do."""
 
     def __init__(self, monitor_url: str | None) -> None:
-        self._url = None if monitor_url is None else f"{monitor_url.rstrip('/')}/healthz?details=true"
+        self._urls = [f"{url.rstrip('/')}/healthz?details=true" for url in comma_separated(monitor_url or "")]
         self._asking = asyncio.Lock()
         self._answer: str | None = None
         self._until = 0.0
 
     async def failure(self) -> str | None:
         """Why the log cannot be written, in words; None when the server knows of nothing, or does not say."""
-        if self._url is None:
+        if not self._urls:
             return None
         async with self._asking:  # when it is full, it is so for many requests at once
             if time.monotonic() > self._until:
-                self._answer = await self._ask(self._url)
+                self._answer = await self._ask()
                 self._until = time.monotonic() + _HOLDS_S
         return self._answer
 
-    async def _ask(self, url: str) -> str | None:
-        try:
-            async with httpx.AsyncClient(timeout=_ASK_S) as http:
-                failures = stream_failures((await http.get(url)).content)
-        except httpx.HTTPError:
+    async def _ask(self) -> str | None:
+        async with httpx.AsyncClient(timeout=_ASK_S) as http:
+            answers = await asyncio.gather(*(_failures(http, url) for url in self._urls))
+        failing = [failures for failures in answers if failures]
+        if not failing or 2 * (len(failing) + answers.count(None)) <= len(answers):
             return None
-        if not failures:
-            return None
-        return f"the log cannot be written ({failures[0].stream}: {failures[0].reason})"
+        return f"the log cannot be written ({failing[0][0].stream}: {failing[0][0].reason})"
 
     @asynccontextmanager
     async def explained(self) -> AsyncGenerator[None]:

@@ -10,8 +10,13 @@ from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, Validation
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
+def comma_separated(text: str) -> tuple[str, ...]:
+    """The parts that are not empty."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _comma_separated(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    return comma_separated(value) if isinstance(value, str) else value
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
@@ -23,11 +28,13 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MEMLOG_", extra="ignore", frozen=True)
 
-    nats_url: str = "nats://127.0.0.1:4222"
+    nats_url: str = Field(
+        default="nats://127.0.0.1:4222", description="Of a cluster, those of all servers: with commas"
+    )
     nats_user: str | None = None
     nats_password: SecretStr | None = None
     nats_monitor_url: str | None = Field(
-        default="http://127.0.0.1:8222", description="Asked at start whether the server syncs always"
+        default="http://127.0.0.1:8222", description="Asked at start whether the server syncs always; of a cluster, all"
     )
     allow_unsafe_sync: bool = Field(
         default=False, description="Serve although a power cut can lose acknowledged writes"
