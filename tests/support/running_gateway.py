@@ -40,13 +40,13 @@ class RunningGateway:
     def mcp(self, revision: str, path: str = "/mcp", *, name: str = "test client") -> Client:
         """A client of the SDK on this revision's wire."""
         info = Implementation(name=name, version="1")
-        return Client(f"{self.url}{path}", mode=WIRES[revision], client_info=info, read_timeout_seconds=10)
+        return Client(f"{self.url}{path}", mode=WIRES[revision], client_info=info, read_timeout_seconds=60)
 
     def over_sse(self, revision: str, path: str, *, name: str = "test client") -> Client:
         """A client of the SDK that is connected by HTTP+SSE."""
         info = Implementation(name=name, version="1")
         transport = sse_client(f"{self.url}{path}")
-        return Client(transport, mode=WIRES[revision], client_info=info, read_timeout_seconds=10)
+        return Client(transport, mode=WIRES[revision], client_info=info, read_timeout_seconds=60)
 
 
 class _Server(uvicorn.Server):
@@ -61,23 +61,23 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serve_gateway(
-    sse: SseOptions | None = None, *, port: int = 0, conformance_fixtures: bool = False
+    sse: SseOptions | None = None, *, port: int = 0, conformance_fixtures: bool = False, grace: int = 2
 ) -> AsyncGenerator[RunningGateway]:
-    """Runs until the block ends; the stop is bounded as the gateway's own is."""
+    """Runs until the block ends; `grace` is how long, in seconds, a stop waits: as the gateway's own unless said."""
     service = FakeService()
     options = GatewayOptions(version="1.2.3", sse=sse or SseOptions(), conformance_fixtures=conformance_fixtures)
     app = create_app(service, options)
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="on")
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=grace, lifespan="on")
     server = _Server(config)
     listening = bind("127.0.0.1", port)
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await server.ready.wait()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         yield RunningGateway(url, service, server, app.state.sse, app.state.stopping)
     finally:
         app.state.stopping.set()
         server.should_exit = True
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await running

@@ -24,8 +24,8 @@ class SseStream:
         return self.endpoint.partition("session_id=")[2]
 
     async def line(self) -> str | None:
-        """The next line; None at the end of the stream. Fails after 10 s."""
-        async with asyncio.timeout(10):
+        """The next line; None at the end of the stream. Fails after 60 s."""
+        async with asyncio.timeout(60):
             return await anext(self._lines, None)
 
     async def event(self) -> tuple[str, str] | None:
@@ -74,7 +74,7 @@ def tool_call(request_id: int, tool: str, **arguments: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def open_stream(url: str, path: str) -> AsyncGenerator[SseStream]:
     """Open a stream and read where it says to post; it is closed at the end."""
-    async with httpx.AsyncClient(base_url=url, timeout=10) as http, open_stream_with(http, path) as stream:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http, open_stream_with(http, path) as stream:
         yield stream
 
 

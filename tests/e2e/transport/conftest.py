@@ -20,5 +20,5 @@ def gateway(shared_gateway: RunningGateway) -> RunningGateway:
 
 @pytest_asyncio.fixture
 async def http(gateway: RunningGateway) -> AsyncGenerator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         yield client
