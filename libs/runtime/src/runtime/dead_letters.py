@@ -72,7 +72,7 @@ async def bury(js: JetStreamContext, consumer: str, stream: str, message: Stored
     with nats_errors("keep a dead letter"):
         # The letters of a subject stand in the order of their messages: the last one tells.
         try:
-            last = await js.get_msg(DEAD.name, subject=subject, direct=True)
+            last = await js.get_msg(DEAD.name, subject=subject)
             noted = cast("dict[str, str]", last.headers or {})  # pyright: ignore[reportUnknownMemberType]
             if int(noted.get(SEQUENCE, "0")) >= message.sequence:
                 return subject

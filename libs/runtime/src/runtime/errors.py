@@ -9,6 +9,9 @@ from contracts.errors import Unavailable
 WRONG_LAST_SEQUENCE = 10071
 """JetStream's error code: an expected last (subject) sequence did not hold."""
 
+UNDECIDED = 10164
+"""JetStream's error code, from streams with replicas: another message is on its way to the same subject."""
+
 STREAM_OFFLINE = 10194
 """JetStream's error code: the server has the stream, and does not open it."""
 

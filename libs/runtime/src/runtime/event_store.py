@@ -1,6 +1,9 @@
 """The event store: an aggregate is a subject of the events stream; load it, append to it with an expected sequence.
 
 Source of the pattern: NATS ADR-31 (direct get, batched) and `Nats-Expected-Last-Subject-Sequence`.
+
+Any replica answers a direct get, and may be a moment behind. Where a stream has several, its leader says how far a
+reading has to reach: what was acknowledged before is always found.
 """
 
 import asyncio
@@ -27,12 +30,15 @@ from nats.js.errors import NotFoundError
 
 from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
 from runtime.nats import REQUEST_TIMEOUT, answered, subscribe
+from runtime.spans import appending
 from runtime.telemetry import trace_id
 
 _PAGE = 512
 _PAGE_BYTES = 4 * 1024 * 1024
 """More than the largest message: a page is never empty while there is more."""
 _PIPELINE = 512
+_CATCHES_UP_S = 0.02
+"""How long a replica that is behind is left before it is asked again: it usually is by milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class EventStore:
         self._inbox = client.new_inbox()
         self._subscription: Subscription | None = None
         self._replies: dict[str, Callable[[Msg], None]] = {}
+        self._replicated: dict[str, bool] = {}
         self._next = 0
 
     async def open(self) -> None:
@@ -106,28 +113,64 @@ class EventStore:
     async def read_subject(self, stream: str, subject: str) -> list[StoredMessage]:
         """All messages of a subject in order, by batched direct gets. Raises `LogNotTrusted` when there is one that the
         server counts and cannot read (of the truth; elsewhere messages may go meanwhile), `Unavailable`."""
+        with nats_errors(f"answer a read of {stream}"):
+            newest = await self._newest(stream, subject)
+            until = asyncio.get_running_loop().time() + REQUEST_TIMEOUT
+            while True:
+                found, counted = await self._whole(stream, subject)
+                if newest <= _end(found):
+                    break
+                await self._catch_up(stream, until)
+        if len(found) < counted and is_truth(stream):
+            raise LogNotTrusted(
+                f"{stream} does not give out {counted - len(found)} of {counted} messages of {subject}: "
+                "it is damaged. `memlog verify` says where; restore the log from a backup"
+            )
+        return found
+
+    async def _whole(self, stream: str, subject: str) -> tuple[list[StoredMessage], int]:
+        """The messages of a subject as the replicas that are asked give them out, and how many they count."""
         found: list[StoredMessage] = []
         counted = 0
-        start = 1
-        with nats_errors(f"answer a read of {stream}"):
-            while True:
-                page, pending = await self._direct_get(stream, subject, start, _PAGE)
-                found += page
-                counted = counted or len(page) + pending
-                if not page or pending == 0:
-                    if len(found) < counted and is_truth(stream):
-                        raise LogNotTrusted(
-                            f"{stream} does not give out {counted - len(found)} of {counted} messages of {subject}: "
-                            "it is damaged. `memlog verify` says where; restore the log from a backup"
-                        )
-                    return found
-                start = page[-1].sequence + 1
+        while True:
+            page, pending = await self._direct_get(stream, subject, _end(found) + 1, _PAGE)
+            found += page
+            counted = counted or len(page) + pending
+            if not page or pending == 0:
+                return found, counted
 
     async def read_page(self, stream: str, subject: str, start: int, limit: int) -> tuple[list[StoredMessage], int]:
         """Up to `limit` messages of a subject, which may hold wildcards, from sequence `start` on, in order; and how
         many more there are. Raises `Unavailable`."""
         with nats_errors(f"answer a read of {stream}"):
-            return await self._direct_get(stream, subject, start, min(limit, _PAGE))
+            newest: int | None = None
+            until = asyncio.get_running_loop().time() + REQUEST_TIMEOUT
+            while True:
+                page, pending = await self._direct_get(stream, subject, start, min(limit, _PAGE))
+                if pending > 0:
+                    return page, pending
+                if newest is None:
+                    newest = await self._newest(stream, subject)
+                if newest < start or newest <= _end(page):
+                    return page, pending
+                await self._catch_up(stream, until)
+
+    async def _newest(self, stream: str, subject: str) -> int:
+        """How far a reading of a subject has to reach: its last sequence by the stream's leader. 0 when there is none,
+        and where there is but one copy to read from."""
+        if stream not in self._replicated:
+            self._replicated[stream] = ((await self._js.stream_info(stream)).config.num_replicas or 1) > 1
+        if not self._replicated[stream]:
+            return 0
+        try:
+            return (await self._js.get_msg(stream, subject=subject)).seq or 0
+        except NotFoundError:
+            return 0
+
+    async def _catch_up(self, stream: str, until: float) -> None:
+        if asyncio.get_running_loop().time() > until:
+            raise Unavailable(f"the replica of {stream} that answers is behind")
+        await asyncio.sleep(_CATCHES_UP_S)
 
     async def _direct_get(self, stream: str, subject: str, start: int, limit: int) -> tuple[list[StoredMessage], int]:
         queue: asyncio.Queue[Msg] = asyncio.Queue()
@@ -180,26 +223,32 @@ class EventStore:
     async def _pipeline(self, events: Sequence[NewEvent]) -> list[Position | Exception]:
         acks: list[asyncio.Future[Msg]] = []
         tokens: list[str] = []
+        stream = events_stream(shard_of(events[0].aggregate.uid, self.shards)).name
         try:
-            for new in events:
-                ack: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-                acks.append(ack)
-                tokens.append(self._expect(lambda message, ack=ack: None if ack.done() else ack.set_result(message)))
-                await self._publish(new, ack, tokens[-1])
-            await answered(self._client, acks)
+            with appending(stream, [(new.trace, new.event.type) for new in events]) as traces:
+                for new, trace in zip(events, traces, strict=True):
+                    ack: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+                    acks.append(ack)
+                    tokens.append(
+                        self._expect(lambda message, ack=ack: None if ack.done() else ack.set_result(message))
+                    )
+                    await self._publish(new, trace, ack, tokens[-1])
+                await answered(self._client, acks)
             return [await self._settle(new, ack) for new, ack in zip(events, acks, strict=True)]
         finally:
             for token in tokens:
                 del self._replies[token]
 
-    async def _publish(self, new: NewEvent, ack: asyncio.Future[Msg], token: str) -> None:
+    async def _publish(
+        self, new: NewEvent, trace: Mapping[str, str], ack: asyncio.Future[Msg], token: str
+    ) -> None:
         # Not nats-py's `publish_async`: it never completes the future of a publish that the server refuses.
         try:
             await self._client.publish(
                 event_subject(shard_of(new.aggregate.uid, self.shards), new.aggregate),
                 encode(new.meta, new.event, new.key),
                 reply=f"{self._inbox}.{token}",
-                headers={**new.trace, Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(new.expected)},
+                headers={**trace, Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(new.expected)},
             )
         except NATS_FAILURES as error:
             ack.set_exception(error)
@@ -228,7 +277,7 @@ class EventStore:
             with nats_errors("explain a conflict"):
                 try:
                     last = await self._js.get_msg(
-                        events_stream(shard).name, subject=event_subject(shard, new.aggregate), direct=True
+                        events_stream(shard).name, subject=event_subject(shard, new.aggregate)
                     )
                 except NotFoundError:
                     return ConcurrencyConflict(f"{new.aggregate.kind} {new.aggregate.id} has no event")
@@ -240,15 +289,19 @@ class EventStore:
 
     async def message_at(self, stream: str, sequence: int) -> StoredMessage | None:
         """The message at a sequence, or None. Raises `Unavailable`."""
+        request = json.dumps({"seq": sequence}).encode()
         with nats_errors(f"read {stream}"):
-            try:
-                found = await self._client.request(
-                    f"$JS.API.DIRECT.GET.{stream}", json.dumps({"seq": sequence}).encode(), timeout=REQUEST_TIMEOUT
-                )
-            except NotFoundError:
-                return None
-        headers = found.headers or {}
-        return None if Header.STATUS.value in headers else _stored(found.data, headers)
+            until = asyncio.get_running_loop().time() + REQUEST_TIMEOUT
+            while True:
+                found = await self._client.request(f"$JS.API.DIRECT.GET.{stream}", request, timeout=REQUEST_TIMEOUT)
+                headers = found.headers or {}
+                if Header.STATUS.value not in headers:
+                    return _stored(found.data, headers)
+                try:
+                    await self._js.get_msg(stream, seq=sequence)
+                except NotFoundError:
+                    return None
+                await self._catch_up(stream, until)
 
     async def first_sequence(self, stream: str) -> int:
         """The sequence of the oldest message that the stream still has. Raises `Unavailable`."""
@@ -259,6 +312,10 @@ class EventStore:
         """The stream's last sequence. Raises `Unavailable`."""
         with nats_errors(f"describe {stream}"):
             return (await self._js.stream_info(stream)).state.last_seq
+
+
+def _end(messages: Sequence[StoredMessage]) -> int:
+    return messages[-1].sequence if messages else 0
 
 
 def _stored(data: bytes, headers: dict[str, str]) -> StoredMessage:

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nats.js import JetStreamContext
-from nats.js.api import Header
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import NotFoundError
 
-from runtime.errors import WRONG_LAST_SEQUENCE, nats_errors
+from runtime.errors import nats_errors
+from runtime.publishing import publish_first
 
 _NONCE = 12
 _KEY = 32
@@ -150,13 +150,7 @@ class KeyStore:
         from which the user comes, with ids that derive from it. Raises `Unavailable`."""
         stored = self.master.wrap(uid, os.urandom(_KEY) + identity)
         with nats_errors("store a data key"):
-            try:
-                await self._js.publish(
-                    key_subject(uid), stored, headers={Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
-                )
-            except APIError as error:
-                if error.err_code != WRONG_LAST_SEQUENCE:
-                    raise
+            await publish_first(self._js, key_subject(uid), stored)
         return await self.get(uid)
 
     async def get(self, uid: str) -> SealingKey:
@@ -167,7 +161,7 @@ class KeyStore:
             return cached
         with nats_errors("read a data key"):
             try:
-                found = await self._js.get_msg(KEYS.name, subject=key_subject(uid), direct=True)
+                found = await self._js.get_msg(KEYS.name, subject=key_subject(uid))
             except NotFoundError:
                 raise KeyMissing("this user's content was erased: its key is destroyed") from None
         key = SealingKey(self.master.unwrap(uid, found.data or b""))
@@ -184,7 +178,7 @@ class KeyStore:
         self._cache.pop(uid, None)
         with nats_errors("destroy a data key"):
             try:
-                found = await self._js.get_msg(KEYS.name, subject=key_subject(uid), direct=True)
+                found = await self._js.get_msg(KEYS.name, subject=key_subject(uid))
                 await self._js.delete_msg(KEYS.name, found.seq or 0)
             except NotFoundError:
                 return
@@ -196,7 +190,7 @@ class KeyStore:
             if (await self._js.stream_info(KEYS.name)).state.last_seq == 0:
                 return False
             try:
-                found = await self._js.get_msg(KEYS.name, subject=key_subject("*"), direct=True)
+                found = await self._js.get_msg(KEYS.name, subject=key_subject("*"))
             except NotFoundError:  # all were destroyed
                 return True
         self.master.unwrap((found.subject or "").rsplit(".", 1)[-1], found.data or b"")

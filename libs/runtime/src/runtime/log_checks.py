@@ -1,12 +1,13 @@
 """Start-up checks of the log (architecture §7): a truncated, swapped or restored log is never silently continued."""
 
+import asyncio
 import os
 from dataclasses import dataclass
 
 import structlog
 from contracts.api import Announcement
 from contracts.codec import Meta, Undecodable, decode_event, encode, read_envelope
-from contracts.errors import ConfigurationError, ContentDamaged, LogNotTrusted
+from contracts.errors import ConfigurationError, ContentDamaged, LogNotTrusted, Unavailable
 from contracts.events import LogStarted
 from contracts.ids import event_id, uuid7
 from contracts.positions import Checkpoint, Position, message_hash
@@ -21,6 +22,7 @@ from nats.js.errors import APIError, NotFoundError
 from runtime.clock import utc_now
 from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
 from runtime.event_store import EventStore, StoredMessage
+from runtime.nats import REQUEST_TIMEOUT
 
 log = structlog.get_logger()
 _ADVICE = (
@@ -68,6 +70,7 @@ async def _open_shard(
         if not may_start:
             raise LogNotTrusted(f"{stream} is empty, but users have been here: it was lost. {_ADVICE}")
         await _start_shard(js, shard, shards)
+        await _until_started(events, stream)
     first = await events.message_at(stream, 1)
     if first is None:
         raise LogNotTrusted(f"{stream} has events but its first one is gone. {_ADVICE}")
@@ -148,6 +151,15 @@ async def _start_shard(js: JetStreamContext, shard: int, shards: int) -> None:
         except APIError as error:
             if error.err_code != WRONG_LAST_SEQUENCE:  # otherwise somebody else was quicker
                 raise
+
+
+async def _until_started(events: EventStore, stream: str) -> None:
+    """Somebody may have been quicker, whose message is still on its way to the replicas."""
+    until = asyncio.get_running_loop().time() + REQUEST_TIMEOUT
+    while await events.last_sequence(stream) == 0:
+        if asyncio.get_running_loop().time() > until:
+            raise Unavailable(f"{stream} does not show its first event")
+        await asyncio.sleep(0.02)
 
 
 def require_next(stream: str, before: int, sequence: int) -> None:

@@ -1,4 +1,5 @@
-"""Publishing many messages in order, without waiting for each: for who appends alone to streams that are empty yet."""
+"""Publishing with an expectation: the first message of a subject; and many messages in order, without waiting for each,
+for who appends alone to streams that are empty yet."""
 
 import asyncio
 import json
@@ -10,12 +11,33 @@ from typing import Any
 from contracts.errors import ConcurrencyConflict, Unavailable
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import Header
+from nats.js.errors import APIError
 
-from runtime.errors import NATS_FAILURES, nats_errors
-from runtime.nats import subscribe
+from runtime.errors import NATS_FAILURES, UNDECIDED, WRONG_LAST_SEQUENCE, nats_errors
+from runtime.nats import REQUEST_TIMEOUT, subscribe
 
 _TIMEOUT = 30.0
+_DECIDES_S = 0.02
+
+
+async def publish_first(js: JetStreamContext, subject: str, data: bytes, headers: Mapping[str, str] = {}) -> bool:
+    """Publish what has to be the first message of its subject: False when another one is there. Raises `APIError` and
+    other failures of NATS; whether it is stored is not known then."""
+    headers = {**headers, Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
+    until = asyncio.get_running_loop().time() + REQUEST_TIMEOUT
+    while True:
+        try:
+            await js.publish(subject, data, timeout=REQUEST_TIMEOUT, headers=headers)
+            return True
+        except APIError as error:
+            if error.err_code == WRONG_LAST_SEQUENCE:
+                return False
+            # Another one has reached the leader, and not yet enough replicas to stand there.
+            if error.err_code != UNDECIDED or asyncio.get_running_loop().time() > until:
+                raise
+        await asyncio.sleep(_DECIDES_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from contracts.errors import Conflict, ContentDamaged
 from contracts.streams import KEYS
 from contracts.subjects import key_subject
 from nats.js import JetStreamContext
-from nats.js.api import Header
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import NotFoundError
 
-from runtime.errors import WRONG_LAST_SEQUENCE, nats_errors
+from runtime.errors import nats_errors
 from runtime.event_store import EventStore
 from runtime.keys import MasterKey
+from runtime.publishing import publish_first
 from runtime.stream_reading import pages
 
 
@@ -46,12 +46,8 @@ async def put_missing(
         master.unwrap(uid, key)
     with nats_errors("store a data key"):
         for uid, key in missing.items():
-            try:
-                await js.publish(key_subject(uid), key, headers={Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"})
-            except APIError as error:
-                if error.err_code != WRONG_LAST_SEQUENCE:
-                    raise
-                raise Conflict(f"user {uid} was given a data key just now: try again") from None
+            if not await publish_first(js, key_subject(uid), key):
+                raise Conflict(f"user {uid} was given a data key just now: try again")
     return len(missing)
 
 

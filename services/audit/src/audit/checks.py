@@ -186,7 +186,7 @@ async def _lost_end(log: Verifiable, shard: int) -> Difference | None:
             subject = command_subject(shard, meta.uid, meta.causation_id)
             with nats_errors(f"read {name}"):
                 try:
-                    await log.js.get_msg(name, subject=subject, direct=True)
+                    await log.js.get_msg(name, subject=subject)
                 except NotFoundError:
                     what = f"the command that led to event {message.sequence} is gone: the stream lost its end"
                     return _found("message_missing", name, last + 1, what)

@@ -18,14 +18,15 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
-from nats.js.api import Header
 from nats.js.errors import APIError, NotFoundError
 from runtime.clock import utc_now
-from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
+from runtime.errors import NATS_FAILURES, nats_errors
 from runtime.event_store import EventStore
 from runtime.keys import SealingKey
 from runtime.nats import subscribe
+from runtime.publishing import publish_first
 from runtime.server_health import ServerHealth
+from runtime.spans import sending
 from runtime.telemetry import trace_headers
 from runtime.waiting import Positions
 
@@ -36,8 +37,9 @@ from gateway.use_cases.quarantined import Quarantined, reason
 from gateway.use_cases.touched import logged_outcome, touched
 
 REPLY_HEADER = "Memlog-Reply"
-_PUBLISH_TRIES = 2
-_PUBLISH_TIMEOUT = 5.0
+_PUBLISH_S = 10.0
+"""How long a command is offered to the log: as long as replicas may need to agree on another leader."""
+_PUBLISH_PAUSE_S = 0.2
 _POLL_FIRST, _POLL_MOST = 0.01, 0.25
 
 
@@ -211,35 +213,33 @@ class Commanding:
         )
         subject = subjects.command_subject(shard, principal.uid, command_id)
         data = encode(meta, command, principal.key)
-        headers = {
-            **trace_headers(),
-            Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0",
-            REPLY_HEADER: f"{self._inbox}.{command_id}",
-        }
-        with nats_errors("accept the command"):
-            for attempt in range(_PUBLISH_TRIES):
+        until, again = time.monotonic() + _PUBLISH_S, False
+        with nats_errors("accept the command"), sending(commands(shard).name, command.type):
+            headers = {**trace_headers(), REPLY_HEADER: f"{self._inbox}.{command_id}"}
+            while True:
                 try:
-                    await self._js.publish(subject, data, timeout=_PUBLISH_TIMEOUT, headers=headers)
-                    return True
-                except APIError as error:
-                    if error.err_code != WRONG_LAST_SEQUENCE:
-                        raise
-                    stored = await self._stored(shard, principal, subject)
-                    if stored.meta.occurred_at == meta.occurred_at and attempt > 0:
-                        return True  # our own first try, whose acknowledgement was lost
-                    if _as_asked(stored.payload) != _as_asked(command) or stored.meta.app != meta.app:
-                        raise IdempotencyKeyReused(
-                            "this idempotency key was used before with another payload; use a new key for a new request"
-                        ) from None
-                    return False
+                    if await publish_first(self._js, subject, data, headers):
+                        return True
+                    break
+                except APIError:
+                    raise
                 except NATS_FAILURES:
-                    if attempt + 1 == _PUBLISH_TRIES or await self._server.failure() is not None:
+                    if time.monotonic() > until or await self._server.failure() is not None:
                         raise
-        raise AssertionError("unreachable")
+                again = True
+                await asyncio.sleep(_PUBLISH_PAUSE_S)
+            stored = await self._stored(shard, principal, subject)
+        if again and stored.meta.occurred_at == meta.occurred_at:
+            return True  # our own first try, whose acknowledgement was lost
+        if _as_asked(stored.payload) != _as_asked(command) or stored.meta.app != meta.app:
+            raise IdempotencyKeyReused(
+                "this idempotency key was used before with another payload; use a new key for a new request"
+            )
+        return False
 
     async def _stored(self, shard: int, principal: Principal, subject: str) -> Decoded[AnyCommand]:
         try:
-            found = await self._js.get_msg(commands(shard).name, subject=subject, direct=True)
+            found = await self._js.get_msg(commands(shard).name, subject=subject)
         except NotFoundError:
             raise Unavailable("the first command with this key is being removed; try again") from None
         return decode_command(found.data or b"", principal.key)
@@ -250,7 +250,7 @@ class Commanding:
         subject = subjects.command_subject(shard, principal.uid, command_id)
         with nats_errors("find the operation"):
             try:
-                found = await self._js.get_msg(commands(shard).name, subject=subject, direct=True)
+                found = await self._js.get_msg(commands(shard).name, subject=subject)
             except NotFoundError:
                 raise NotFound(f"operation {command_id} was not found") from None
         return decode_command(found.data or b"", principal.key)

@@ -148,7 +148,7 @@ class DeadLetterDesk:
         stream = letter.headers[STREAM]
         with nats_errors("take the command again"):
             try:
-                stands = (await self._js.get_msg(stream, subject=subject, direct=True)).seq or 0
+                stands = (await self._js.get_msg(stream, subject=subject)).seq or 0
             except NotFoundError:  # commands age out
                 stands = 0
             if stands <= sequence:  # else it was sent again already

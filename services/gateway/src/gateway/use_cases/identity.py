@@ -11,10 +11,10 @@ from contracts.errors import Forbidden, InvalidInput, KeyMissing, Unavailable
 from contracts.streams import USERS
 from contracts.subjects import user_subject
 from nats.js import JetStreamContext
-from nats.js.api import Header
-from nats.js.errors import APIError, NotFoundError
-from runtime.errors import WRONG_LAST_SEQUENCE, nats_errors
+from nats.js.errors import NotFoundError
+from runtime.errors import nats_errors
 from runtime.keys import KeyStore, SealingKey
+from runtime.publishing import publish_first
 
 from gateway.service import OWNER_APP, Caller
 from gateway.use_cases.commanding import Commanding, Principal
@@ -82,7 +82,7 @@ class Identities:
     async def _directory_entry(self, subject: str) -> str | None:
         with nats_errors("answer the user directory"):
             try:
-                found = await self._js.get_msg(USERS.name, subject=subject, direct=True)
+                found = await self._js.get_msg(USERS.name, subject=subject)
             except NotFoundError:
                 return None
         return json.loads(found.data or b"{}")["uid"]
@@ -92,16 +92,8 @@ class Identities:
         uid = ids.new_uid()
         await self._keys.create(uid)
         with nats_errors("take a new user"):
-            try:
-                await self._js.publish(
-                    subject,
-                    json.dumps({"uid": uid}).encode(),
-                    headers={Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"},
-                )
+            if await publish_first(self._js, subject, json.dumps({"uid": uid}).encode()):
                 return uid
-            except APIError as error:
-                if error.err_code != WRONG_LAST_SEQUENCE:
-                    raise
         await self._keys.destroy(uid)  # somebody was quicker: theirs counts
         winner = await self._directory_entry(subject)
         if winner is None:
