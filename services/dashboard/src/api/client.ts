@@ -1,0 +1,53 @@
+/** The gateway's REST API, typed by its OpenAPI document (`npm run types`). */
+import createClient from "openapi-fetch";
+import type { components, paths } from "./schema";
+import { authorization } from "./session";
+
+export type Schemas = components["schemas"];
+
+/** A request that was refused, or got no answer (`status` 0). `code` is stable; `message` is for people. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly requestId: string | null = null,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+async function send(request: Request): Promise<Response> {
+  for (const [name, value] of Object.entries(authorization())) request.headers.set(name, value);
+  try {
+    return await fetch(request);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError(0, "unreachable", "Memlog does not answer. Is it running? `memlog up` starts it.");
+  }
+}
+
+export const api = createClient<paths>({ baseUrl: location.origin, fetch: send });
+
+type Answer<T> = { data?: T; error?: unknown; response: Response };
+
+/** The body of an answer; throws `ApiError` for one that is a problem (RFC 9457). */
+export async function body<T>(pending: Promise<Answer<T>>): Promise<T> {
+  const { data, error, response } = await pending;
+  if (response.ok) return data as T;
+  throw problem(response, error);
+}
+
+export function problem(response: Response, error: unknown): ApiError {
+  const said = (typeof error === "object" && error !== null ? error : {}) as Record<string, unknown>;
+  const message = [said.detail, said.title, response.statusText].find(
+    (text) => typeof text === "string" && text !== "",
+  );
+  return new ApiError(
+    response.status,
+    typeof said.code === "string" ? said.code : `http_${response.status}`,
+    String(message ?? `The server answers with status ${response.status}.`),
+    response.headers.get("x-request-id"),
+  );
+}

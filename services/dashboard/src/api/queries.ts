@@ -1,0 +1,158 @@
+/** What the pages ask for, and under which keys it is kept. A live event makes what it may have changed stale. */
+import { keepPreviousData, QueryClient, queryOptions } from "@tanstack/react-query";
+import { ApiError, api, body, type Schemas } from "./client";
+import type { LogEvent } from "./live";
+
+export type State = Schemas["Memory"]["state"];
+export type SortColumn = "memory" | "app_name" | "created_at";
+export type Direction = "asc" | "desc";
+
+export const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 10_000,
+      // A refusal stays one however often it is asked for; only what may pass is tried again.
+      retry: (failures, error) =>
+        failures < 2 && error instanceof ApiError && (error.status === 0 || error.status >= 500),
+    },
+  },
+});
+
+export type MemoryFilter = {
+  search?: string | undefined;
+  apps?: string[] | undefined;
+  categories?: string[] | undefined;
+  archived?: boolean | undefined;
+  sort?: SortColumn | undefined;
+  direction?: Direction | undefined;
+  page?: number | undefined;
+  size?: number | undefined;
+};
+
+export const memories = (filter: MemoryFilter) =>
+  queryOptions({
+    queryKey: ["memories", filter],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      body(
+        api.POST("/api/v1/memories/filter", {
+          signal,
+          body: {
+            page: filter.page ?? 1,
+            size: filter.size ?? 10,
+            search_query: filter.search || null,
+            app_ids: filter.apps?.length ? filter.apps : null,
+            category_ids: filter.categories?.length ? filter.categories : null,
+            sort_column: filter.sort ?? "created_at",
+            sort_direction: filter.direction ?? "desc",
+            show_archived: filter.archived ?? false,
+          },
+        }),
+      ),
+  });
+
+export const memory = (id: string, asOf?: string) =>
+  queryOptions({
+    queryKey: ["memory", id, asOf ?? null],
+    queryFn: ({ signal }) =>
+      body(
+        api.GET("/api/v1/memories/{memory_id}", {
+          signal,
+          params: { path: { memory_id: id }, query: asOf ? { as_of: asOf } : {} },
+        }),
+      ),
+  });
+
+export const history = (id: string) =>
+  queryOptions({
+    queryKey: ["memory", id, "history"],
+    queryFn: ({ signal }) =>
+      body(api.GET("/api/v1/memories/{memory_id}/history", { signal, params: { path: { memory_id: id } } })),
+  });
+
+export const accessLog = (id: string, page: number) =>
+  queryOptions({
+    queryKey: ["memory", id, "access-log", page],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      body(
+        api.GET("/api/v1/memories/{memory_id}/access-log", {
+          signal,
+          params: { path: { memory_id: id }, query: { page, page_size: 10 } },
+        }),
+      ),
+  });
+
+export const related = (id: string) =>
+  queryOptions({
+    queryKey: ["memory", id, "related"],
+    queryFn: ({ signal }) =>
+      body(api.GET("/api/v1/memories/{memory_id}/related", { signal, params: { path: { memory_id: id } } })),
+  });
+
+export const categories = () =>
+  queryOptions({
+    queryKey: ["categories"],
+    queryFn: ({ signal }) => body(api.GET("/api/v1/memories/categories", { signal })),
+  });
+
+export type AppFilter = {
+  name?: string | undefined;
+  active?: boolean | undefined;
+  sort?: "name" | "memories" | "memories_accessed" | undefined;
+  direction?: Direction | undefined;
+  page?: number | undefined;
+  size?: number | undefined;
+};
+
+export const apps = (filter: AppFilter = {}) =>
+  queryOptions({
+    queryKey: ["apps", filter],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      body(
+        api.GET("/api/v1/apps", {
+          signal,
+          params: {
+            query: {
+              ...(filter.name ? { name: filter.name } : {}),
+              ...(filter.active === undefined ? {} : { is_active: filter.active }),
+              sort_by: filter.sort ?? "name",
+              sort_direction: filter.direction ?? "asc",
+              page: filter.page ?? 1,
+              page_size: filter.size ?? 100,
+            },
+          },
+        }),
+      ),
+  });
+
+export const app = (id: string) =>
+  queryOptions({
+    queryKey: ["app", id],
+    queryFn: ({ signal }) => body(api.GET("/api/v1/apps/{app_id}", { signal, params: { path: { app_id: id } } })),
+  });
+
+export const stats = () =>
+  queryOptions({ queryKey: ["stats"], queryFn: ({ signal }) => body(api.GET("/api/v1/stats", { signal })) });
+
+export const health = () =>
+  queryOptions({
+    queryKey: ["health"],
+    refetchInterval: 10_000,
+    queryFn: ({ signal }) => body(api.GET("/api/v1/health", { signal })),
+  });
+
+/** Make stale what an event may have changed. Queries that nobody looks at are asked again when somebody does. */
+export function invalidate(event: LogEvent): void {
+  const touched: Record<string, string[]> = {
+    memory: ["memories", "memory", "stats", "categories", "apps", "app"],
+    app: ["apps", "app", "stats", "memories"],
+    category: ["categories"],
+    access: ["access"],
+    settings: ["configuration"],
+    policy: ["archive-policies"],
+    token: ["tokens"],
+  };
+  for (const key of touched[event.aggregate.kind] ?? []) void client.invalidateQueries({ queryKey: [key] });
+}

@@ -1,0 +1,136 @@
+/** What stands around every page: where one can go, refresh, a new memory, and whether it is live. */
+import { useIsFetching, useQueryClient } from "@tanstack/react-query";
+import { Link, Outlet } from "@tanstack/react-router";
+import { Menu as MenuIcon, Moon, Plus, RefreshCw, Sun } from "lucide-react";
+import { type ReactNode, useEffect, useState } from "react";
+import { follow, type LiveState } from "../api/live";
+import { invalidate } from "../api/queries";
+import { cx } from "../lib/cx";
+import { Button, IconButton } from "../ui/button";
+import { Menu, MenuItem } from "../ui/menu";
+import { CreateMemory } from "./create-memory";
+
+const MAIN = [
+  { to: "/", name: "Dashboard" },
+  { to: "/memories", name: "Memories" },
+] as const;
+
+export function Shell() {
+  const queries = useQueryClient();
+  const fetching = useIsFetching();
+  const [creating, setCreating] = useState(false);
+  const live = useLive();
+  return (
+    <div className="flex min-h-dvh flex-col">
+      <a href="#content" className="sr-only focus:not-sr-only focus:absolute focus:z-50 focus:bg-raised focus:p-2">
+        Skip to content
+      </a>
+      <header className="sticky top-0 z-30 border-b bg-panel/90 backdrop-blur">
+        <div className="mx-auto flex h-14 max-w-7xl items-center gap-2 px-4">
+          <Link to="/" className="mr-2 flex items-center gap-2 font-semibold">
+            <img src="/icon.svg" alt="" width={24} height={24} />
+            <span className="max-sm:sr-only">Memlog</span>
+          </Link>
+          <nav aria-label="Main" className="flex items-center gap-1 max-md:hidden">
+            {MAIN.map((page) => (
+              <Go key={page.to} to={page.to}>
+                {page.name}
+              </Go>
+            ))}
+          </nav>
+          <div className="md:hidden">
+            <Menu
+              trigger={
+                <IconButton label="Pages">
+                  <MenuIcon size={18} />
+                </IconButton>
+              }
+            >
+              {MAIN.map((page) => (
+                <MenuItem key={page.to} asChild>
+                  <Link to={page.to}>{page.name}</Link>
+                </MenuItem>
+              ))}
+            </Menu>
+          </div>
+          <div className="grow" />
+          <Live state={live} />
+          <IconButton label="Refresh" onClick={() => void queries.invalidateQueries({ refetchType: "active" })}>
+            <RefreshCw size={16} className={cx(fetching > 0 && "animate-spin")} />
+          </IconButton>
+          <Theme />
+          <Button kind="primary" small onClick={() => setCreating(true)} aria-label="Create memory">
+            <Plus aria-hidden size={16} />
+            <span className="max-sm:hidden">Create memory</span>
+          </Button>
+        </div>
+      </header>
+      <main id="content" className="mx-auto w-full max-w-7xl grow px-4 py-6">
+        <Outlet />
+      </main>
+      <CreateMemory open={creating} onClose={() => setCreating(false)} />
+    </div>
+  );
+}
+
+function Go({ to, children }: { to: (typeof MAIN)[number]["to"]; children: ReactNode }) {
+  return (
+    <Link
+      to={to}
+      activeOptions={{ exact: to === "/", includeSearch: false }}
+      activeProps={{ className: "bg-accent-soft !text-accent" }}
+      className="rounded-lg px-3 py-1.5 text-sm font-medium text-soft hover:text-ink"
+    >
+      {children}
+    </Link>
+  );
+}
+
+/** Follows the log; what an event may have changed is asked for again. After a gap, everything is. */
+function useLive(): LiveState {
+  const queries = useQueryClient();
+  const [state, setState] = useState<LiveState>("connecting");
+  useEffect(() => {
+    const ending = new AbortController();
+    let lost = false;
+    void follow(
+      {
+        onEvent: invalidate,
+        onState: (now) => {
+          setState(now);
+          if (now === "live" && lost) void queries.invalidateQueries();
+          lost = now === "lost" || (lost && now !== "live");
+        },
+      },
+      ending.signal,
+    );
+    return () => ending.abort();
+  }, [queries]);
+  return state;
+}
+
+function Live({ state }: { state: LiveState }) {
+  const words = { live: "Live", connecting: "Connecting…", lost: "Not connected" }[state];
+  const tone = { live: "bg-good", connecting: "bg-warn", lost: "bg-bad" }[state];
+  return (
+    <span role="status" title={words} className="flex items-center gap-1.5 px-1 text-xs text-soft">
+      <span aria-hidden className={cx("size-2 rounded-full", tone)} />
+      <span className="max-md:sr-only">{words}</span>
+    </span>
+  );
+}
+
+function Theme() {
+  const [dark, setDark] = useState(document.documentElement.dataset.theme === "dark");
+  const toggle = () => {
+    const theme = dark ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    localStorage.setItem("memlog.theme", theme);
+    setDark(!dark);
+  };
+  return (
+    <IconButton label={dark ? "Light theme" : "Dark theme"} onClick={toggle}>
+      {dark ? <Sun size={16} /> : <Moon size={16} />}
+    </IconButton>
+  );
+}

@@ -1,0 +1,76 @@
+/** The pages, and what of them stands in the address: filters and searches survive reload and going back. */
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import type { Direction, SortColumn } from "./api/queries";
+import { NotFound } from "./pages/not-found";
+import { Shell } from "./parts/shell";
+import { Failure } from "./ui/states";
+
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: NotFound,
+  errorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
+});
+
+export type MemoriesSearch = {
+  search?: string;
+  apps?: string[];
+  categories?: string[];
+  archived?: boolean;
+  sort?: SortColumn;
+  direction?: Direction;
+  page?: number;
+  size?: number;
+};
+
+const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
+const whole = (value: unknown): number | undefined =>
+  typeof value === "number" && Number.isInteger(value) && value > 0 ? value : undefined;
+const list = (value: unknown): string[] | undefined => {
+  const found = Array.isArray(value) ? value.filter((each) => typeof each === "string") : [];
+  return found.length ? found : undefined;
+};
+const oneOf = <T extends string>(allowed: readonly T[], value: unknown): T | undefined =>
+  allowed.find((each) => each === value);
+
+/** Without the names that have no value, so that they do not stand in the address. */
+function kept<T extends object>(values: { [K in keyof T]: T[K] | undefined }): T {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
+}
+
+export const memoriesRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/memories",
+  validateSearch: (given): MemoriesSearch =>
+    kept<MemoriesSearch>({
+      search: text(given.search),
+      apps: list(given.apps),
+      categories: list(given.categories),
+      archived: given.archived === true ? true : undefined,
+      sort: oneOf(["memory", "app_name", "created_at"] as const, given.sort),
+      direction: oneOf(["asc", "desc"] as const, given.direction),
+      page: whole(given.page),
+      size: whole(given.size),
+    }),
+  component: lazyRouteComponent(() => import("./pages/memories"), "MemoriesPage"),
+});
+
+const pages = [
+  createRoute({
+    getParentRoute: () => root,
+    path: "/",
+    component: lazyRouteComponent(() => import("./pages/home"), "HomePage"),
+  }),
+  memoriesRoute,
+];
+
+export const router = createRouter({
+  routeTree: root.addChildren(pages),
+  defaultPreload: "intent",
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

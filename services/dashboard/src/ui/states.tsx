@@ -1,0 +1,60 @@
+/** What stands where data will be, is not, or could not be had. */
+import { CircleAlert, Inbox } from "lucide-react";
+import type { ReactNode } from "react";
+import { ApiError } from "../api/client";
+import { cx } from "../lib/cx";
+import { Button } from "./button";
+
+export function Skeleton({ className }: { className?: string }) {
+  return <div aria-hidden className={cx("animate-pulse rounded-md bg-line", className)} />;
+}
+
+export function SkeletonRows({ rows = 5 }: { rows?: number }) {
+  return (
+    <div role="status" aria-label="Loading" className="space-y-3 p-4">
+      {Array.from({ length: rows }, (_, row) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: they are all alike
+        <Skeleton key={row} className="h-6" />
+      ))}
+    </div>
+  );
+}
+
+export function Empty({ title, children }: { title: string; children?: ReactNode }) {
+  return (
+    <div className="flex flex-col items-center gap-2 px-4 py-14 text-center">
+      <Inbox aria-hidden size={28} className="text-faint" />
+      <p className="font-medium">{title}</p>
+      {children && <div className="max-w-md text-sm text-soft">{children}</div>}
+    </div>
+  );
+}
+
+/** An error that stands in for a part of a page, with what to do. */
+export function Failure({ error, retry }: { error: unknown; retry?: () => void }) {
+  const known = error instanceof ApiError ? error : null;
+  return (
+    <div role="alert" className="flex flex-col items-center gap-2 px-4 py-12 text-center">
+      <CircleAlert aria-hidden size={28} className="text-bad" />
+      <p className="font-medium">{title(known)}</p>
+      <p className="max-w-md text-sm break-words text-soft">{known ? known.message : String(error)}</p>
+      {known?.requestId && known.status >= 500 && (
+        <p className="font-mono text-xs text-faint">request {known.requestId}</p>
+      )}
+      {retry && (
+        <Button small onClick={retry} className="mt-2">
+          Try again
+        </Button>
+      )}
+    </div>
+  );
+}
+
+function title(error: ApiError | null): string {
+  if (!error) return "Something went wrong";
+  if (error.status === 0) return "No connection to Memlog";
+  if (error.status === 401) return "A token is needed";
+  if (error.status === 403) return "This is not yours to see or do";
+  if (error.status === 404) return "Not found";
+  return error.status >= 500 ? "Memlog cannot do this now" : "This was refused";
+}
