@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     anchor_interval: float = Field(default=3600.0, ge=1.0, description="How often, in seconds; at a stop too")
     index_path: Path | None = None
     cache_path: Path | None = None
+    graph_path: Path | None = Field(
+        default=None, description="Where MiniLM's graph is, when an image brings it; else it is made once in cache_path"
+    )
     qdrant_url: str | None = Field(
         default=None,
         pattern="^https?://",

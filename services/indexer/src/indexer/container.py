@@ -113,6 +113,7 @@ async def means(context: Context) -> AsyncGenerator[Means]:
         raise ConfigurationError("the indexer needs MEMLOG_CACHE_PATH (a folder of its own)")
     options = EmbedderOptions(
         cache=settings.cache_path,
+        graphs=settings.graph_path,
         threads=settings.embed_threads or 1,
         base_url=settings.embedder_base_url.rstrip("/"),
         api_key=settings.embedder_api_key,

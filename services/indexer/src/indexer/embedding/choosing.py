@@ -37,9 +37,11 @@ MINILM = EmbedderChoice("minilm")
 
 @dataclass(frozen=True, slots=True)
 class EmbedderOptions:
-    """What is needed to open one, besides the choice. `api_key` is for `base_url` alone, `openai_key` for OpenAI."""
+    """What is needed to open one, besides the choice. `api_key` is for `base_url` alone, `openai_key` for OpenAI.
+    `graphs`: where MiniLM's graph is, or is made, when not in `cache`."""
 
     cache: Path
+    graphs: Path | None = None
     threads: int = 1
     base_url: str = OPENAI_URL
     api_key: SecretStr | None = None
@@ -76,7 +78,7 @@ async def open_embedding(choice: EmbedderChoice, options: EmbedderOptions) -> Em
         return RemoteEmbedding(await OpenAIEmbedder.open(choice.model, base_url, options.key_for(base_url)))
     if kind == "fastembed":
         return MicroBatcher(await asyncio.to_thread(FastEmbedder.open, choice.model, options.cache, options.threads))
-    return MicroBatcher(await asyncio.to_thread(MiniLM.open, options.cache, options.threads))
+    return MicroBatcher(await asyncio.to_thread(MiniLM.open, options.graphs or options.cache, options.threads))
 
 
 class SharedEmbeddings:
