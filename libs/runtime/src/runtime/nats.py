@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import nats
@@ -47,7 +48,7 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
     async def on_reconnect() -> None:
         log.info("nats_reconnected")
 
-    options: dict[str, object] = {}
+    addresses, options = _addresses(settings.nats_url)
     if settings.nats_user is not None and settings.nats_password is not None:
         options = {
             "user": settings.nats_user,
@@ -58,7 +59,7 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
         # A client that reconnects for ever would also wait for ever for its first server.
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             client = await nats.connect(  # pyright: ignore[reportUnknownMemberType]
-                [*comma_separated(settings.nats_url)],
+                addresses,
                 name=name,
                 error_cb=on_error,
                 disconnected_cb=on_disconnect,
@@ -82,6 +83,19 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
     finally:
         with suppress(*NATS_FAILURES):  # the server may be gone already
             await client.close()
+
+
+def _addresses(urls: str) -> tuple[list[str], dict[str, object]]:
+    """Addresses without credentials, and the credentials of the first: they count for all servers of a cluster, also
+    for those that nobody named, of which a client hears from the others."""
+    parts = [urlsplit(url if "//" in url else f"nats://{url}") for url in comma_separated(urls)]
+    first = parts[0] if parts else urlsplit("")
+    options: dict[str, object] = {}
+    if first.username is not None and first.password is not None:
+        options = {"user": unquote(first.username), "password": unquote(first.password)}
+    elif first.username is not None:
+        options = {"token": unquote(first.username)}
+    return [part._replace(netloc=part.netloc.rpartition("@")[2]).geturl() for part in parts], options
 
 
 def _without_password(url: str) -> str:
