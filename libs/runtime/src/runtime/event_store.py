@@ -239,9 +239,7 @@ class EventStore:
             for token in tokens:
                 del self._replies[token]
 
-    async def _publish(
-        self, new: NewEvent, trace: Mapping[str, str], ack: asyncio.Future[Msg], token: str
-    ) -> None:
+    async def _publish(self, new: NewEvent, trace: Mapping[str, str], ack: asyncio.Future[Msg], token: str) -> None:
         # Not nats-py's `publish_async`: it never completes the future of a publish that the server refuses.
         try:
             await self._client.publish(

@@ -21,6 +21,8 @@ from runtime.service import Context, open_context, run
 from runtime.settings import load_settings
 from runtime.store import ProjectionStore
 from runtime.tasks import end
+from runtime.telemetry import span
+from runtime.tracing import tracing
 
 log = structlog.get_logger()
 NICENESS = 10
@@ -55,10 +57,11 @@ async def fill(
     log_ = Log(context.client, context.js, context.events, context.keys, context.shards)
     epoch = await context.leases.fresh_epoch()
     say = said or _Saying(counts)
-    progress = await replay(log_, stream_of, stores, epoch, said=say)
-    if settle is not None:
-        await settle()
+    with span(f"fill {' '.join(stores)}", {}):
         progress = await replay(log_, stream_of, stores, epoch, said=say)
+        if settle is not None:
+            await settle()
+            progress = await replay(log_, stream_of, stores, epoch, said=say)
     if said is None:
         _say(Said(events=progress.events, of=progress.of, counts=counts()))
 
@@ -93,7 +96,8 @@ def run_filling(name: str, serve: Callable[[Context], Awaitable[None]]) -> None:
             async with open_context(name, settings, asyncio.Event()) as context:
                 await _until_alone(serve(context))
 
-        run(main())
+        with tracing(name):
+            run(main())
     except (Unavailable, ConcurrencyConflict, *NATS_FAILURES) as error:
         _say(Said(failure=str(error) or type(error).__name__))
         sys.exit(LATER)

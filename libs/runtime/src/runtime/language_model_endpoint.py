@@ -79,18 +79,23 @@ class Endpoint:
 
     def __init__(self, choice: LanguageModelChoice, timeout: float) -> None:
         self._choice = choice
-        self._place = httpx.URL(choice.base_url).netloc.decode()
+        self.place = httpx.URL(choice.base_url).netloc.decode()
         self._timeout = timeout
         self._opening = asyncio.Lock()
         self._client: AsyncOpenAI | None = None
 
     @property
+    def model(self) -> str:
+        """As it is asked for."""
+        return self._choice.model
+
+    @property
     def name(self) -> str:
         """`openai:gpt-4o-mini@api.openai.com`."""
-        return f"openai:{self._choice.model}@{self._place}"
+        return f"openai:{self._choice.model}@{self.place}"
 
     def __str__(self) -> str:
-        return f"the language model '{self._choice.model}' at {self._place}"
+        return f"the language model '{self._choice.model}' at {self.place}"
 
     async def complete(self, dialect: Dialect, messages: Sequence[Message], answer: type[BaseModel]) -> Said:
         """Ask once. Raises `LanguageModelAway` when it does not answer, or says that it cannot now; `NotTaken`;

@@ -15,6 +15,7 @@ def _trace_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = format(context.trace_id, "032x")
+        event["span_id"] = format(context.span_id, "016x")
     return event
 
 

@@ -17,6 +17,7 @@ from runtime.language_model_answers import WrongAnswer, instruction, read_answer
 from runtime.language_model_breaker import Breaker
 from runtime.language_model_endpoint import Dialect, Endpoint, Message, NotTaken, Said
 from runtime.settings import Settings
+from runtime.spans import answered, asking
 from runtime.tasks import end
 
 log = structlog.get_logger()
@@ -181,7 +182,9 @@ class OpenAIModel:
 
     async def _complete(self, dialect: Dialect, messages: Sequence[Message], answer: type[BaseModel]) -> Said:
         try:
-            said = await self._endpoint.complete(dialect, messages, answer)
+            with asking(self._endpoint.model, self._endpoint.place) as span:
+                said = await self._endpoint.complete(dialect, messages, answer)
+                answered(span, said.model, said.input_tokens, said.output_tokens)
         except _ANSWERED:
             self._breaker.answered()
             raise

@@ -13,6 +13,8 @@ import asyncpg
 from asyncpg import exceptions as pg
 from contracts.errors import ConfigurationError, MemlogError, Unavailable
 
+from runtime.spans import statement
+
 
 class Row(Protocol):
     """A row of a result: by column name or by index."""
@@ -129,11 +131,13 @@ async def create_pool(
     size: int = 4,
     settings: Mapping[str, str] | None = None,
     command_timeout: float = 30.0,
+    traced: bool = False,
 ) -> Pool:
     """Open `size` connections, all warm. A connection that is lost is replaced, and warmed, at its next use.
 
     `settings` are session settings (`DERIVED_STORE` for a projection's pool), `command_timeout` is seconds a
-    statement. jsonb is Python values on both sides; times are aware datetimes in UTC.
+    statement. jsonb is Python values on both sides; times are aware datetimes in UTC. `traced`: each statement is a
+    span, for those that somebody waits for.
     Raises `Unavailable`, `ConfigurationError`.
     """
     with postgres_errors():
@@ -142,7 +146,7 @@ async def create_pool(
             min_size=size,
             max_size=size,
             init=_warm,
-            connection_class=_Connection,
+            connection_class=_TracedConnection if traced else _Connection,
             command_timeout=command_timeout,
             timeout=min(10.0, command_timeout),
             max_inactive_connection_lifetime=0.0,  # a connection that idled away would have to be warmed again
@@ -160,6 +164,26 @@ class _Connection(asyncpg.Connection):
 
     def get_reset_query(self) -> str:
         return ""
+
+
+class _TracedConnection(_Connection):
+    """Each statement is a span of the request that it is for."""
+
+    async def execute(self, query: str, *args: object, **options: Any) -> str:
+        with statement(query):
+            return await cast(Any, super()).execute(query, *args, **options)
+
+    async def fetch(self, query: str, *args: object, **options: Any) -> Any:
+        with statement(query):
+            return await cast(Any, super()).fetch(query, *args, **options)
+
+    async def fetchrow(self, query: str, *args: object, **options: Any) -> Any:
+        with statement(query):
+            return await cast(Any, super()).fetchrow(query, *args, **options)
+
+    async def fetchval(self, query: str, *args: object, **options: Any) -> Any:
+        with statement(query):
+            return await cast(Any, super()).fetchval(query, *args, **options)
 
 
 class _Introspected(Protocol):

@@ -25,6 +25,7 @@ from runtime.projection import stored
 from runtime.pull import Pull
 from runtime.quarantine import WILL_HEAL
 from runtime.reading import Reading, ReplayRefused, decoded
+from runtime.spans import replaying
 from runtime.store import ProjectionStore
 
 BATCH = 4000
@@ -102,6 +103,7 @@ class _Batch:
 
     of: Mapping[str, Sequence[Recorded]]
     subjects: Mapping[int, str]
+    headers: Sequence[Mapping[str, str]]
     last: int
     pending: int
 
@@ -156,7 +158,10 @@ class _Shard:
         try:
             while True:
                 batch = await _first(reading, waiting.get())
-                await asyncio.gather(*(self._apply(name, events, batch.subjects) for name, events in batch.of.items()))
+                with replaying(self._stream, " ".join(self._stores), batch.headers):
+                    await asyncio.gather(
+                        *(self._apply(name, events, batch.subjects) for name, events in batch.of.items())
+                    )
                 progress.at[self._shard] = batch.last
                 progress.end[self._shard] = batch.last + batch.pending
                 said(progress)
@@ -173,6 +178,7 @@ class _Shard:
             while True:
                 events: dict[str, list[Recorded]] = {name: [] for name in self._stores}
                 subjects: dict[int, str] = {}
+                headers: list[Mapping[str, str]] = []
                 size = last = pending = 0
                 while len(subjects) < self._size and size < _BATCH_BYTES and (pending > 0 or not subjects):
                     for message in await pull.batch(_YIELD_EVERY):
@@ -185,12 +191,13 @@ class _Shard:
                         last = self._at = metadata.sequence.stream
                         pending = metadata.num_pending
                         subjects[last] = message.subject
+                        headers.append(message.headers or {})
                         kept = stored(message)
                         event = await decoded(self._log.keys, self._shard, kept)
                         for name, found in events.items():
                             found.append(await self._readings[name].event(kept, event))
                     await asyncio.sleep(0)  # the store's answers are waited for on this loop
-                yield _Batch(events, subjects, last, pending)
+                yield _Batch(events, subjects, headers, last, pending)
 
     async def _consumer(self) -> str:
         self._read = 0

@@ -32,7 +32,8 @@ from runtime.ops_port import ops_port
 from runtime.probes import Probe, Probes
 from runtime.settings import Settings, load_settings
 from runtime.tasks import end
-from runtime.telemetry import configure_tracing
+from runtime.telemetry import trace_as
+from runtime.tracing import tracing
 
 log = structlog.get_logger()
 REFUSED = 78
@@ -76,6 +77,8 @@ async def open_context(
 ) -> AsyncGenerator[Context]:
     """Connect, declare the streams, check the log and the master key. `probes` are told of the service. Raises
     `MemlogError` saying what is wrong."""
+    trace_as(name)
+    structlog.contextvars.bind_contextvars(service=name)
     if settings.master_key_file is None:
         raise ConfigurationError("MEMLOG_MASTER_KEY_FILE is not set: content is sealed and needs it")
     master = MasterKey.load(settings.master_key_file, settings.secrets_path)
@@ -152,8 +155,8 @@ def run_service(name: str, serve: Serve) -> None:
     try:
         settings = load_settings()
         configure_logging(name, settings.log_level, settings.log_format)
-        configure_tracing(name)
-        run(_main(name, serve, settings))
+        with tracing(name):
+            run(_main(name, serve, settings))
     except MemlogError as error:
         sys.stderr.write(f"{name}: {error.message}\n")
         sys.exit(REFUSED if isinstance(error, ConfigurationError | LogNotTrusted) else 1)

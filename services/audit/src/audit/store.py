@@ -8,6 +8,7 @@ from contracts.positions import Checkpoint, Position
 from contracts.streams import is_truth
 from contracts.subjects import Aggregate
 from runtime.postgres import Connection, Executor, Pool, postgres_errors
+from runtime.spans import transaction
 
 from audit.batching import group
 from audit.chain import Head, genesis, rows
@@ -83,7 +84,7 @@ class PostgresStore:
         if not batch:
             return
         shard = batch[-1].position.shard
-        with postgres_errors():
+        with postgres_errors(), transaction(self._generation.schema, len(batch)):
             async with self._pool.acquire() as connection, connection.transaction():
                 head = self._heads.get(shard)
                 if head is None or not await self._advance(connection, batch, epoch, head.sequence):

@@ -22,7 +22,8 @@ from contracts.errors import KeyMissing, LanguageModelAway, LanguageModelFailed,
 from contracts.events import MemoryDeleted
 from contracts.ids import OWN_APP
 from contracts.positions import Position
-from contracts.streams import INDEX
+from contracts.streams import INDEX, commands
+from contracts.streams import events as events_stream
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import Header
@@ -34,7 +35,8 @@ from runtime.keys import KeyStore
 from runtime.language_model import LanguageModel
 from runtime.outcome import Applied, Deferred, NotApplicable, Outcome, Reject, Retry, Skipped
 from runtime.quarantine import WILL_HEAL
-from runtime.telemetry import span, trace_headers
+from runtime.spans import appending, projecting
+from runtime.telemetry import carried
 from runtime.waiting import Positions
 
 from categorizer import question
@@ -45,6 +47,7 @@ from categorizer.embedding import Embedding
 from categorizer.reading import TEXTS, Job, still_wanted, text_of
 
 log = structlog.get_logger()
+_NAME = "categorizer"
 _BATCH = 32
 _INDEXED_S = 2.0
 """How long a text is given to be indexed first: its vector then costs nothing, and indexing has no rival."""
@@ -81,6 +84,7 @@ class CategorizingHandler:
         model: Callable[[], LanguageModel | None],
     ) -> None:
         self._shard = shard
+        self._stream = events_stream(shard).name
         self._js = js
         self._events = events
         self._keys = keys
@@ -173,7 +177,7 @@ class CategorizingHandler:
         key = await self._keys.get(uid)
         meta, _, event = decode_event(message.data, key)
         text = text_of(event)
-        return type_ if text is None else Job(*text, message.sequence, meta, key, message.headers)
+        return type_ if text is None else Job(*text, message.sequence, meta, key, carried(message.headers))
 
     async def _wanted(self, job: Job, again: bool) -> bool:
         """An event that comes for the first time is surely wanted, as far as can be known without asking."""
@@ -182,6 +186,10 @@ class CategorizingHandler:
         return still_wanted(await self._events.load(subjects.memory(job.meta.uid, job.memory_id), job.key), job.version)
 
     async def _categorize(self, jobs: Sequence[Job]) -> None:
+        with projecting(self._stream, _NAME, [job.headers for job in jobs]):
+            await self._classify(jobs)
+
+    async def _classify(self, jobs: Sequence[Job]) -> None:
         last = Position(self._shard, max(job.sequence for job in jobs))
         await self._positions.wait((INDEX,), last, _INDEXED_S)
         embedded = await self._embedding.embed([job.text for job in jobs])
@@ -201,7 +209,8 @@ class CategorizingHandler:
 
         async def work() -> Outcome:
             nonlocal said
-            said = said or await self._ask(job)
+            with projecting(self._stream, _NAME, [job.headers]):
+                said = said or await self._ask(job)
             if said.names:
                 await self._send(job, said.names, "model", said.model)
             elif said.wanted:
@@ -247,8 +256,9 @@ class CategorizingHandler:
             causation_id=job.meta.id,
         )
         subject = subjects.command_subject(self._shard, meta.uid, meta.id)
-        with span("categorize", job.headers), nats_errors("accept a command"):
-            headers = {**trace_headers(), Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
+        stream = commands(self._shard).name
+        with appending(stream, [(job.headers, command.type)]) as (trace,), nats_errors("accept a command"):
+            headers = {**trace, Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
             try:
                 await self._js.publish(subject, encode(meta, command, job.key), headers=headers)
             except APIError as error:

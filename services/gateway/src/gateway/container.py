@@ -80,7 +80,9 @@ def bind(host: str, port: int) -> socket.socket:
 async def memlog(context: Context) -> AsyncGenerator[Memlog]:
     """The use cases, wired to this context's log and read models."""
     settings = context.settings
-    pool = await create_pool(settings.reader_dsn, application_name=NAME, size=_POOL_SIZE, command_timeout=_QUERY_S)
+    pool = await create_pool(
+        settings.reader_dsn, application_name=NAME, size=_POOL_SIZE, command_timeout=_QUERY_S, traced=True
+    )
     positions = Positions(context.client)
     operations = Operations(pool)
     quarantined = Quarantined(context.js, context.events, positions)

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 from runtime.nats import subscribe
-from runtime.telemetry import span
+from runtime.spans import handling
 
 from indexer.embedding.embedder import Embedding
 from indexer.embedding.remembering import Source
@@ -44,7 +44,7 @@ class EmbedResponder:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _answer(self, message: Msg) -> None:
-        with span("embed", message.headers or {}):
+        with handling(EMBED, "EmbedRequest", message.headers or {}):
             try:
                 request = EmbedRequest.model_validate_json(message.data)
                 embedding = await self._source.get()

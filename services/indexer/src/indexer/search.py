@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 from runtime.nats import subscribe
-from runtime.telemetry import span
+from runtime.spans import handling, indexing
 from runtime.waiting import Positions
 
 from indexer.index import SearchFilter, of_user
@@ -51,7 +51,7 @@ class SearchResponder:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _answer(self, message: Msg) -> None:
-        with span("search index", message.headers or {}):
+        with handling(SEARCH, "SearchRequest", message.headers or {}):
             try:
                 request = SearchRequest.model_validate_json(message.data)
                 reply = SearchReply(hits=await self._search(request))
@@ -85,7 +85,8 @@ class SearchResponder:
                 raise Unavailable("the index is being rebuilt; it cannot search the past before that is done")
             embedding = await generation.embedding.get()
             vectors = await embedding.embed([request.query], urgent=True)
-            hits = await generation.index.search(vectors[0], request.query, where, request.limit)
+            with indexing("query", generation.index.kind):
+                hits = await generation.index.search(vectors[0], request.query, where, request.limit)
         return [SearchHit(memory_id=hit.memory_id, version=hit.version, score=hit.score) for hit in hits]
 
 

@@ -6,6 +6,7 @@ from contracts.codec import Recorded
 from contracts.errors import ConcurrencyConflict
 from contracts.positions import Checkpoint
 from contracts.subjects import Aggregate
+from runtime.spans import indexing
 
 from indexer.embedding.remembering import Embedded, RememberingEmbedder, Text
 from indexer.index import Change, MemoryIndex, PutVersion, Remove, Revise, SetCategories, SetState, of_user
@@ -35,7 +36,8 @@ class IndexStore:
         changes = await self._embed(drafts)
         self._fence(shard, epoch)
         last = batch[-1]
-        await self._index.apply(changes, Checkpoint(last.position, last.meta.id, last.sha256))
+        with indexing("upsert", self._index.kind):
+            await self._index.apply(changes, Checkpoint(last.position, last.meta.id, last.sha256))
 
     async def refold(self, aggregate: Aggregate, history: Sequence[Recorded], epoch: int) -> None:
         """See `ProjectionStore`. Only memories lead to anything here. Interrupted, it leaves the memory as it was, or

@@ -28,7 +28,8 @@ from runtime.errors import NATS_FAILURES
 from runtime.event_store import EventStore, NewEvent
 from runtime.keys import KeyStore
 from runtime.nats import subscribe
-from runtime.telemetry import span, trace_headers
+from runtime.spans import handling
+from runtime.telemetry import trace_headers
 
 from memory_writer.aggregates import Aggregates
 from memory_writer.importing import Parts
@@ -112,7 +113,7 @@ class CommandHandler:
                         plan, looked = await self._settled_before(each), True
                         continue
                     async with self._turn:
-                        with span(f"decide {each.type}", each.headers):
+                        with handling(each.stream, each.type, each.headers):
                             plan = await self._plan_chunk(each, done, totals)
                             new = self._new_events(each, plan, trace_headers())
                         result = (await self._conclude([(each, plan)], iter(await self._append(new))))[-1]
@@ -156,7 +157,7 @@ class CommandHandler:
             if not isinstance(each, Pending):
                 planned.append(each)
                 continue
-            with span(f"decide {each.type}", each.headers):
+            with handling(each.stream, each.type, each.headers):
                 plan = await self._plan(each)
                 if plan.touched & written:
                     break

@@ -26,6 +26,7 @@ class Pending:
     command: Decoded[AnyCommand] | None
     key: DataKey
     headers: Mapping[str, str]
+    stream: str
     maybe_handled: bool
     unreadable: MemlogError | None = None
 
@@ -60,6 +61,6 @@ async def read(keys: KeyStore, message: Msg, seen: int) -> Pending | Reject:
     if not message.subject.endswith(f".{uid}.{meta.id}") or meta.uid != uid:
         return Reject("undecodable: the envelope does not belong to its subject")
     try:
-        return Pending(meta, type_, decode_command(message.data, key), key, headers, handled)
+        return Pending(meta, type_, decode_command(message.data, key), key, headers, metadata.stream, handled)
     except (Undecodable, ContentDamaged, UnsupportedSchema) as error:
-        return Pending(meta, type_, None, key, headers, handled, error)
+        return Pending(meta, type_, None, key, headers, metadata.stream, handled, error)

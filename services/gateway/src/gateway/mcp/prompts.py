@@ -27,9 +27,9 @@ from gateway.inputs import Query
 from gateway.mcp.arguments import Arguments
 from gateway.mcp.boundary import Context, caller_in
 from gateway.mcp.resources import SCHEME
-from gateway.service import MemoryService
+from gateway.service import MemoryService, Scope
 
-_RECALL = Prompt(
+RECALL = Prompt(
     name="recall",
     title="Recall",
     description="What Memlog remembers about a topic, as context for what you ask next.",
@@ -50,17 +50,17 @@ class Prompts:
         self._default_user = default_user
 
     async def listed(self, ctx: Context, params: PaginatedRequestParams | None) -> ListPromptsResult:
-        return ListPromptsResult(prompts=[_RECALL])
+        return ListPromptsResult(prompts=[RECALL])
 
     async def get(self, ctx: Context, params: GetPromptRequestParams) -> GetPromptResult:
         """The memories that a search for the topic finds; audited as one."""
-        if params.name != _RECALL.name:
-            raise MCPError(INVALID_PARAMS, f"Unknown prompt; there is {_RECALL.name}")
+        if params.name != RECALL.name:
+            raise MCPError(INVALID_PARAMS, f"Unknown prompt; there is {RECALL.name}")
         topic = Recall.model_validate(params.arguments or {}).topic
-        found = await self._service.search(caller_in(ctx, self._default_user), topic, limit=_LIMIT)
+        found = await self._service.search(caller_in(ctx, self._default_user, Scope.READ), topic, limit=_LIMIT)
         text = _context(topic, found.results)
         return GetPromptResult(
-            description=_RECALL.description,
+            description=RECALL.description,
             messages=[PromptMessage(role="user", content=TextContent(type="text", text=text))],
         )
 
@@ -68,8 +68,8 @@ class Prompts:
         """Topics: the categories that Memlog brings along. It tells nothing of what is remembered, so it is no read."""
         values: list[str] = []
         if isinstance(params.ref, PromptReference):
-            if params.ref.name != _RECALL.name:
-                raise MCPError(INVALID_PARAMS, f"Unknown prompt; there is {_RECALL.name}")
+            if params.ref.name != RECALL.name:
+                raise MCPError(INVALID_PARAMS, f"Unknown prompt; there is {RECALL.name}")
             typed = params.argument.value.casefold()
             values = [name for name, _ in SEED_CATEGORIES if name.casefold().startswith(typed)]
         return CompleteResult(completion=Completion(values=values, total=len(values), has_more=False))

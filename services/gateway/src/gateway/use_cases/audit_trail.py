@@ -6,10 +6,12 @@ from typing import Literal
 from contracts import ids, subjects
 from contracts.codec import Meta, encode
 from contracts.events import MemoriesRead, ReadItem
+from contracts.streams import access
 from nats.js import JetStreamContext
 from runtime.clock import utc_now
 from runtime.errors import nats_errors
 from runtime.server_health import ServerHealth
+from runtime.spans import sending
 from runtime.telemetry import trace_headers
 
 from gateway.use_cases.commanding import Principal
@@ -48,7 +50,8 @@ class AuditTrail:
         event = MemoriesRead(kind=kind, items=items, query=query)
         shard = subjects.shard_of(principal.uid, self._shards)
         async with self._server.explained():
-            with nats_errors("record this read, so it is not answered"):
+            doing = "record this read, so it is not answered"
+            with nats_errors(doing), sending(access(shard).name, event.type):
                 await self._js.publish(
                     subjects.access_subject(shard, principal.uid, principal.app_id),
                     encode(meta, event, principal.key),

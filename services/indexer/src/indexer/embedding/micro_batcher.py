@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from contracts.errors import Unavailable
+from runtime.spans import embedding
 
 from indexer.embedding.embedder import Embedder, Vectors
 from indexer.embedding.vector_memory import VectorMemory
@@ -106,7 +107,8 @@ class MicroBatcher:
             return _joined(request)
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._run_batches(), name="embedder batches")
-        return await request.done
+        with embedding(self._embedder.id, "onnxruntime", request.missing):
+            return await request.done
 
     async def probe(self) -> None:
         """See `Embedding.probe`: the model is in this process."""

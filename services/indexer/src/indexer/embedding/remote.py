@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import structlog
 from contracts.errors import Unavailable
+from runtime.spans import embedding
 
 from indexer.embedding.embedder import PROBE, Model, Vectors
 from indexer.embedding.vector_memory import VectorMemory
@@ -90,8 +91,9 @@ class RemoteEmbedding:
 
     async def _ask(self, texts: Sequence[str], urgent: bool) -> Vectors:
         try:
-            async with self._lane(urgent):
-                rows = await self._embedder.embed(texts, urgent)
+            with embedding(self._embedder.id, "openai", len(texts)):
+                async with self._lane(urgent):
+                    rows = await self._embedder.embed(texts, urgent)
         except Unavailable as error:
             if not self._closed and self.failure is None:
                 log.warning("embedder_failed", embedder=self._embedder.id, reason=error.message)

@@ -19,7 +19,7 @@ from contracts.commands import ProcessText
 from contracts.errors import KeyMissing, LanguageModelAway, LanguageModelFailed, MemlogError, Unavailable
 from contracts.events import ReprocessingRequested, TextProcessed, TextReceived
 from contracts.positions import Position
-from contracts.streams import EXTRACTION_CONSUMER
+from contracts.streams import EXTRACTION_CONSUMER, commands
 from contracts.streams import events as events_stream
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -33,7 +33,8 @@ from runtime.event_store import EventStore, StoredMessage
 from runtime.keys import KeyStore
 from runtime.outcome import Applied, Deferred, Outcome, Reject, Skipped
 from runtime.quarantine import WILL_HEAL
-from runtime.telemetry import span, trace_headers
+from runtime.spans import handling, sending
+from runtime.telemetry import carried, trace_headers
 
 from memory_writer.aggregates import fold
 from memory_writer.domain.source import Received
@@ -43,7 +44,6 @@ from memory_writer.extraction.similar import User
 from memory_writer.incoming import REPLY_HEADER
 
 log = structlog.get_logger()
-_TRACE = ("traceparent", "tracestate")
 _ASKS = (TextReceived.type, ReprocessingRequested.type)
 _RETRY_FIRST, _RETRY_MOST, _RETRY_SOONEST = 0.5, 20.0, 2.0
 _LOOK_FIRST, _LOOK_MOST = 2.0, 30.0
@@ -110,8 +110,9 @@ class ExtractionReactor:
             elif type_ in _ASKS:
                 _, _, _, uid, _, source_id = message.subject.split(".")
                 reply = headers.get(REPLY_HEADER)
-                trace = {name: headers[name] for name in _TRACE if name in headers}
-                await self._take(Job(uid, source_id, meta.id, meta.causation_id, sequence, message.reply, reply, trace))
+                await self._take(
+                    Job(uid, source_id, meta.id, meta.causation_id, sequence, message.reply, reply, carried(headers))
+                )
                 outcomes.append(Deferred())
             else:
                 outcomes.append(Skipped("asks for nothing"))
@@ -154,7 +155,7 @@ class ExtractionReactor:
             try:
                 try:
                     async with self._slots:
-                        with span("process text", job.headers):
+                        with handling(events_stream(self._shard).name, TextReceived.type, job.headers):
                             await self._process(job)
                 except KeyMissing:
                     log.info("text_erased", source=job.source_id)
@@ -250,11 +251,11 @@ class ExtractionReactor:
             correlation_id=asked.correlation_id,
             causation_id=asked.id,
         )
-        headers = {**trace_headers(), Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
-        if job.waiting is not None:
-            headers[REPLY_HEADER] = job.waiting
         subject = subjects.command_subject(self._shard, job.uid, job.command_id)
-        with nats_errors("accept a command"):
+        with nats_errors("accept a command"), sending(commands(self._shard).name, command.type):
+            headers = {**trace_headers(), Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
+            if job.waiting is not None:
+                headers[REPLY_HEADER] = job.waiting
             try:
                 await self._js.publish(subject, encode(meta, command, key), headers=headers)
             except APIError as error:

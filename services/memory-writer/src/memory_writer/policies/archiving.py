@@ -19,7 +19,7 @@ from contracts.commands import ArchiveMemories
 from contracts.errors import MemlogError, Unavailable, error_from_code
 from contracts.ids import OWN_APP, command_id_for_key
 from contracts.positions import Position
-from contracts.streams import READ_MODELS, events
+from contracts.streams import READ_MODELS, commands, events
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -30,6 +30,7 @@ from runtime.clock import utc_now
 from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
 from runtime.event_store import EventStore
 from runtime.nats import subscribe
+from runtime.spans import sending
 from runtime.telemetry import span, trace_headers
 from runtime.waiting import Positions
 
@@ -162,7 +163,8 @@ class Archiving:
             causation_id=command_id,
         )
         subject = subjects.command_subject(self._shard, uid, command_id)
-        with span("archive by policy", {}), nats_errors("accept a command"):
+        stream = commands(self._shard).name
+        with span("archive by policy", {}), sending(stream, command.type), nats_errors("accept a command"):
             headers = {**trace_headers(), Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
             try:
                 await self._js.publish(subject, encode(meta, command, None), headers=headers)

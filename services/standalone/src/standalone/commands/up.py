@@ -17,7 +17,7 @@ from rich.table import Table
 from runtime.logging import configure_logging, open_log_file
 from runtime.service import run
 from runtime.settings import Settings, load_settings
-from runtime.telemetry import configure_tracing
+from runtime.tracing import tracing
 
 from standalone.children import bound_log
 from standalone.commands.options import HomeOption
@@ -56,10 +56,10 @@ def up(
         bound_log(log_file)
         with open_log_file(log_file) as log_stream:
             configure_logging("memlog", settings.log_level, settings.log_format, log_stream)
-            configure_tracing("memlog")
-            if not as_json:
-                _say(f"Starting Memlog (data in {opened.root}) …")
-            run(_up(opened, settings, started, processes, as_json))
+            with tracing("supervisor"):
+                if not as_json:
+                    _say(f"Starting Memlog (data in {opened.root}) …")
+                run(_up(opened, settings, started, processes, as_json))
     if not as_json:
         _say("Memlog stopped. Nothing is lost: start it again with the same command.")
 
