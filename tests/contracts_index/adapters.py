@@ -53,7 +53,7 @@ async def open_made(
 ) -> ServerIndex:
     """The index in a collection, which is made first if it is not there."""
     try:
-        await make_collection(client, collection, embedder_id, dimension)
+        await make_collection(client, collection, embedder_id, dimension, REPLICAS)
         return await kind.open(client, collection, embedder_id, dimension, words)
     except BaseException:
         await client.close()
@@ -100,6 +100,7 @@ async def drop_server_collections() -> None:
 
 
 SERVER_URL = os.environ.get("MEMLOG_QDRANT_URL", "")
+REPLICAS = int(os.environ.get("MEMLOG_QDRANT_REPLICAS", "1"))
 SERVER_ALIASES = "memlog_test_"
 ADAPTERS: dict[str, Open] = {"edge": open_edge, "local-server": open_local_server}
 if SERVER_URL:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from contracts.codec import Recorded
 from contracts.errors import ConfigurationError, MemlogError
-from contracts_index.adapters import SERVER_URL, connect_server, server_alias
+from contracts_index.adapters import REPLICAS, SERVER_URL, connect_server, server_alias
 from contracts_index.local_server import LocalServer, LocalWords
 from indexer.edge_shelf import EdgeShelf
 from indexer.embedding.cache import VectorCache
@@ -109,7 +109,7 @@ async def on_local_server(folder: Path) -> Place:
 
 async def on_server(folder: Path) -> Place:
     async def make() -> Shelf:
-        return ServerShelf(connect_server(), server_alias(folder))
+        return ServerShelf(connect_server(), server_alias(folder), replicas=REPLICAS)
 
     return Place(folder, make)
 

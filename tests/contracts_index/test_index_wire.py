@@ -76,6 +76,7 @@ async def test_the_collection_is_made_with_the_key_tenants_and_no_quantization()
                 "vectors": {"dense": {"size": DIMENSION, "distance": "Cosine", "on_disk": False}},
                 "sparse_vectors": {"bm25": {"modifier": "idf"}},
                 "hnsw_config": {"m": 0, "payload_m": 16},
+                "shard_number": 1,
                 "metadata": {"format": 1, "embedder": EMBEDDER, "dimension": DIMENSION},
             }
         ]

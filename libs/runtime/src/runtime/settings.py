@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         default=1,
         ge=1,
         le=8,
-        description="Copies of each part of a new collection; a cluster of Qdrant wants 2 or more",
+        description="On how many servers of a cluster of Qdrant a new collection lies",
     )
     embedder: str | None = Field(
         default=None,

@@ -50,6 +50,9 @@ async def make_collection(
                 # Searches are always of one user: a graph for each large one, none over all of them.
                 hnsw_config=models.HnswConfigDiff(m=0, payload_m=16),
                 metadata=_meta(embedder_id, dimension),
+                # Word frequencies are counted within a shard of the server: several would weigh a user's words by
+                # where a text happens to lie. A cluster has copies of the one instead.
+                shard_number=1,
                 replication_factor=replicas if replicas > 1 else None,
             )
         except UnexpectedResponse:
