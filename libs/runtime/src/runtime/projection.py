@@ -33,8 +33,8 @@ from runtime.nats import subscribe
 from runtime.pull import Pull
 from runtime.quarantine import WILL_HEAL, Quarantine, without_payload
 from runtime.redriving import Redriving
+from runtime.spans import projecting, replaying
 from runtime.store import ProjectionStore
-from runtime.telemetry import span
 
 if TYPE_CHECKING:
     from runtime.following import Following
@@ -172,6 +172,7 @@ class ProjectionRunner:
         await check_checkpoint(self._events, self._stream, checkpoint, self.status.name)
         at = 0 if checkpoint is None else checkpoint.position.sequence
         yield checkpoint
+        recorded_before = await self._events.last_sequence(self._stream)
         consumer = await self._consumer(at + 1)
         expected = 1
         async with Pull(self._client, self._stream, consumer) as pull:
@@ -184,7 +185,9 @@ class ProjectionRunner:
                     expected += 1
                     require_next(self._stream, at, message.metadata.sequence.stream)
                     at = message.metadata.sequence.stream
-                with span(f"project {self.status.name}", messages[0].headers or {}):
+                # What was recorded before this began has perhaps been applied before: that is a replay.
+                traced = replaying if at <= recorded_before else projecting
+                with traced(self._stream, self.status.name, [message.headers or {} for message in messages]):
                     async with self._writing:
                         last = await self._apply([stored(message) for message in messages], epoch)
                 self.status.quarantined = self._quarantine.size

@@ -18,6 +18,7 @@ from gateway.rest.backup import IMPORT_PATH
 from gateway.rest.common import Rest
 from gateway.rest.event_stream import OpenStreams
 from gateway.service import MemoryService
+from gateway.tracing import TracingMiddleware
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
 
     app = FastAPI(
         title="Memlog", version=options.version, lifespan=lifespan, redirect_slashes=False,
-        # One span a request is enough; each further one costs a tenth of an accepted add.
-        telemetry={"operation_spans": False, "metrics": False, "logs": False},
+        # Its own spans hold paths and queries, and so names and texts.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         summary="A private, local-first memory layer. Errors are RFC 9457 problems with a stable code.",
     )  # fmt: skip
     app.state.stopping = stopping
@@ -74,5 +75,6 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
         max_body_bytes=options.max_body_bytes,
         uploads={IMPORT_PATH: options.max_import_bytes},
     )
+    app.add_middleware(TracingMiddleware)
     documentation.install(app)
     return app

@@ -1,4 +1,4 @@
-"""What every request passes before any route sees it: Host, Origin, body size, request id and trace context.
+"""What every request passes before any route sees it: Host, Origin, body size and request id.
 
 The MCP SDK checks its own routes only, so the gateway checks all of them here. A page on the internet can make a
 browser send requests to a loopback port (DNS rebinding, cross-site posts): Host and Origin are how that shows.
@@ -13,8 +13,7 @@ from functools import lru_cache
 
 import structlog
 from contracts.errors import ConfigurationError, InvalidInput, MemlogError, PayloadTooLarge
-from opentelemetry import context
-from runtime.telemetry import extract
+from opentelemetry import trace
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -116,12 +115,8 @@ class EdgeMiddleware:
             hosts += key == b"host"
         given = headers.get(b"x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
-        # Both context variables end with the request's task. An MCP message's `_meta` replaces the trace context (the
-        # SDK's tracing middleware does that).
-        _request_id.set(request_id)
-        if b"traceparent" in headers:
-            carrier = {key: headers.get(key.encode(), "") for key in ("traceparent", "tracestate")}
-            context.attach(extract(carrier))
+        _request_id.set(request_id)  # it ends with the request's task
+        trace.get_current_span().set_attribute("memlog.request_id", request_id)
         started = False
 
         async def answer(message: Message) -> None:

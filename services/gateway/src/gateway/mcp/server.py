@@ -16,9 +16,10 @@ from gateway.errors import problem_for, problem_for_fields, tool_error
 from gateway.mcp.boundary import Context, bounded, caller_in
 from gateway.mcp.identity import client_name
 from gateway.mcp.progress import reporter
-from gateway.mcp.prompts import Prompts
+from gateway.mcp.prompts import RECALL, Prompts
 from gateway.mcp.resources import Resources
 from gateway.mcp.tools import Asked, ToolSpec, tools
+from gateway.mcp.tracing import tracing
 from gateway.service import MemoryService
 
 _INSTRUCTIONS = (
@@ -78,7 +79,7 @@ def create_server(service: MemoryService, *, default_user: str, version: str) ->
         },
     )
     server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
-    server.middleware.append(_note_client)
+    server.middleware[:] = [tracing({*specs, RECALL.name}), _note_client]
     return server
 
 
