@@ -61,6 +61,61 @@ const pages = [
     component: lazyRouteComponent(() => import("./pages/home"), "HomePage"),
   }),
   memoriesRoute,
+  createRoute({
+    getParentRoute: () => root,
+    path: "/memory/$id",
+    component: lazyRouteComponent(() => import("./pages/memory"), "MemoryPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/apps",
+    component: lazyRouteComponent(() => import("./pages/apps"), "AppsPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/apps/$id",
+    component: lazyRouteComponent(() => import("./pages/app"), "AppPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/settings",
+    component: lazyRouteComponent(() => import("./pages/settings"), "SettingsPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/access",
+    component: lazyRouteComponent(() => import("./pages/access"), "AccessPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/audit",
+    component: lazyRouteComponent(() => import("./pages/audit"), "AuditPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/events",
+    component: lazyRouteComponent(() => import("./pages/events"), "EventsPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/projections",
+    component: lazyRouteComponent(() => import("./pages/projections"), "ProjectionsPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/dead-letters",
+    component: lazyRouteComponent(() => import("./pages/dead-letters"), "DeadLettersPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/tokens",
+    component: lazyRouteComponent(() => import("./pages/tokens"), "TokensPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/health",
+    component: lazyRouteComponent(() => import("./pages/health"), "HealthPage"),
+  }),
 ];
 
 export const router = createRouter({

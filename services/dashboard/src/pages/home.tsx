@@ -1,5 +1,126 @@
-import { PageHead } from "../ui/panel";
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { Search } from "lucide-react";
+import { useState } from "react";
+import { health, memories, stats } from "../api/queries";
+import { count } from "../lib/format";
+import { useDebounced } from "../lib/use-debounced";
+import { AppIcon } from "../parts/app-icon";
+import { InstallPanel } from "../parts/install-panel";
+import { MemoryTable } from "../parts/memory-table";
+import { Input } from "../ui/field";
+import { PageHead, Panel } from "../ui/panel";
+import { Empty, Failure, Skeleton, SkeletonRows } from "../ui/states";
+
+const SHOWN = 10;
+const ICONS = 4;
 
 export function HomePage() {
-  return <PageHead title="Dashboard" />;
+  const [draft, setDraft] = useState("");
+  const search = useDebounced(draft);
+  const found = useQuery(memories({ search, size: SHOWN }));
+  return (
+    <>
+      <PageHead title="Dashboard" hint="What your agents remember, and who reads it." />
+      <div className="grid gap-4 lg:grid-cols-3">
+        <div className="min-w-0 lg:col-span-2">
+          <InstallPanel user="default" />
+        </div>
+        <Numbers />
+      </div>
+      <Panel className="mt-4">
+        <div className="flex flex-wrap items-center justify-between gap-3 border-b p-3">
+          <h2 className="text-base font-semibold">Memories</h2>
+          <div className="relative w-72 max-sm:w-full">
+            <Search aria-hidden size={15} className="absolute top-2.5 left-3 text-faint" />
+            <Input
+              type="search"
+              aria-label="Search memories"
+              placeholder="Search as you type"
+              className="pl-9"
+              value={draft}
+              onChange={(event) => setDraft(event.target.value)}
+            />
+          </div>
+        </div>
+        {found.isPending ? (
+          <SkeletonRows />
+        ) : found.error && !found.data ? (
+          <Failure error={found.error} retry={found.refetch} />
+        ) : found.data.items.length === 0 ? (
+          <Empty title={search ? "Nothing matches" : "No memories yet"}>
+            {!search && "Connect a client above and tell it to remember something."}
+          </Empty>
+        ) : (
+          <MemoryTable rows={found.data.items} />
+        )}
+        {found.data && found.data.total > SHOWN && (
+          <p className="border-t px-4 py-2.5 text-sm text-soft">
+            <Link to="/memories" search={search ? { search } : {}} className="font-medium text-accent hover:underline">
+              All {count(found.data.total)} {search ? "that match" : "memories"}
+            </Link>
+          </p>
+        )}
+      </Panel>
+    </>
+  );
+}
+
+function Numbers() {
+  const found = useQuery(stats());
+  const parts = useQuery(health());
+  if (found.error && !found.data) {
+    return (
+      <Panel>
+        <Failure error={found.error} retry={found.refetch} />
+      </Panel>
+    );
+  }
+  return (
+    <Panel className="flex flex-col gap-5 p-5">
+      <Figure name="Total memories" value={found.data?.total_memories} />
+      <div className="flex items-end justify-between gap-3">
+        <Figure name="Apps connected" value={found.data?.total_apps} />
+        <span className="flex gap-1">
+          {found.data?.apps.slice(0, ICONS).map((app) => (
+            <Link key={app.id} to="/apps/$id" params={{ id: app.id }} aria-label={app.name} title={app.name}>
+              <AppIcon name={app.name} size={30} />
+            </Link>
+          ))}
+        </span>
+      </div>
+      <dl className="mt-auto space-y-1 border-t pt-4 text-sm">
+        <Part name="Embedder" value={parts.data?.embedder ?? (parts.data ? "none answers" : undefined)} />
+        <Part
+          name="Language model"
+          value={parts.data ? (parts.data.llm ?? "none: texts are kept as they are") : undefined}
+        />
+        <Part name="Index" value={parts.data?.index ?? (parts.data ? "none answers" : undefined)} />
+      </dl>
+    </Panel>
+  );
+}
+
+function Figure({ name, value }: { name: string; value: number | undefined }) {
+  return (
+    <div>
+      <p className="text-sm text-soft">{name}</p>
+      {value === undefined ? (
+        <Skeleton className="mt-1 h-9 w-20" />
+      ) : (
+        <p className="text-3xl font-semibold tracking-tight tabular-nums">{count(value)}</p>
+      )}
+    </div>
+  );
+}
+
+function Part({ name, value }: { name: string; value: string | undefined }) {
+  return (
+    <div className="flex justify-between gap-3">
+      <dt className="text-soft">{name}</dt>
+      <dd className="min-w-0 truncate text-right" title={value}>
+        {value ?? <Skeleton className="inline-block h-4 w-24" />}
+      </dd>
+    </div>
+  );
 }

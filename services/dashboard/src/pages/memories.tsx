@@ -1,5 +1,132 @@
-import { PageHead } from "../ui/panel";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Archive, Pause, Play, Search, Trash2 } from "lucide-react";
+import { useEffect, useState } from "react";
+import { memories } from "../api/queries";
+import { plural } from "../lib/format";
+import { useDebounced } from "../lib/use-debounced";
+import { useChanging } from "../parts/changing";
+import { FilterButton } from "../parts/filter-dialog";
+import { MemoryTable } from "../parts/memory-table";
+import type { MemoriesSearch } from "../router";
+import { Button } from "../ui/button";
+import { Input } from "../ui/field";
+import { Pagination } from "../ui/pagination";
+import { PageHead, Panel } from "../ui/panel";
+import { Empty, Failure, SkeletonRows } from "../ui/states";
 
 export function MemoriesPage() {
-  return <PageHead title="Memories" />;
+  const search = useSearch({ from: "/memories" });
+  const navigate = useNavigate({ from: "/memories" });
+  const { page = 1, size = 10, sort = "created_at", direction = "desc" } = search;
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const found = useQuery(memories({ ...search, page, size, sort, direction }));
+  const change = (to: Partial<Record<keyof MemoriesSearch, unknown>>) => {
+    setSelected(new Set());
+    void navigate({ search: (now) => drop({ ...now, page: undefined, ...to }), replace: "search" in to });
+  };
+  const narrowed = Boolean(search.search || search.apps || search.categories);
+  const rows = found.data?.items ?? [];
+  return (
+    <>
+      <PageHead title="Memories" hint={found.data && plural(found.data.total, "memory", "memories")}>
+        <SearchBox value={search.search ?? ""} onChange={(text) => change({ search: text || undefined })} />
+        <FilterButton
+          chosen={{ apps: search.apps ?? [], categories: search.categories ?? [], archived: search.archived ?? false }}
+          onChange={(chosen) =>
+            change({
+              apps: chosen.apps.length ? chosen.apps : undefined,
+              categories: chosen.categories.length ? chosen.categories : undefined,
+              archived: chosen.archived || undefined,
+            })
+          }
+        />
+      </PageHead>
+      <Panel>
+        {selected.size > 0 && <Bulk ids={[...selected]} onDone={() => setSelected(new Set())} />}
+        {found.isPending ? (
+          <SkeletonRows rows={8} />
+        ) : found.error && !found.data ? (
+          <Failure error={found.error} retry={found.refetch} />
+        ) : rows.length === 0 ? (
+          <Empty title={narrowed ? "Nothing matches" : "No memories yet"}>
+            {narrowed ? (
+              <Button small onClick={() => change({ search: undefined, apps: undefined, categories: undefined })}>
+                Clear search and filters
+              </Button>
+            ) : (
+              "Connect a client and tell it to remember something, or create a memory here."
+            )}
+          </Empty>
+        ) : (
+          <MemoryTable
+            rows={rows}
+            selected={selected}
+            onSelect={setSelected}
+            sorting={{ column: sort, direction }}
+            onSort={(sorting) => change({ sort: sorting.column, direction: sorting.direction })}
+          />
+        )}
+        {found.data && found.data.total > 0 && (
+          <Pagination
+            page={page}
+            size={size}
+            total={found.data.total}
+            onPage={(to) => change({ page: to > 1 ? to : undefined })}
+            onSize={(to) => change({ size: to === 10 ? undefined : to })}
+          />
+        )}
+      </Panel>
+    </>
+  );
+}
+
+function SearchBox({ value, onChange }: { value: string; onChange: (text: string) => void }) {
+  const [draft, setDraft] = useState(value);
+  const settled = useDebounced(draft, 250);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what was typed counts when it stands still, nothing else
+  useEffect(() => {
+    if (settled !== value) onChange(settled);
+  }, [settled]);
+  useEffect(() => setDraft(value), [value]);
+  return (
+    <div className="relative w-64 max-sm:w-full">
+      <Search aria-hidden size={15} className="absolute top-2.5 left-3 text-faint" />
+      <Input
+        type="search"
+        aria-label="Search memories"
+        placeholder="Search memories"
+        className="pl-9"
+        value={draft}
+        onChange={(event) => setDraft(event.target.value)}
+      />
+    </div>
+  );
+}
+
+function Bulk({ ids, onDone }: { ids: string[]; onDone: () => void }) {
+  const { state, remove } = useChanging();
+  const done = { onSuccess: onDone };
+  return (
+    <div role="toolbar" aria-label="Selected memories" className="flex flex-wrap items-center gap-2 border-b px-4 py-2">
+      <span className="mr-2 text-sm font-medium">{ids.length} selected</span>
+      <Button small busy={state.isPending} onClick={() => state.mutate({ ids, to: "archived" }, done)}>
+        <Archive aria-hidden size={14} /> Archive
+      </Button>
+      <Button small busy={state.isPending} onClick={() => state.mutate({ ids, to: "paused" }, done)}>
+        <Pause aria-hidden size={14} /> Pause
+      </Button>
+      <Button small busy={state.isPending} onClick={() => state.mutate({ ids, to: "active" }, done)}>
+        <Play aria-hidden size={14} /> Resume
+      </Button>
+      <Button small kind="danger" busy={remove.isPending} onClick={() => remove.mutate({ ids }, done)}>
+        <Trash2 aria-hidden size={14} /> Delete
+      </Button>
+    </div>
+  );
+}
+
+/** Without the names that have no value. */
+function drop(search: object): MemoriesSearch {
+  return Object.fromEntries(Object.entries(search).filter(([, value]) => value !== undefined)) as MemoriesSearch;
 }

@@ -1,18 +1,30 @@
 /** What stands around every page: where one can go, refresh, a new memory, and whether it is live. */
 import { useIsFetching, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet } from "@tanstack/react-router";
-import { Menu as MenuIcon, Moon, Plus, RefreshCw, Sun } from "lucide-react";
+import { ChevronDown, Menu as MenuIcon, Moon, Plus, RefreshCw, Sun } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { follow, type LiveState } from "../api/live";
 import { invalidate } from "../api/queries";
 import { cx } from "../lib/cx";
 import { Button, IconButton } from "../ui/button";
-import { Menu, MenuItem } from "../ui/menu";
+import { Menu, MenuItem, MenuLine } from "../ui/menu";
 import { CreateMemory } from "./create-memory";
 
 const MAIN = [
   { to: "/", name: "Dashboard" },
   { to: "/memories", name: "Memories" },
+  { to: "/apps", name: "Apps" },
+  { to: "/settings", name: "Settings" },
+] as const;
+
+const MORE = [
+  { to: "/access", name: "Access rules" },
+  { to: "/audit", name: "Audit" },
+  { to: "/events", name: "Events" },
+  { to: "/projections", name: "Projections" },
+  { to: "/dead-letters", name: "Dead letters" },
+  { to: "/tokens", name: "Tokens" },
+  { to: "/health", name: "Health" },
 ] as const;
 
 export function Shell() {
@@ -37,6 +49,15 @@ export function Shell() {
                 {page.name}
               </Go>
             ))}
+            <Menu
+              trigger={
+                <Button kind="quiet" small>
+                  More <ChevronDown aria-hidden size={14} />
+                </Button>
+              }
+            >
+              <Entries pages={MORE} />
+            </Menu>
           </nav>
           <div className="md:hidden">
             <Menu
@@ -46,11 +67,9 @@ export function Shell() {
                 </IconButton>
               }
             >
-              {MAIN.map((page) => (
-                <MenuItem key={page.to} asChild>
-                  <Link to={page.to}>{page.name}</Link>
-                </MenuItem>
-              ))}
+              <Entries pages={MAIN} />
+              <MenuLine />
+              <Entries pages={MORE} />
             </Menu>
           </div>
           <div className="grow" />
@@ -71,6 +90,14 @@ export function Shell() {
       <CreateMemory open={creating} onClose={() => setCreating(false)} />
     </div>
   );
+}
+
+function Entries({ pages }: { pages: typeof MAIN | typeof MORE }) {
+  return pages.map((page) => (
+    <MenuItem key={page.to} asChild>
+      <Link to={page.to}>{page.name}</Link>
+    </MenuItem>
+  ));
 }
 
 function Go({ to, children }: { to: (typeof MAIN)[number]["to"]; children: ReactNode }) {

@@ -1,0 +1,5 @@
+import { PageHead } from "../ui/panel";
+
+export function EventsPage() {
+  return <PageHead title="Events" />;
+}

@@ -1,0 +1,5 @@
+import { PageHead } from "../ui/panel";
+
+export function HealthPage() {
+  return <PageHead title="Health" />;
+}

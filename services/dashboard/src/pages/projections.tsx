@@ -1,0 +1,5 @@
+import { PageHead } from "../ui/panel";
+
+export function ProjectionsPage() {
+  return <PageHead title="Projections" />;
+}

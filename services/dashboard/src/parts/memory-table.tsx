@@ -1,0 +1,217 @@
+/** The table of memories: as rows on a wide screen, as cards on a narrow one. */
+import { Link } from "@tanstack/react-router";
+import {
+  Archive,
+  ArchiveRestore,
+  ArrowDown,
+  ArrowUp,
+  ChevronsUpDown,
+  Ellipsis,
+  Link2,
+  Pause,
+  Pencil,
+  Play,
+  Trash2,
+} from "lucide-react";
+import { type ReactNode, useState } from "react";
+import type { Schemas } from "../api/client";
+import type { Direction, SortColumn } from "../api/queries";
+import { cx } from "../lib/cx";
+import { IconButton } from "../ui/button";
+import { Checkbox } from "../ui/checkbox";
+import { Menu, MenuItem, MenuLine } from "../ui/menu";
+import { useToast } from "../ui/toast";
+import { When } from "../ui/when";
+import { AppIcon } from "./app-icon";
+import { Categories } from "./categories";
+import { useChanging } from "./changing";
+import { EditMemory } from "./edit-memory";
+import { MemoryState } from "./memory-state";
+
+type Memory = Schemas["Memory"];
+export type Sorting = { column: SortColumn; direction: Direction };
+
+type Props = {
+  rows: readonly Memory[];
+  selected?: ReadonlySet<string>;
+  onSelect?: (ids: ReadonlySet<string>) => void;
+  sorting?: Sorting;
+  onSort?: (sorting: Sorting) => void;
+};
+
+export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props) {
+  const [editing, setEditing] = useState<Memory | null>(null);
+  const chosen = selected ?? new Set<string>();
+  const all = rows.length > 0 && rows.every((row) => chosen.has(row.id));
+  const some = rows.some((row) => chosen.has(row.id));
+  const toggle = (id: string, on: boolean) => {
+    const next = new Set(chosen);
+    if (on) next.add(id);
+    else next.delete(id);
+    onSelect?.(next);
+  };
+  const head = (column: SortColumn, name: string) => (
+    <SortableHead column={column} name={name} {...(sorting ? { sorting } : {})} {...(onSort ? { onSort } : {})} />
+  );
+  return (
+    <>
+      <table className="w-full text-left text-sm max-md:block">
+        <caption className="sr-only">Memories</caption>
+        <thead className="border-b text-xs text-soft max-md:sr-only">
+          <tr>
+            {onSelect && (
+              <th scope="col" className="w-10 px-4 py-2.5">
+                <Checkbox
+                  label="Select all on this page"
+                  checked={all || (some && "indeterminate")}
+                  onChange={(on) => onSelect(on ? new Set(rows.map((row) => row.id)) : new Set())}
+                />
+              </th>
+            )}
+            {head("memory", "Memory")}
+            <th scope="col" className="px-3 py-2.5 font-medium">
+              Categories
+            </th>
+            {head("app_name", "Source app")}
+            {head("created_at", "Created on")}
+            <th scope="col" className="px-3 py-2.5 font-medium">
+              State
+            </th>
+            <th scope="col" className="w-12 px-3 py-2.5">
+              <span className="sr-only">Actions</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody className="max-md:block">
+          {rows.map((row) => (
+            <tr
+              key={row.id}
+              className="border-b last:border-0 hover:bg-sunken/60 max-md:flex max-md:flex-wrap max-md:items-center max-md:gap-x-3 max-md:gap-y-1.5 max-md:p-3"
+            >
+              {onSelect && (
+                <td className="px-4 py-3 max-md:p-0">
+                  <Checkbox
+                    label={`Select: ${row.content.slice(0, 80)}`}
+                    checked={chosen.has(row.id)}
+                    onChange={(on) => toggle(row.id, on)}
+                  />
+                </td>
+              )}
+              <td className="w-1/2 max-w-0 px-3 py-3 max-md:w-auto max-md:max-w-none max-md:min-w-0 max-md:grow max-md:basis-3/4 max-md:p-0">
+                <Link
+                  to="/memory/$id"
+                  params={{ id: row.id }}
+                  className={cx("line-clamp-2 break-words hover:underline", row.state !== "active" && "text-faint")}
+                >
+                  {row.content}
+                </Link>
+              </td>
+              <td className="px-3 py-3 max-md:p-0">
+                <Categories names={row.categories ?? []} />
+              </td>
+              <td className="px-3 py-3 max-md:p-0">
+                <Link
+                  to="/apps/$id"
+                  params={{ id: row.app_id }}
+                  className="inline-flex max-w-40 items-center gap-2 hover:underline"
+                >
+                  <AppIcon name={row.app_name} size={20} />
+                  <span className="truncate">{row.app_name}</span>
+                </Link>
+              </td>
+              <td className="px-3 py-3 text-soft max-md:p-0">
+                <When time={row.created_at} />
+              </td>
+              <td className="px-3 py-3 max-md:p-0">
+                <MemoryState state={row.state} />
+              </td>
+              <td className="px-3 py-3 max-md:ml-auto max-md:p-0">
+                <RowMenu row={row} onEdit={() => setEditing(row)} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {editing && <EditMemory id={editing.id} text={editing.content} onClose={() => setEditing(null)} />}
+    </>
+  );
+}
+
+function RowMenu({ row, onEdit }: { row: Memory; onEdit: () => void }) {
+  const { state, remove } = useChanging();
+  const toast = useToast();
+  const to = (wanted: "active" | "paused" | "archived") => () =>
+    state.mutate({ ids: [row.id], to: wanted, from: row.state });
+  const copy = () =>
+    navigator.clipboard
+      .writeText(`${location.origin}/memory/${row.id}`)
+      .then(() => toast.done("Link copied."), toast.failed);
+  return (
+    <Menu
+      trigger={
+        <IconButton label={`Actions for: ${row.content.slice(0, 80)}`}>
+          <Ellipsis size={16} />
+        </IconButton>
+      }
+    >
+      <MenuItem icon={<Pencil size={15} />} onSelect={onEdit}>
+        Edit
+      </MenuItem>
+      {row.state === "paused" ? (
+        <MenuItem icon={<Play size={15} />} onSelect={to("active")}>
+          Resume
+        </MenuItem>
+      ) : (
+        <MenuItem icon={<Pause size={15} />} onSelect={to("paused")}>
+          Pause
+        </MenuItem>
+      )}
+      {row.state === "archived" ? (
+        <MenuItem icon={<ArchiveRestore size={15} />} onSelect={to("active")}>
+          Unarchive
+        </MenuItem>
+      ) : (
+        <MenuItem icon={<Archive size={15} />} onSelect={to("archived")}>
+          Archive
+        </MenuItem>
+      )}
+      <MenuItem icon={<Link2 size={15} />} onSelect={() => void copy()}>
+        Copy link
+      </MenuItem>
+      <MenuLine />
+      <MenuItem danger icon={<Trash2 size={15} />} onSelect={() => remove.mutate({ ids: [row.id] })}>
+        Delete
+      </MenuItem>
+    </Menu>
+  );
+}
+
+type HeadProps = { column: SortColumn; name: string; sorting?: Sorting; onSort?: (sorting: Sorting) => void };
+
+function SortableHead({ column, name, sorting, onSort }: HeadProps): ReactNode {
+  if (!onSort || !sorting) {
+    return (
+      <th scope="col" className="px-3 py-2.5 font-medium">
+        {name}
+      </th>
+    );
+  }
+  const active = sorting.column === column;
+  const Sign = active ? (sorting.direction === "asc" ? ArrowUp : ArrowDown) : ChevronsUpDown;
+  return (
+    <th
+      scope="col"
+      aria-sort={active ? (sorting.direction === "asc" ? "ascending" : "descending") : "none"}
+      className="px-3 py-2.5 font-medium"
+    >
+      <button
+        type="button"
+        className={cx("inline-flex items-center gap-1 hover:text-ink", active && "text-ink")}
+        onClick={() => onSort({ column, direction: active && sorting.direction === "desc" ? "asc" : "desc" })}
+      >
+        {name}
+        <Sign aria-hidden size={13} />
+      </button>
+    </th>
+  );
+}
