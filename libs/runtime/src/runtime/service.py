@@ -16,7 +16,7 @@ except ModuleNotFoundError:  # not made for Windows
     uvloop = None
 
 import structlog
-from contracts.errors import ConfigurationError, LogNotTrusted, MemlogError
+from contracts.errors import ConfigurationError, LogNotTrusted, MemlogError, Unavailable
 from contracts.streams import events as events_stream
 from nats.aio.client import Client
 from nats.js import JetStreamContext
@@ -27,6 +27,7 @@ from runtime.keys import KeyStore, MasterKey
 from runtime.leases import Leases
 from runtime.log_checks import LogIdentity, open_log
 from runtime.logging import configure_logging
+from runtime.metrics import measuring
 from runtime.nats import connect, declare_all, jetstream, require_sync_always, wait_declared
 from runtime.ops_port import ops_port
 from runtime.probes import Probe, Probes
@@ -38,6 +39,8 @@ from runtime.tracing import tracing
 log = structlog.get_logger()
 REFUSED = 78
 """Exit status (EX_CONFIG of sysexits.h): settings or log are not to be trusted; a person has to look."""
+_PATIENCE_S, _PAUSE_S = 30.0, 0.5
+"""How long a starting service waits for a log that cannot be opened yet, and how often it tries."""
 STOP_TIMEOUT = 4.0
 """Seconds that a service may take to stop; what runs longer is cut off (nothing acknowledged depends on it)."""
 
@@ -85,27 +88,43 @@ async def open_context(
     async with connect(settings, name) as client:
         js = jetstream(client)
         await require_sync_always(settings)
-        with nats_errors("declare the streams"):
-            if settings.declare_streams:
-                await declare_all(js, settings, settings.shards)
-            else:
-                await wait_declared(js, settings)
         keys = KeyStore(js, master)
-        known = await keys.check_master()
         events = EventStore(client, js, settings.shards)
         await events.open()
         try:
-            identity = await open_log(js, events, settings.shards, may_start=not known)
-            await _require_keys(events, keys, settings.shards)
-            owner = f"{name}@{socket.gethostname()}:{os.getpid()}"
-            with nats_errors("open the leases"):
-                leases = await Leases.open(js, owner, settings.lease_ttl, settings.replicas, settings.sole_instance)
+            identity, leases = await _open_log(name, settings, js, keys, events, stop)
             probe = Probe(name, client, ready or asyncio.Event(), stop)
             if probes is not None:
                 probes.add(probe)
             yield Context(name, settings, client, js, events, keys, leases, identity, probe.ready, stop, probe)
         finally:
             await events.close()
+
+
+async def _open_log(
+    name: str, settings: Settings, js: JetStreamContext, keys: KeyStore, events: EventStore, stop: asyncio.Event
+) -> tuple[list[LogIdentity], Leases]:
+    """The log, declared and checked. Servers that agree on another leader meanwhile are waited for."""
+    owner = f"{name}@{socket.gethostname()}:{os.getpid()}"
+    until = asyncio.get_running_loop().time() + _PATIENCE_S
+    while True:
+        try:
+            with nats_errors("declare the streams"):
+                if settings.declare_streams:
+                    await declare_all(js, settings, settings.shards)
+                else:
+                    await wait_declared(js, settings)
+            known = await keys.check_master()
+            identity = await open_log(js, events, settings.shards, may_start=not known)
+            await _require_keys(events, keys, settings.shards)
+            with nats_errors("open the leases"):
+                leases = await Leases.open(js, owner, settings.lease_ttl, settings.replicas, settings.sole_instance)
+            return identity, leases
+        except Unavailable as error:
+            if stop.is_set() or asyncio.get_running_loop().time() > until:
+                raise
+            log.warning("log_not_open_yet", reason=error.message)
+        await asyncio.sleep(_PAUSE_S)
 
 
 async def _require_keys(events: EventStore, keys: KeyStore, shards: int) -> None:
@@ -155,7 +174,7 @@ def run_service(name: str, serve: Serve) -> None:
     try:
         settings = load_settings()
         configure_logging(name, settings.log_level, settings.log_format)
-        with tracing(name):
+        with tracing(name), measuring(name):
             run(_main(name, serve, settings))
     except MemlogError as error:
         sys.stderr.write(f"{name}: {error.message}\n")
