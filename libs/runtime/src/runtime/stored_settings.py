@@ -7,6 +7,7 @@ What the environment names wins over what is stored.
 import asyncio
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -183,16 +184,16 @@ def resolve_key(reference: str, where: str, settings: Settings) -> str:
         if value is None and name == "OPENAI_API_KEY" and settings.openai_api_key is not None:
             value = settings.openai_api_key.get_secret_value()
     else:
-        value = _read_key(Path(name), settings)
+        value = _read_key(Path(name), where, settings)
     value = (value or "").strip()
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigurationError(f"there is no key at {reference}: it is missing, empty, or not one line of text")
     return value
 
 
-def _read_key(path: Path, settings: Settings) -> str:
+def _read_key(path: Path, where: str, settings: Settings) -> str:
     try:
-        file, folder, master_key = path.resolve(strict=True), settings.secrets_path.resolve(), settings.master_key_file
+        file, folder = path.resolve(strict=True), settings.secrets_path.resolve()
         if not file.is_relative_to(folder):
             raise ConfigurationError(
                 f"file:{path} is not in the folder of secrets, {folder}: put it there, or see MEMLOG_SECRETS_PATH"
@@ -200,8 +201,16 @@ def _read_key(path: Path, settings: Settings) -> str:
         found = file.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_KEY_BYTES:
             raise ConfigurationError(f"file:{path} is not a small file that holds a key and nothing else")
-        if master_key is not None and master_key.exists() and file.samefile(master_key):
-            raise ConfigurationError(f"file:{path} is Memlog's master key, which is shown to nobody")
+        if any(own.exists() and file.samefile(own) for own in _own_secrets(where, settings)):
+            raise ConfigurationError(f"file:{path} is Memlog's own, and is not shown to {urlsplit(where).netloc}")
         return file.read_text()
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"file:{path} cannot be read: {type(error).__name__}") from None
+
+
+def _own_secrets(where: str, settings: Settings) -> list[Path]:
+    """Files that settings of the environment name, master key, passwords, tokens: they may stand in the same folder."""
+    named = {name: Path(path) for name, path in os.environ.items() if re.fullmatch("MEMLOG_.+_FILE", name) and path}
+    if where == settings.llm_base_url.rstrip("/"):
+        named.pop("MEMLOG_LLM_API_KEY_FILE", None)
+    return [*named.values(), *filter(None, (settings.master_key_file, settings.admin_token_file))]
