@@ -45,7 +45,7 @@ def needed(package: str) -> set[str]:
 
 def locked(lock: str, names: set[str]) -> Iterator[str]:
     """Those entries of a lock file, with their hashes. Raises `LookupError` for a name that has none."""
-    entries = {
+    entries: dict[str, str] = {
         canonicalize_name(entry.partition("==")[0].partition("[")[0].strip()): entry
         for entry in re.split(r"\n(?=\S)", lock.strip())
         if "==" in entry

@@ -210,7 +210,8 @@ def load_settings(**overrides: object) -> Settings:
 
 def _secrets_of_files() -> dict[str, str]:
     """Each secret setting can stand in a file instead, which its variable with `_FILE` behind it names: a variable is
-    shown by whatever shows a process or a container. A line break at the end is not part of it."""
+    shown by whatever shows a process or a container. A line break at the end is not part of it; an empty file says
+    nothing."""
     found: dict[str, str] = {}
     for name, field in Settings.model_fields.items():
         variable = f"MEMLOG_{name.upper()}"
@@ -225,5 +226,5 @@ def _secrets_of_files() -> dict[str, str]:
             why = getattr(error, "strerror", None) or "not a text"
             raise ConfigurationError(f"{variable}_FILE: {path} cannot be read ({why})") from None
         if not found[name]:
-            raise ConfigurationError(f"{variable}_FILE: {path} is empty")
+            del found[name]
     return found
