@@ -5,11 +5,17 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 from runtime.settings import Settings
 from standalone.home import Home
 from standalone.nats_server import NatsServer, nats_server
 from standalone.postgres_server import PostgresServer, postgres_server
 from support.servers import Log, Servers, empty, opened, settings_for, temporary_home
+
+# How long an example takes says something of the machine, not of the code.
+examples.register_profile("memlog", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples.load_profile("memlog")
 
 
 @pytest.fixture(scope="session")

@@ -78,11 +78,11 @@ async def categorizing(log: Log, **settings: object) -> AsyncGenerator[None]:
 
     task = asyncio.create_task(live())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await ready.wait()
         yield
     finally:
         stop.set()
-        await asyncio.wait((task,), timeout=10)
+        await asyncio.wait((task,), timeout=60)
         assert task.done(), "the categorizer did not stop"
     task.result()

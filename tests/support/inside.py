@@ -54,7 +54,7 @@ async def inside() -> AsyncGenerator[Inside]:
             async with (
                 embedded(home, Settings(port=0)) as running,
                 opened(running.settings, start=False) as log,
-                httpx.AsyncClient(base_url=running.url, timeout=30) as http,
+                httpx.AsyncClient(base_url=running.url, timeout=60) as http,
             ):
                 yield Inside(running.url, running.settings, http, log)
     finally:

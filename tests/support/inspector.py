@@ -8,7 +8,7 @@ from support.node import NODE, installed, run
 
 _PACKAGE, _VERSION = "@modelcontextprotocol/inspector", "2.12.0"
 _MAIN = "clients/launcher/build/index.js"
-_RUN_S = 60
+_RUN_S = 120
 
 
 class Inspector:

@@ -117,10 +117,10 @@ async def openai_server() -> AsyncGenerator[OpenAIServer]:
     server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await server.ready.wait()
         yield stand_in
     finally:
         server.should_exit = True
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await running

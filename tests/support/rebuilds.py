@@ -54,13 +54,13 @@ async def auditing(
 
     task = asyncio.create_task(live())
     waiting = asyncio.ensure_future(ready.wait())
-    await asyncio.wait((task, waiting), timeout=30, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((task, waiting), timeout=60, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     try:
         yield task
     finally:
         stop.set()
-        await asyncio.wait((task,), timeout=15)
+        await asyncio.wait((task,), timeout=60)
         assert task.done(), "audit did not stop"
     task.result()
 
@@ -127,7 +127,7 @@ class Operator:
             except (MemlogError, NoRespondersError):
                 return False
 
-        await eventually(there, 30)
+        await eventually(there)
 
     async def answers(self) -> None:
         """Until somebody takes orders, and the projection has passed the whole log."""
@@ -139,7 +139,7 @@ class Operator:
 
         await eventually(caught_up, 60)
 
-    async def becomes(self, number: int, state: str, seconds: float = 40.0) -> GenerationView:
+    async def becomes(self, number: int, state: str, seconds: float = 90.0) -> GenerationView:
         """Until the generation is in this state (and compared, when it follows); fails at once when it failed."""
         found: GenerationView | None = None
 

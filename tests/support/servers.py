@@ -138,7 +138,7 @@ async def dead_letters(js: JetStreamContext) -> list[tuple[bytes, dict[str, str]
     return [(letter.data or b"", letter.headers or {}) for letter in found]  # pyright: ignore[reportUnknownMemberType]
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+async def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait until the condition holds; fails the test when it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -158,6 +158,6 @@ async def running(work: Awaitable[Any]) -> AsyncGenerator[asyncio.Future[Any]]:
     try:
         yield task
     finally:
-        assert await end(task, within=10), "the work did not stop within 10 s of its cancellation"
+        assert await end(task, within=60), "the work did not stop within 60 s of its cancellation"
     if not task.cancelled() and task.exception() is not None:
         raise task.exception() or AssertionError

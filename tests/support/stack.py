@@ -19,7 +19,7 @@ from mcp_types import Implementation
 
 WIRES = {"2026-07-28": "2026-07-28", "2025-11-25": "legacy"}
 """Spec revision → the SDK client's mode for it."""
-_READY_S = 60.0
+_READY_S = 120.0
 
 
 def free_port() -> int:
@@ -80,14 +80,14 @@ class Stack:
             except ProcessLookupError:
                 continue
         await self._process.wait()
-        await asyncio.to_thread(psutil.wait_procs, victims, 10)
+        await asyncio.to_thread(psutil.wait_procs, victims, 60)
 
     async def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Ask it to stop, as Ctrl-C does; the exit status."""
         assert self._process is not None
         if self._process.returncode is None:
             self._process.send_signal(number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self._process.communicate()
         assert self._process.returncode is not None
         return self._process.returncode
@@ -104,6 +104,10 @@ class Stack:
         path = self.home / "logs" / "memlog.log"
         return "\n".join(path.read_text().splitlines()[-lines:]) if path.exists() else ""
 
+    def cut_off(self) -> list[str]:
+        """What did not end by itself when it was asked to, so that it had to be ended, by the log."""
+        return [line for line in self.log_tail(200).splitlines() if '_cut_off"' in line or '"child_killed"' in line]
+
     def processes(self) -> list[psutil.Process]:
         return [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
 
@@ -113,12 +117,12 @@ class Stack:
             f"{self.url}{path}",
             mode=WIRES[revision],
             client_info=Implementation(name=name, version="1"),
-            read_timeout_seconds=30,
+            read_timeout_seconds=60,
         )
 
     @asynccontextmanager
     async def http(self) -> AsyncGenerator[httpx.AsyncClient]:
-        async with httpx.AsyncClient(base_url=self.url, timeout=30.0) as client:
+        async with httpx.AsyncClient(base_url=self.url, timeout=60.0) as client:
             yield client
 
 
@@ -144,7 +148,7 @@ async def running_stack(home: Path, *options: str, **settings: str) -> AsyncGene
 T = TypeVar("T")
 
 
-async def eventually(probe: Callable[[], Awaitable[T | None]], timeout: float = 15.0) -> T:
+async def eventually(probe: Callable[[], Awaitable[T | None]], timeout: float = 60.0) -> T:
     """What `probe` says once it says something true; fails after `timeout` seconds."""
     async with asyncio.timeout(timeout):
         while not (found := await probe()):  # noqa: ASYNC110 - what is waited for is in another process

@@ -60,7 +60,7 @@ async def writing(log: Log, interfere: Interfere | None = None) -> AsyncGenerato
         yield task
     finally:
         stop.set()
-        await asyncio.wait((task,), timeout=10)
+        await asyncio.wait((task,), timeout=60)
         assert task.done(), "the writer did not stop"
     if not task.cancelled():
         error = task.exception()
@@ -104,7 +104,7 @@ class Sender:
         reply = {"Memlog-Reply": f"{self._inbox}.{command_id}"}
         await publish_raw(self.log, data, uid=self.uid, command_id=command_id, headers=reply | (headers or {}))
 
-    async def outcome(self, command_id: str, seconds: float = 15.0) -> Outcome:
+    async def outcome(self, command_id: str, seconds: float = 60.0) -> Outcome:
         async with asyncio.timeout(seconds):
             return await self._outcomes[command_id]
 

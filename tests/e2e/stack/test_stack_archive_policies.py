@@ -59,7 +59,7 @@ async def states(memlog: Inside, who: str) -> dict[str, str]:
     return {item["id"]: item["state"] for item in page["items"]}
 
 
-async def archived(memlog: Inside, who: str, *wanted: str, seconds: float = 20) -> None:
+async def archived(memlog: Inside, who: str, *wanted: str, seconds: float = 60) -> None:
     """These are put away, and nothing else is."""
 
     async def so() -> bool:

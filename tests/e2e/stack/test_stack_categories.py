@@ -35,7 +35,7 @@ async def categories_of(client: Client, text: str, other_than: list[str] | None 
         found = (await listed(client)).get(text)
         return found if found and found != other_than else None
 
-    return await eventually(there, 30)
+    return await eventually(there)
 
 
 async def searched(client: Client, category: str) -> set[str]:
@@ -161,4 +161,4 @@ async def test_health_names_the_classifier(stack: Stack) -> None:
         assert part["ok"], part
         return part["facts"]["classifier"]
 
-    assert (await eventually(named, 30)).startswith("zero-shot/minilm-l6-v2/")
+    assert (await eventually(named)).startswith("zero-shot/minilm-l6-v2/")

@@ -64,7 +64,7 @@ async def scene(memlog: Inside) -> AsyncGenerator[Scene]:
     client = Client(
         f"{memlog.url}/mcp/{READER}/http/{user}",
         client_info=Implementation(name="test client", version="1"),
-        read_timeout_seconds=30,
+        read_timeout_seconds=60,
         cache=None,
     )
     async with client:

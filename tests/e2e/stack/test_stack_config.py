@@ -213,13 +213,13 @@ async def test_a_running_service_asks_the_model_that_was_set_last(memlog: Inside
     try:
         await eventually(lambda: named("none"))
         await http.put(f"{CONFIG}/mem0/llm", json=LLM)
-        await eventually(lambda: named("llama3.1"), 5)
+        await eventually(lambda: named("llama3.1"))
         part = {"mem0": {"llm": {"config": {"model": "mistral", "api_key": "env:NOT_SET_ANYWHERE"}}}}
         await http.patch(CONFIG, json=part)
-        await eventually(lambda: named("env:NOT_SET_ANYWHERE"), 5)
+        await eventually(lambda: named("env:NOT_SET_ANYWHERE"))
         assert chosen.model is None, "a model without its key is not asked"
         await http.post(f"{CONFIG}/reset")
-        await eventually(lambda: named("none"), 5)
+        await eventually(lambda: named("none"))
     finally:
         following.cancel()
         await asyncio.wait((following,))
@@ -239,7 +239,7 @@ async def test_texts_are_read_by_the_model_that_was_set_and_by_none_after_the_re
         async def found() -> list[str] | None:
             return (await http.get(path, params={"user_id": who})).json()["categories"]
 
-        return await eventually(found, 30)
+        return await eventually(found)
 
     async def llm() -> str:
         return (await http.get("/api/v1/health")).json()["llm"] or "none"

@@ -33,7 +33,7 @@ async def test_a_log_that_was_not_damaged_is_served_and_nothing_differs(kept: Da
 
 
 @pytest.mark.guarantee("G11")
-@pytest.mark.timeout(60 + 10 * _TRIALS)
+@pytest.mark.timeout(600 + 10 * _TRIALS)
 async def test_damage_to_the_files_of_the_log_is_noticed(kept: Damaged) -> None:
     ends: Counter[str] = Counter()
     for number in range(_TRIALS):

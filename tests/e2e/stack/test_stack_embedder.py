@@ -187,12 +187,12 @@ async def test_a_rebuild_whose_processes_are_killed_leaves_what_serves_and_goes_
         endpoint.answers = 3  # two to be opened, here and in the process that fills, and some texts
         try:
             await rebuild(http, embedder="openai:second")
-            await eventually(lambda: _more_requests(endpoint, requests + 4), 30.0)
+            await eventually(lambda: _more_requests(endpoint, requests + 4))
             assert (await serving(http))["number"] == before["number"]
             pid = stack.part("indexer")
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            await eventually(lambda: finds(http, word(9)), 30.0)
+            await eventually(lambda: finds(http, word(9)))
             assert (await serving(http))["number"] == before["number"]
         finally:
             endpoint.answers = None
@@ -246,7 +246,7 @@ async def test_without_its_embedder_memlog_starts_takes_writes_and_says_why_it_f
     finally:
         endpoint.always = None
     async with stack.http() as http:
-        await eventually(lambda: finds(http, "meanwhile"), 30.0)
+        await eventually(lambda: finds(http, "meanwhile"))
         assert (await indexer(http))["ok"] is True
 
 
@@ -259,7 +259,7 @@ async def test_an_embedder_that_does_not_come_back_can_be_left(stack: Stack, end
             await add(http, "stranded", wait="stored")
             await rebuild(http, embedder="minilm")
             await switched(http, "minilm")
-            await eventually(lambda: finds(http, "stranded"), 30.0)
+            await eventually(lambda: finds(http, "stranded"))
             assert (await indexer(http))["ok"] is True
         finally:
             endpoint.always = None

@@ -150,7 +150,6 @@ class TwoUsers(RuleBasedStateMachine):
         assert {row["id"] for row in found["results"]} <= self.texts[who].keys()
 
 
-@pytest.mark.timeout(240)
 def test_two_users_never_learn_of_each_other_whatever_they_do(http: httpx.Client) -> None:
     TwoUsers.http, TwoUsers.tried, TwoUsers.paths = http, probes(http), readings(http)
     run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]

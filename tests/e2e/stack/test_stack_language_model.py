@@ -54,7 +54,7 @@ async def categorized(http: httpx.AsyncClient, memory_id: str) -> dict[str, Any]
         entries: list[dict[str, Any]] = found.json()["entries"] if found.is_success else []
         return entries[-1] if entries and entries[-1]["event"] == "MemoryCategorized" else None
 
-    return await eventually(there, 30)
+    return await eventually(there)
 
 
 def about(asked: Asked) -> str:
@@ -112,7 +112,7 @@ async def test_all_goes_on_while_the_model_is_away_and_health_says_that_it_is(
             [part] = [each for each in health["services"] if each["service"] == "categorizer"]
             return health["status"] == "degraded" and part["ok"] and "HTTP 503" in (part["detail"] or "")
 
-        await eventually(says_so, 30)
+        await eventually(says_so)
         assert (await http.get("/readyz")).status_code == 200
         found = await http.get("/api/v1/search", params={"user_id": ADA, "query": "where is the spare key", "limit": 1})
         assert found.json()["results"][0]["id"] == memory_id

@@ -43,7 +43,6 @@ async def operation(http: httpx.AsyncClient, operation_id: str) -> dict[str, Any
 
 
 @pytest.mark.guarantee("G1", "G12")
-@pytest.mark.timeout(900)
 async def test_deleting_20000_memories_shows_progress_delays_nobody_and_survives_kill_9_of_everything(
     tmp_path: Path,
 ) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 import uuid
 from typing import Any
 
@@ -26,13 +25,11 @@ async def part(memlog: Inside, name: str) -> dict[str, Any]:
     return next(service for service in health["services"] if service["service"] == name)
 
 
-async def found_within(memlog: Inside, who: str, text: str) -> float:
-    """Add a text and search for it: the seconds until another request finds it."""
-    began = time.monotonic()
+async def is_found_at_once(memlog: Inside, who: str, text: str) -> None:
+    """Add a text and search for it: the next request finds it."""
     await add(memlog, who, text)
     answer = await memlog.http.get("/api/v1/search", params={"user_id": who, "query": text})
     assert text in [found["memory"] for found in answer.json()["results"]]
-    return time.monotonic() - began
 
 
 async def test_a_text_that_the_database_refuses_delays_nobody_and_is_healed_by_redriving(memlog: Inside) -> None:
@@ -43,14 +40,13 @@ async def test_a_text_that_the_database_refuses_delays_nobody_and_is_healed_by_r
         poisoned = asyncio.ensure_future(
             memlog.http.post("/api/v1/memories", json={"user_id": ada, "text": "a poison text", "wait": "stored"})
         )
-        took = await asyncio.gather(*(found_within(memlog, other, f"Note of {other}") for other in others))
-        assert max(took) < 2.0
+        await asyncio.gather(*(is_found_at_once(memlog, other, f"Note of {other}") for other in others))
         memory_id = (await poisoned).json()["results"][0]["id"]
 
         # Later events of the same memory wait behind it; another memory of the same user does not.
         changed = {"user_id": ada, "memory_content": "a revised text"}
         assert (await memlog.http.put(f"/api/v1/memories/{memory_id}", json=changed)).status_code == 202
-        assert await found_within(memlog, ada, "Another memory of Ada") < 2.0
+        await is_found_at_once(memlog, ada, "Another memory of Ada")
         waiting = await letters(memlog)  # among them what the categorizer made of it
         assert {(x["consumer"], x["aggregate"]["id"]) for x in waiting} == {("read-models", memory_id)}
         assert len(waiting) >= 2
@@ -102,7 +98,7 @@ async def test_an_event_whose_seal_is_damaged_is_put_aside_and_can_be_given_up_o
     subject = subjects.event_subject(memlog.shard(uid), subjects.memory(uid, memory_id))
     await memlog.log.js.publish(subject, json.dumps(damaged).encode())
 
-    assert await found_within(memlog, other, "Nobody waits for a damaged event") < 2.0
+    await is_found_at_once(memlog, other, "Nobody waits for a damaged event")
 
     async def put_aside() -> list[dict[str, Any]] | None:
         found = [letter for letter in await letters(memlog) if letter["aggregate"]["id"] == memory_id]

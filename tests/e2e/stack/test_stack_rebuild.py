@@ -112,7 +112,6 @@ async def test_no_read_fails_or_is_wrong_through_rebuild_switch_and_rollback(sta
 
 
 @pytest.mark.guarantee("G1", "G5")
-@pytest.mark.timeout(240)
 async def test_a_rebuild_survives_kill_9_of_everything_at_any_moment_and_what_serves_is_untouched(
     tmp_path: Path,
 ) -> None:

@@ -26,7 +26,6 @@ async def found_by(stack: Stack, *arguments: str) -> tuple[int, dict[str, str]]:
 
 
 @pytest.mark.guarantee("G11")
-@pytest.mark.timeout(300)
 async def test_nothing_differs_until_an_older_copy_of_the_log_is_put_back(tmp_path: Path) -> None:
     older, elsewhere = tmp_path / "older", tmp_path / "anchors.jsonl"
     async with running_stack(tmp_path / "home") as stack:

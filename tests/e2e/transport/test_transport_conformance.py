@@ -12,7 +12,7 @@ from support.node import NotInstalled
 from support.running_gateway import WIRES, RunningGateway, serve_gateway
 
 
-@pytest.mark.timeout(400)  # the first time, npm installs it
+@pytest.mark.timeout(900)  # the first time, npm installs it
 async def test_the_conformance_suite_passes_for_both_revisions() -> None:
     try:
         await install()

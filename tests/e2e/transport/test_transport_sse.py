@@ -118,7 +118,7 @@ async def test_concurrent_clients_are_not_mixed_up(gateway: RunningGateway) -> N
                 assert added["results"][0]["memory"] == f"of user {number}"
             assert [row["source_app"] for row in (await call(client, "list_memories"))["results"]] == [f"app{number}"]
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(one(number) for number in range(8)))
 
 

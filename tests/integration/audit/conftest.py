@@ -48,5 +48,5 @@ async def database(server: str, administrator: Pool) -> AsyncGenerator[str]:
 async def pool(database: str) -> AsyncGenerator[Pool]:
     pool = await create_pool(database, application_name="audit", size=4, settings=DERIVED_STORE)
     yield pool
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await pool.close()

@@ -54,7 +54,7 @@ async def states(keeper: PostgresKeeper) -> dict[int, str]:
 
 
 async def test_two_instances_that_install_at_once_both_succeed(pool: Pool) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(install(pool, make) for make in (read_models, access_models) for _ in range(4)))
     assert [await states(keeper_of(pool, make)) for make in (read_models, access_models)] == [{1: "serving"}] * 2
 
@@ -146,7 +146,7 @@ async def test_a_switch_waits_for_the_batch_that_is_under_way(pool: Pool) -> Non
     store = await keeper.open(number)
     await store.checkpoint(0)
     await store.apply(EVENTS[4:], 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await switching
     assert await count(pool) == 5
 

@@ -72,7 +72,7 @@ async def answer(sender: Sender, memory_id: str, count: int = 1) -> tuple[str, t
     async def there() -> bool:
         return len(await categorized(sender, memory_id)) >= count
 
-    await eventually(there, 20)
+    await eventually(there)
     event = (await categorized(sender, memory_id))[count - 1]
     return event.by, event.categories
 
@@ -82,7 +82,7 @@ async def caught_up(log: Log) -> None:
         found = [i for i in await log.js.consumers_info(events(0).name) if i.name == CATEGORIZER_CONSUMER]
         return bool(found) and (found[0].num_pending or 0) + (found[0].num_ack_pending or 0) == 0
 
-    await eventually(done, 20)
+    await eventually(done)
 
 
 @pytest.mark.guarantee("G13")
@@ -164,7 +164,7 @@ async def test_a_model_that_is_away_is_waited_for_and_health_says_so(
             health = await ask_health(log.client, "categorizer")
             return health.ok and "HTTP 503" in (health.detail or "") and bool(health.facts["llm_failure"])
 
-        await eventually(says_so, 20)
+        await eventually(says_so)
         assert [await categorized(ada, memory_id) for memory_id in memory_ids] == [[], []]
         chat.always = None
         assert [await answer(ada, memory_id) for memory_id in memory_ids] == [("model", ("gossip",))] * 2
@@ -236,7 +236,7 @@ async def test_a_text_that_is_deleted_while_the_model_is_away_is_not_shown_to_it
         async def one_waits() -> bool:
             return (await ask_health(log.client, "categorizer")).facts["asking.0"] == 1
 
-        await eventually(one_waits, 20)
+        await eventually(one_waits)
         asked = len(chat.asked)
         chat.always = None
         assert await answer(ada, stays) == ("model", ("gossip",))
@@ -258,6 +258,6 @@ async def test_what_neither_can_categorize_is_buried(
         async def buried() -> bool:
             return (await log.js.stream_info(DEAD.name)).state.messages == 1
 
-        await eventually(buried, 20)
+        await eventually(buried)
         await caught_up(log)
         assert await categorized(ada, poisoned) == []

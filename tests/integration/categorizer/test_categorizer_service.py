@@ -28,7 +28,7 @@ async def categorized(sender: Sender, memory_id: str) -> list[MemoryCategorized]
     return [event for event in await sender.events(memory_id) if isinstance(event, MemoryCategorized)]
 
 
-async def categories_of(sender: Sender, memory_id: str, count: int = 1, seconds: float = 20.0) -> tuple[str, ...]:
+async def categories_of(sender: Sender, memory_id: str, count: int = 1, seconds: float = 60.0) -> tuple[str, ...]:
     """What the memory was given when it was categorized for the `count`-th time."""
 
     async def there() -> bool:
@@ -45,7 +45,7 @@ async def caught_up(log: Log, shard: int = 0) -> None:
         found = [i for i in await log.js.consumers_info(events(shard).name) if i.name == CATEGORIZER_CONSUMER]
         return bool(found) and (found[0].num_pending or 0) + (found[0].num_ack_pending or 0) == 0
 
-    await eventually(done, 20)
+    await eventually(done)
 
 
 async def sent(log: Log) -> int:
@@ -155,7 +155,7 @@ async def test_without_an_indexer_it_says_so_delays_nobody_and_catches_up(
             health = await ask_health(log.client, "categorizer")
             return not health.ok and "indexer" in (health.detail or "")
 
-        await eventually(says_so, 20)
+        await eventually(says_so)
         assert isinstance((await ada.events(memory_ids[0]))[0], MemoryAdded)
         async with embedding(log, embedder):
             assert [await categories_of(ada, memory_id) for memory_id in memory_ids] == [("health",), ("travel",)]
@@ -179,12 +179,12 @@ async def test_a_text_that_cannot_be_categorized_delays_nobody_and_is_redriven(
         async def letters() -> int:
             return len(await log.events.read_subject(DEAD.name, subject))
 
-        await eventually(letters, 20)
+        await eventually(letters)
         assert await categorized(ada, poisoned) == []
         request = RedriveRequest(subject=subject).model_dump_json().encode()
 
         async def redrive() -> str | None:
-            answer = await log.client.request(redrive_subject(CATEGORIZER_CONSUMER, 0), request, timeout=20)
+            answer = await log.client.request(redrive_subject(CATEGORIZER_CONSUMER, 0), request, timeout=60)
             return RedriveReply.model_validate_json(answer.data).stays
 
         assert "a defect in the indexer" in (await redrive() or "")

@@ -112,7 +112,7 @@ async def processed(sender: Sender, source: str) -> list[TextProcessed]:
     return [event.payload for event in history if isinstance(event.payload, TextProcessed)]
 
 
-async def ended(sender: Sender, source: str, seconds: float = 15.0) -> TextProcessed:
+async def ended(sender: Sender, source: str, seconds: float = 60.0) -> TextProcessed:
     async def over() -> bool:
         return bool(await processed(sender, source))
 
@@ -280,7 +280,7 @@ async def test_a_text_that_does_not_open_is_put_aside_and_can_be_tried_again(
         await eventually(buried)
         subject = subjects.dead_subject(EXTRACTION_CONSUMER, subjects.event_subject(0, subjects.source(UID, bad)))
         request = RedriveRequest(subject=subject).model_dump_json().encode()
-        reply = await log.client.request(redrive_subject(EXTRACTION_CONSUMER, 0), request, timeout=10)
+        reply = await log.client.request(redrive_subject(EXTRACTION_CONSUMER, 0), request, timeout=60)
         assert RedriveReply.model_validate_json(reply.data).error is None
 
         async def again() -> bool:

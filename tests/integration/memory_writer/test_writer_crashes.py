@@ -412,7 +412,7 @@ async def test_a_server_killed_under_the_writer_loses_no_accepted_command(server
             async def all_stored() -> bool:
                 return len([t for t, _ in await _all_events(log) if t == "MemoryAdded"]) == 70
 
-            await eventually(all_stored, 20)
+            await eventually(all_stored)
         effects = [command for type_, command in await _all_events(log) if type_ == "MemoryAdded"]
         assert effects == sent
 

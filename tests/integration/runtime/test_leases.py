@@ -11,7 +11,7 @@ from runtime.leases import Leases
 from support.servers import Log, Servers, eventually, opened, running
 
 NAME = "memory-writer.0"
-TTL = 1.0
+TTL = 2.0
 
 
 class Owners:
@@ -54,15 +54,15 @@ async def test_one_of_many_owns(log: Log, owners: Owners) -> None:
 async def test_different_names_have_different_owners(log: Log, owners: Owners) -> None:
     leases = await log.leases("p", ttl=TTL)
     async with running(leases.run_owned("a.0", owners.body("a"))), running(leases.run_owned("a.1", owners.body("b"))):
-        await eventually(lambda: len(owners.now) == 2, 2)
+        await eventually(lambda: len(owners.now) == 2)
 
 
 async def test_a_stopped_owner_gives_the_lease_back_at_once(log: Log, owners: Owners) -> None:
-    ttl = 20.0  # nobody waits that long here
+    ttl = 600.0  # nobody waits that long here
     async with running((await log.leases("first", ttl=ttl)).run_owned(NAME, owners.body("first"))):
         await eventually(lambda: owners.now == ["first"])
     async with running((await log.leases("second", ttl=ttl)).run_owned(NAME, owners.body("second"))):
-        await eventually(lambda: owners.now == ["second"], 3)
+        await eventually(lambda: owners.now == ["second"])
     assert owners.epochs == sorted(set(owners.epochs))
 
 
@@ -70,9 +70,9 @@ async def test_the_lease_of_a_body_that_ends_is_given_back(log: Log, owners: Own
     async def short(_epoch: int) -> None:
         return
 
-    await asyncio.wait_for((await log.leases("first", ttl=20)).run_owned(NAME, short), 5)
-    async with running((await log.leases("second", ttl=20)).run_owned(NAME, owners.body("second"))):
-        await eventually(lambda: owners.now, 3)
+    await asyncio.wait_for((await log.leases("first", ttl=600)).run_owned(NAME, short), 60)
+    async with running((await log.leases("second", ttl=600)).run_owned(NAME, owners.body("second"))):
+        await eventually(lambda: owners.now)
 
 
 async def test_an_error_of_the_body_comes_out_and_gives_the_lease_back(log: Log, owners: Owners) -> None:
@@ -80,9 +80,9 @@ async def test_an_error_of_the_body_comes_out_and_gives_the_lease_back(log: Log,
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for((await log.leases("first", ttl=20)).run_owned(NAME, failing), 5)
-    async with running((await log.leases("second", ttl=20)).run_owned(NAME, owners.body("second"))):
-        await eventually(lambda: owners.now, 3)
+        await asyncio.wait_for((await log.leases("first", ttl=600)).run_owned(NAME, failing), 60)
+    async with running((await log.leases("second", ttl=600)).run_owned(NAME, owners.body("second"))):
+        await eventually(lambda: owners.now)
 
 
 async def test_a_silent_death_is_taken_over_within_the_time_to_live(servers: Servers, owners: Owners) -> None:
@@ -91,11 +91,10 @@ async def test_a_silent_death_is_taken_over_within_the_time_to_live(servers: Ser
         async with running(first.run_owned(NAME, owners.body("first"))):
             await eventually(lambda: owners.now == ["first"])
             async with running((await log.leases("second", ttl=TTL)).run_owned(NAME, owners.body("second"))):
-                died = time.monotonic()
                 await dying.client.close()  # it can neither renew nor release
-                await eventually(lambda: "second" in owners.now, 4 * TTL)
-                assert TTL * 0.5 < time.monotonic() - died < TTL * 2 + 0.5
-                await eventually(lambda: owners.now == ["second"], TTL)
+                await eventually(lambda: "second" in owners.now)
+                assert not first.holds(NAME), "its time was over"
+                await eventually(lambda: owners.now == ["second"])
     first_epoch, second_epoch = owners.epochs
     assert second_epoch > first_epoch
 
@@ -103,10 +102,8 @@ async def test_a_silent_death_is_taken_over_within_the_time_to_live(servers: Ser
 async def test_where_nobody_else_can_be_alive_a_dead_owners_lease_is_taken_at_once(log: Log, owners: Owners) -> None:
     bucket = await log.js.key_value((await log.leases("x")) and LEASE_BUCKET)
     await bucket.put(NAME, b"dead@host:1")  # pyright: ignore[reportUnknownMemberType]
-    began = time.monotonic()
-    async with running((await log.leases("me", ttl=20, sole=True)).run_owned(NAME, owners.body("me"))):
-        await eventually(lambda: owners.now, 3)
-    assert time.monotonic() - began < 3
+    async with running((await log.leases("me", ttl=600, sole=True)).run_owned(NAME, owners.body("me"))):
+        await eventually(lambda: owners.now)
 
 
 async def test_a_lost_lease_cancels_the_body_and_stands_by_again(log: Log, owners: Owners) -> None:
@@ -115,8 +112,8 @@ async def test_a_lost_lease_cancels_the_body_and_stands_by_again(log: Log, owner
     async with running(leases.run_owned(NAME, owners.body("me"))):
         await eventually(lambda: owners.now)
         await bucket.put(NAME, b"thief@host:1")  # pyright: ignore[reportUnknownMemberType]
-        await eventually(lambda: not owners.now, 2 * TTL)
-        await eventually(lambda: owners.now, 4 * TTL)  # the thief never renews
+        await eventually(lambda: not owners.now)
+        await eventually(lambda: owners.now)  # the thief never renews
     assert owners.epochs == sorted(set(owners.epochs))
     assert len(owners.epochs) == 2
 
@@ -127,9 +124,9 @@ async def test_two_owners_of_one_name_are_still_two(log: Log, owners: Owners) ->
     async with running(one.run_owned(NAME, owners.body("one"))):
         await eventually(lambda: owners.now == ["one"])
         async with running(other.run_owned(NAME, owners.body("other"))):  # takes the lease, as after a long silence
-            await eventually(lambda: owners.now == ["other"], 2 * TTL)
+            await eventually(lambda: owners.now == ["other"])
             until = time.monotonic() + 2 * TTL
-            await eventually(lambda: time.monotonic() > until, 3 * TTL)
+            await eventually(lambda: time.monotonic() > until)
             assert owners.now == ["other"]
 
 
@@ -142,7 +139,7 @@ async def test_a_renewed_lease_outlives_its_time_to_live(log: Log, owners: Owner
         async def renewed() -> bool:
             return ((await bucket.get(NAME)).revision or 0) >= first + 5
 
-        await eventually(renewed, 5 * TTL)
+        await eventually(renewed)
         assert len(owners.epochs) == 1
 
 
@@ -150,15 +147,14 @@ async def test_after_an_outage_the_owner_resumes_without_waiting_for_its_own_lea
     servers: Servers, owners: Owners
 ) -> None:
     async with opened(servers.settings()) as log:
-        ttl = 2.0
-        async with running((await log.leases("me", ttl=ttl)).run_owned(NAME, owners.body("me"))):
+        leases = await log.leases("me", ttl=2)
+        async with running(leases.run_owned(NAME, owners.body("me"))):
             await eventually(lambda: owners.now)
             await servers.stop()
-            await eventually(lambda: not owners.now, 3 * ttl)
+            await eventually(lambda: not owners.now)
+            leases._ttl = 600.0  # pyright: ignore[reportPrivateUsage] - whatever is waited for, it is not the end of this
             await servers.start()
-            began = time.monotonic()
-            await eventually(lambda: owners.now, 3 * ttl)
-            assert time.monotonic() - began < ttl
+            await eventually(lambda: owners.now)
     assert isinstance(owners.epochs[-1], int)
 
 

@@ -237,7 +237,7 @@ async def test_the_writer_does_not_start_on_a_log_shorter_than_what_a_projection
 
 
 async def test_a_projection_that_is_down_cannot_be_asked_and_holds_nobody_up(log: Log) -> None:
-    await asyncio.wait_for(check_against_projections(log.client, log.events, 0, ("index", "read-models"), 3.0), 2)
+    await asyncio.wait_for(check_against_projections(log.client, log.events, 0, ("index", "read-models"), 600), 60)
 
 
 # -- settings ----------------------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ async def test_a_former_owner_cannot_write(log: Log, store: SqliteStore) -> None
     await store.claim(0, 2)
     await append(log, 3, 1)
     with pytest.raises(ConcurrencyConflict):
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
     assert store.sequences() == list(range(1, 5))
     assert former.status.owner is False
 
@@ -195,7 +195,7 @@ async def test_an_answer_carries_the_proof_of_the_position(log: Log, store: Sqli
 
 async def _refused(log: Log, store: SqliteStore) -> str:
     with pytest.raises(LogNotTrusted) as refused:
-        await asyncio.wait_for(runner(log, store).run(1), 10)
+        await asyncio.wait_for(runner(log, store).run(1), 60)
     return refused.value.message
 
 
@@ -242,7 +242,7 @@ async def test_a_log_that_is_replaced_under_a_running_projection_stops_it(log: L
     await log.js.delete_stream(events_stream(0).name)
     await declare_all(log.js, log.settings, 1)
     with pytest.raises(LogNotTrusted):
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, 60)
 
 
 @pytest.mark.guarantee("G3", "G1")
@@ -259,7 +259,7 @@ async def test_a_server_restart_is_healed(
             await servers.start()
             await eventually(lambda: log.client.is_connected)
             await append(log, 10, 10)
-            await eventually(lambda: len(store.sequences()) == 21, 15)
+            await eventually(lambda: len(store.sequences()) == 21)
             await eventually(lambda: one.status.failure is None)
     assert store.sequences() == list(range(1, 22))
 

@@ -31,7 +31,7 @@ async def _publish(js: JetStreamContext, numbers: range) -> None:
 
 async def _take(pull: Pull, count: int) -> list[int]:
     taken: list[int] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(taken) < count:
             for message in await pull.batch(100):
                 taken.append(int(message.data))
@@ -48,19 +48,15 @@ async def pull(log: Log) -> AsyncGenerator[Pull]:
 
 async def test_a_batch_is_what_is_there(log: Log, pull: Pull) -> None:
     await _publish(log.js, range(3))
-    began = time.monotonic()
-    assert await _take(pull, 3) == [0, 1, 2]
-    assert time.monotonic() - began < 1.0
+    assert await _take(pull, 3) == [0, 1, 2]  # and not once there are a hundred, which is never
 
 
 async def test_a_batch_waits_for_the_first_message_only(log: Log, pull: Pull) -> None:
     waiting = asyncio.ensure_future(pull.batch(100))
     await eventually(lambda: pull.demanded > 0)
     assert not waiting.done()
-    began = time.monotonic()
     await _publish(log.js, range(1))
-    assert [int(message.data) for message in await waiting] == [0]
-    assert time.monotonic() - began < 1.0
+    assert [int(message.data) for message in await asyncio.wait_for(waiting, 60)] == [0]
 
 
 async def test_a_batch_has_a_limit_and_nothing_is_lost_beyond_it(log: Log, pull: Pull) -> None:
@@ -75,10 +71,10 @@ async def test_a_batch_has_a_limit_and_nothing_is_lost_beyond_it(log: Log, pull:
 
 async def test_a_batch_that_stays_empty_is_empty_after_its_idle_time(log: Log, pull: Pull) -> None:
     began = time.monotonic()
-    assert await pull.batch(10, idle=0.3) == []
-    assert 0.25 < time.monotonic() - began < 1.5
+    assert await asyncio.wait_for(pull.batch(10, idle=0.3), 60) == []
+    assert time.monotonic() - began > 0.25
     await _publish(log.js, range(1))
-    assert [int(message.data) for message in await pull.batch(10, idle=5)] == [0]
+    assert [int(message.data) for message in await pull.batch(10, idle=60)] == [0]
 
 
 async def test_an_idle_consumer_is_not_a_silent_one(log: Log, pull: Pull) -> None:
@@ -94,19 +90,20 @@ async def test_a_consumer_that_is_deleted_is_gone(log: Log, pull: Pull) -> None:
     await log.client.flush()
     await log.js.delete_consumer(STREAM, CONSUMER)
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 60)
 
 
 async def test_a_consumer_that_never_was_is_gone(log: Log, pull: Pull) -> None:
     async with Pull(log.client, STREAM, "nobody") as other:
         with pytest.raises(ConsumerGone):
-            await asyncio.wait_for(other.batch(10), 10)
+            await asyncio.wait_for(other.batch(10), 60)
 
 
 @pytest.mark.parametrize("end", [Servers.stop, Servers.kill], ids=["stop", "kill"])
 async def test_after_a_server_restart_the_messages_go_on(
-    servers: Servers, end: Callable[[Servers], Awaitable[None]]
+    servers: Servers, end: Callable[[Servers], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("runtime.pull._SILENCE_S", 600.0)  # that the connection was lost is noticed, not silence
     async with opened(servers.settings()) as log:
         await _prepare(log.js)
         async with Pull(log.client, STREAM, CONSUMER, demand=10) as pull:
@@ -116,11 +113,9 @@ async def test_after_a_server_restart_the_messages_go_on(
             await end(servers)
             await servers.start()
             await eventually(lambda: log.client.is_connected)
-            began = time.monotonic()
             await _publish(log.js, range(3, 6))
             with pytest.raises(Unavailable):  # its owner starts over, from what it knows
-                await pull.batch(10)
-            assert time.monotonic() - began < 2.0
+                await asyncio.wait_for(pull.batch(10), 60)
         async with Pull(log.client, STREAM, CONSUMER, demand=10) as again:
             taken: list[int] = []
             while not taken or taken[-1] != 5:

@@ -69,7 +69,7 @@ async def projecting(log: Log, store: RefusingStore, epoch: int = 1) -> AsyncGen
 
 async def ask(log: Log, *without: int, name: str = NAME, subject: str = SUBJECT) -> RedriveReply:
     request = RedriveRequest(subject=dead_subject(name, subject), without=list(without))
-    answer = await log.client.request(redrive_subject(name, 0), request.model_dump_json().encode(), timeout=10)
+    answer = await log.client.request(redrive_subject(name, 0), request.model_dump_json().encode(), timeout=60)
     return RedriveReply.model_validate_json(answer.data)
 
 

@@ -79,9 +79,9 @@ async def test_a_backup_that_is_stopped_in_order_leaves_nothing_behind(home: Pat
         sys.executable, "-m", "standalone", "backup", str(tmp_path / "backup.tar"), "--home", str(home),
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    await eventually(lambda: in_folder(tmp_path) or process.returncode is not None, 30)
+    await eventually(lambda: in_folder(tmp_path) or process.returncode is not None)
     process.terminate()
-    _, said = await asyncio.wait_for(process.communicate(), 30)
+    _, said = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, said) == (143, b"")
     assert in_folder(tmp_path) == {}
 

@@ -188,7 +188,7 @@ async def test_a_restore_that_is_killed_leaves_no_log_and_the_next_one_works(bac
         sys.executable, "-m", "standalone", "restore", str(backed_up), "--home", str(target)
     )
     incoming = Home.at(target / "incoming")
-    await eventually(lambda: has_log(incoming) or process.returncode is not None, 30)
+    await eventually(lambda: has_log(incoming) or process.returncode is not None)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     await process.wait()

@@ -43,14 +43,18 @@ def _record(home: Home, child: ProcessIdentity, owner: ProcessIdentity = _DEAD_O
 
 
 @pytest.mark.parametrize(
-    ("command", "code"), [(_SLEEP, -signal.SIGTERM), (_STUBBORN, -signal.SIGKILL)], ids=["gentle", "stubborn"]
+    ("command", "grace", "code"),
+    [(_SLEEP, 60.0, -signal.SIGTERM), (_STUBBORN, 0.3, -signal.SIGKILL)],
+    ids=["gentle", "stubborn"],
 )
-def test_a_leftover_whose_pid_start_and_command_match_is_ended(home_path: Path, command: list[str], code: int) -> None:
+def test_a_leftover_whose_pid_start_and_command_match_is_ended(
+    home_path: Path, command: list[str], grace: float, code: int
+) -> None:
     with Home.open(home_path) as home, _process(command) as (process, identity):
         record = _record(home, identity)
-        ended = end_leftovers(home.run, grace=0.3)
+        ended = end_leftovers(home.run, grace=grace)
         assert [r.child.pid for r in ended] == [process.pid]
-        assert process.wait(timeout=5) == code
+        assert process.wait(timeout=60) == code
         assert not record.exists()
 
 
@@ -68,7 +72,7 @@ def test_opening_a_home_ends_its_leftovers(home_path: Path) -> None:
         with Home.open(home_path) as home:
             _record(home, identity)
         with Home.open(home_path):
-            assert process.wait(timeout=5) == -signal.SIGTERM
+            assert process.wait(timeout=60) == -signal.SIGTERM
 
 
 def test_without_the_lock_children_of_a_living_owner_are_left_alone(home_path: Path) -> None:
@@ -98,8 +102,8 @@ def test_an_orphan_that_holds_the_lock_is_ended_so_that_the_next_start_works(hom
                 os.pwrite(home.lock, b'{"pid": 4194305, "started": "0", "command": "memlog up"}', 0)
                 # As if the owner had been killed: its own descriptor is gone, the child's is not.
                 os.dup2(os.open(os.devnull, os.O_RDONLY), home.lock)
-                with Home.open(home_path, wait=5):
-                    assert process.wait(timeout=5) == -signal.SIGTERM
+                with Home.open(home_path, wait=60):
+                    assert process.wait(timeout=60) == -signal.SIGTERM
             finally:
                 process.kill()
 
@@ -125,5 +129,5 @@ def test_an_ended_process_is_not_alive(home_path: Path) -> None:
     with _process(_SLEEP) as (process, identity):
         assert is_alive(identity)
         process.kill()
-        process.wait(timeout=5)
+        process.wait(timeout=60)
         assert not is_alive(identity)

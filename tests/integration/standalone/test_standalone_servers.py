@@ -78,7 +78,7 @@ async def _parent(home_path: Path) -> AsyncGenerator[_Parent]:
     finally:
         if process.returncode is None:
             process.terminate()
-        await asyncio.wait_for(process.communicate(), 30)
+        await asyncio.wait_for(process.communicate(), 60)
 
 
 async def _append(url: str, text: str) -> int:
@@ -112,7 +112,7 @@ async def _query(dsn: str, *statements: str) -> Any:
 async def _get(url: str) -> Any:
     def read() -> Any:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, timeout=5) as answer:
+        with opener.open(url, timeout=60) as answer:
             return json.load(answer)
 
     return await asyncio.to_thread(read)
@@ -147,7 +147,7 @@ async def test_nats_refuses_a_client_without_the_password_of_this_start(home_pat
             reader, writer = await asyncio.open_connection(host, int(port))
             try:
                 writer.write(b'CONNECT {"verbose":false}\r\nPING\r\n')
-                answer = await asyncio.wait_for(reader.read(), 10)
+                answer = await asyncio.wait_for(reader.read(), 60)
                 assert b"Authorization Violation" in answer
             finally:
                 writer.close()
@@ -262,7 +262,7 @@ async def test_kill_minus_9_of_the_parent_leaves_no_server_and_no_data_is_lost(h
             )
             assert count == round_number
             parent.process.kill()
-            await _eventually(lambda: not _processes_of(home_path), 2.0)
+            await _eventually(lambda: not _processes_of(home_path), 60.0)
 
 
 async def test_the_next_start_may_follow_a_kill_at_once(home_path: Path) -> None:
@@ -281,8 +281,8 @@ async def test_servers_that_were_killed_themselves_come_back_with_their_data(hom
             await _query(derived.dsn, "SET synchronous_commit = on", "CREATE TABLE kept AS SELECT 5 AS n", "SELECT 1")
             os.kill(log.child.pid, signal.SIGKILL)
             os.kill(derived.child.pid, signal.SIGKILL)
-            assert await asyncio.wait_for(log.child.wait(), 5) == -signal.SIGKILL
-            assert await asyncio.wait_for(derived.child.wait(), 5) == -signal.SIGKILL
+            assert await asyncio.wait_for(log.child.wait(), 60) == -signal.SIGKILL
+            assert await asyncio.wait_for(derived.child.wait(), 60) == -signal.SIGKILL
         async with nats_server(home) as log, postgres_server(home) as derived:
             assert await _read(log.url, 1) == "kept"
             assert await _query(derived.dsn, "SELECT n FROM kept") == 5

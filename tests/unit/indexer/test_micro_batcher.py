@@ -8,7 +8,7 @@ from contracts.errors import Unavailable
 from indexer.embedding.embedder import Vectors
 from indexer.embedding.micro_batcher import BatchLimits, MicroBatcher
 
-BOUND = 10
+BOUND = 60
 
 
 class HeldEmbedder:

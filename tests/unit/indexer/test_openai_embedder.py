@@ -133,11 +133,11 @@ async def test_a_query_does_not_wait_for_what_is_being_indexed(embedding: Embedd
     indexing = asyncio.create_task(embedding.embed([f"text {number}" for number in range(1000)]))
     while server.requests < 4:  # noqa: ASYNC110 - requests are counted by the server
         await asyncio.sleep(0.01)
-    assert (await asyncio.wait_for(embedding.embed(["query"], urgent=True), 5)).shape == (1, 12)
+    assert (await asyncio.wait_for(embedding.embed(["query"], urgent=True), 60)).shape == (1, 12)
     assert not indexing.done()
     await embedding.close()
     with pytest.raises(Unavailable, match="closing"):
-        await asyncio.wait_for(indexing, 5)
+        await asyncio.wait_for(indexing, 60)
     with pytest.raises(Unavailable, match="closed"):
         await embedding.embed(["query"])
 
