@@ -6,22 +6,41 @@ from gateway.service import Scope
 from support.fake_service import FakeService
 
 OPEN = {"/livez", "/readyz"}
-"""Probes: who asks has no token, and they say nothing of anybody."""
+"""Probes: they say nothing of anybody. The second needs a token, whatever its scopes."""
 READING = {"/api/v1/memories/filter", "/api/v1/backup/export"}
 """Reads whose filters do not fit a query string."""
-OPERATORS = tuple(f"/api/v1/{name}" for name in ("dead-letters", "projections", "verification", "anchors"))
+OPERATORS = tuple(f"/api/v1/{name}" for name in ("dead-letters", "projections", "verification", "anchors", "health"))
 """What stands there is of all users."""
+APPS = {
+    ("POST", "/api/v1/memories"),
+    ("DELETE", "/api/v1/memories"),
+    ("PUT", "/api/v1/memories/{memory_id}"),
+    ("GET", "/api/v1/search"),
+    ("GET", "/api/v1/operations/{operation_id}"),
+}
+"""What an app's token may use. All else shows or changes what the person has."""
 
 
-def _scopes() -> dict[tuple[str, str], list[Scope]]:
+def _requirements() -> dict[tuple[str, str], list[Requires]]:
     app = create_app(FakeService(), GatewayOptions(version="0"))
-    declared: dict[tuple[str, str], list[Scope]] = {}
+    declared: dict[tuple[str, str], list[Requires]] = {}
     for context in iter_route_contexts(app.routes):
         if isinstance(context.original_route, APIRoute):
             found = [each.dependency for each in context.dependencies if isinstance(each.dependency, Requires)]
             for method in context.methods or ():
-                declared[method, context.path or ""] = [each.scope for each in found]
+                declared[method, context.path or ""] = found
     return declared
+
+
+def _scopes() -> dict[tuple[str, str], list[Scope]]:
+    return {route: [each.scope for each in found] for route, found in _requirements().items()}
+
+
+def test_apps_may_use_few_routes_and_the_operators_are_no_others() -> None:
+    for (method, path), found in _requirements().items():
+        for each in found:
+            assert each.apps == ((method, path) in APPS), (method, path)
+            assert each.operator == path.startswith(OPERATORS), (method, path)
 
 
 def test_every_route_but_the_probes_declares_exactly_one_scope() -> None:
@@ -33,7 +52,7 @@ def test_every_route_but_the_probes_declares_exactly_one_scope() -> None:
 
 def test_reading_needs_read_and_changing_needs_more() -> None:
     for (method, path), scopes in _scopes().items():
-        if path.startswith(OPERATORS):
+        if path.startswith((*OPERATORS, "/api/v1/tokens")):
             assert scopes == [Scope.ADMIN], (method, path)
         elif path not in OPEN:
             assert (scopes == [Scope.READ]) == (method == "GET" or path in READING), (method, path)

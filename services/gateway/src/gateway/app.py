@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 
+from gateway.auth.identity import Authenticator
+from gateway.auth.middleware import AuthMiddleware, AuthOptions
+from gateway.auth.resource_metadata import metadata_routes
+from gateway.cors import CorsMiddleware
 from gateway.edge import EdgeMiddleware
 from gateway.errors import install
 from gateway.mcp.endpoint import McpEndpoint
@@ -25,7 +29,7 @@ from gateway.tracing import TracingMiddleware
 class GatewayOptions:
     """How the gateway serves. `allowed_hosts` are names without a port and `allowed_origins` are
     `scheme://host[:port]`, both beyond loopback and the same origin, which always pass. `conformance_fixtures` are for
-    the tests of MCP alone."""
+    the tests of MCP alone. `authenticators` prove who comes; without any, authentication is off."""
 
     version: str
     default_user: str = "default"
@@ -34,6 +38,8 @@ class GatewayOptions:
     max_body_bytes: int = 1024 * 1024
     max_import_bytes: int = 128 * 1024 * 1024
     sse: SseOptions = field(default_factory=SseOptions)
+    authenticators: tuple[Authenticator, ...] = ()
+    auth: AuthOptions = field(default_factory=AuthOptions)
     conformance_fixtures: bool = False
 
 
@@ -68,6 +74,13 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.router.routes.extend([*sse.routes(), *endpoint.routes()])
+    # From the inside out: each is added around those before it.
+    if options.authenticators:
+        auth = options.auth
+        app.router.routes.extend(metadata_routes(auth.public_url, auth.issuer, auth.scope_prefix))
+        app.add_middleware(AuthMiddleware, authenticators=options.authenticators, options=auth)
+    if options.allowed_origins:
+        app.add_middleware(CorsMiddleware, origins=options.allowed_origins)
     app.add_middleware(
         EdgeMiddleware,
         allowed_hosts=options.allowed_hosts,

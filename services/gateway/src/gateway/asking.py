@@ -10,7 +10,7 @@ from contracts.ids import OWNER_APP as OWNER_APP
 
 
 class Scope(StrEnum):
-    """What a route or tool needs. Checked when authentication comes; declared from the first day."""
+    """What a route or tool needs. None includes another."""
 
     READ = "read"
     WRITE = "write"
@@ -20,7 +20,8 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the transport knows it: names, not ids. `actor` is the transport (`mcp`, `rest`, `cli`)."""
+    """Who asks, as the transport knows it: names, not ids. `actor` is the transport (`mcp`, `rest`, `cli`), or the
+    credential by which it is proven."""
 
     user: str
     app: str

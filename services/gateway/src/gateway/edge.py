@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import problem_for, problem_response
+from gateway.errors import problem_for, problem_response, refused
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
@@ -136,7 +136,7 @@ class EdgeMiddleware:
                 receive = self._check_upload(headers, receive, limit)
             await self._app(scope, receive, answer)
         except MemlogError as error:
-            await problem_response(problem_for(error))(scope, receive, answer)
+            await refused(error, scope)(scope, receive, answer)
         except ClientDisconnect:
             return  # nobody is left to answer
         except Exception as error:

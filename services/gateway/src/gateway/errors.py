@@ -13,7 +13,9 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
+from gateway.auth.refusals import headers_for
 from gateway.inputs import TOO_LARGE
 
 PROBLEM_JSON = "application/problem+json"
@@ -131,6 +133,11 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
     return Response(json.dumps(body), problem.status, extra, media_type=PROBLEM_JSON)
 
 
+def refused(error: MemlogError, scope: Scope) -> Response:
+    """The error as the answer to an ASGI request, with the headers that belong to it."""
+    return problem_response(problem_for(error), headers_for(error, scope))
+
+
 def tool_error(problem: Problem) -> dict[str, Any]:
     """The problem as an MCP tool result. The code stands in `_meta`: some clients hold even an error's structured
     content to the tool's output schema."""
@@ -149,7 +156,8 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_memlog_error(request: Request, error: Exception) -> Response:
-    return problem_response(problem_for(error if isinstance(error, MemlogError) else None))
+    assert isinstance(error, MemlogError)
+    return refused(error, request.scope)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:

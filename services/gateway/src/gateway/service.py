@@ -252,7 +252,9 @@ class MemoryService(Protocol):
 
     async def stats(self, caller: Caller) -> Stats: ...
 
-    async def operation(self, caller: Caller, operation_id: str) -> Operation: ...
+    async def operation(self, caller: Caller, operation_id: str) -> Operation:
+        """An app is told of its own, without the texts that memories have now. Raises `NotFound`."""
+        ...
 
     async def events(self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int) -> EventPage:
         """The user's part of the log, from the position `after` on, oldest first."""

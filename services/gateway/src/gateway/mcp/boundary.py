@@ -11,9 +11,10 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from gateway.auth.refusals import identity_in, require_scopes
 from gateway.errors import Problem, problem_for, problem_for_fields
 from gateway.mcp.identity import caller_of
-from gateway.service import Caller
+from gateway.service import Caller, Scope
 
 Context = ServerRequestContext[dict[str, Any], Request]
 
@@ -21,9 +22,11 @@ _P = TypeVar("_P")
 _R = TypeVar("_R")
 
 
-def caller_in(ctx: Context, default_user: str) -> Caller:
-    """The caller of this message. Raises `InvalidInput` for a path whose names are none."""
+def caller_in(ctx: Context, default_user: str, needs: Scope) -> Caller:
+    """The caller of this message, who may do what needs this scope: held against the token here once more, whatever let
+    the message in. Raises as `caller_of` and `require_scopes` do."""
     assert ctx.request is not None  # served over HTTP only
+    require_scopes(identity_in(ctx.request.scope), (needs,))
     return caller_of(ctx.request, ctx.meta, default_user)
 
 

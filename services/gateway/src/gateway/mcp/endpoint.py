@@ -11,8 +11,10 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.auth.refusals import identity_in, require_scopes
 from gateway.errors import method_not_allowed
-from gateway.mcp.identity import new_session_id, path_caller
+from gateway.mcp.identity import admitted, new_session_id
+from gateway.mcp.needs import needed
 from gateway.mcp.server import CLIENT_IN_SCOPE
 
 _ASKS_FOR_PROGRESS = b'"progressToken"'
@@ -48,9 +50,10 @@ class McpEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path_params"]
-        if path:
-            path_caller(path)  # a name that is none is refused before anything is read
+        admitted(scope)  # names that are none, or not the token's, are refused before anything is read
         if self._sessions is not None:
+            if scope["method"] == "POST":
+                receive = _replayed(await _permitted(scope, receive), receive)
             await self._sessions.handle_request(scope, receive, send)
             return
         if scope["method"] != "POST":
@@ -64,10 +67,18 @@ class McpEndpoint:
                 message["headers"] = [*message.get("headers", ()), session]
             await send(message)
 
-        request = Request(scope, receive)
-        body = await request.body()
-        told = _ASKS_FOR_PROGRESS in body and all(check_accept_headers(request))
+        body = await _permitted(scope, receive)
+        told = _ASKS_FOR_PROGRESS in body and all(check_accept_headers(Request(scope)))
         await (self._streams if told else self._answers).handle_request(scope, _replayed(body, receive), answer)
+
+
+async def _permitted(scope: Scope, receive: Receive) -> bytes:
+    """The body of a message that its token allows. Raises `InsufficientScope`."""
+    body = await Request(scope, receive).body()
+    identity = identity_in(scope)
+    if identity is not None:
+        require_scopes(identity, needed(body))
+    return body
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

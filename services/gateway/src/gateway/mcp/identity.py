@@ -1,8 +1,9 @@
-"""Who speaks over MCP: from the path of each message, or from what the client says of itself.
+"""Who speaks over MCP: by its token, or from the path of each message, or from what the client says of itself.
 
 Identity belongs to a message, never to a session: a session opened under one user's path can be used on another's.
 (Over SSE every message comes with the request that opened the stream, and so with that one's names.)
-With authentication off a client's name is a claim, not a boundary (architecture §5).
+With authentication off a client's name is a claim, not a boundary (architecture §5). With it on, the token says who
+speaks: names in the path must agree, and what a client says of its own software decides nothing.
 """
 
 import base64
@@ -15,7 +16,9 @@ from contracts.commands import MAX_NAME
 from contracts.errors import InvalidInput
 from mcp_types import CLIENT_INFO_META_KEY
 from starlette.requests import Request
+from starlette.types import Scope
 
+from gateway.auth.refusals import AppsOnly, caller_as, identity_in
 from gateway.inputs import is_name, require_name
 from gateway.service import OWNER_APP, Caller
 
@@ -25,12 +28,25 @@ NAMELESS = "mcp"
 
 
 def caller_of(request: Request, meta: Mapping[str, Any] | None, default_user: str) -> Caller:
-    """The caller of this message. Raises `InvalidInput` for a path whose names are none."""
-    path = request.path_params
-    if "client" in path:
-        return path_caller(path)
+    """The caller of this message. Raises as `admitted` does."""
+    known = admitted(request.scope)
+    if known is not None:
+        return known
     claimed = client_name(meta.get(CLIENT_INFO_META_KEY)) if meta else None
     return Caller(default_user, claimed or name_in_session(request.headers.get("mcp-session-id")) or NAMELESS, ACTOR)
+
+
+def admitted(scope: Scope) -> Caller | None:
+    """The caller by token and path; None where neither says. Raises `InvalidInput` for a path whose names
+    are none; with a token, `AnotherUser` and `AnotherApp` for names that are not its own, `AppsOnly` for a person's."""
+    path: Mapping[str, str] = scope.get("path_params", {})
+    named = path_caller(path) if "client" in path else None
+    identity = identity_in(scope)
+    if identity is None:
+        return named
+    if identity.app == OWNER_APP:
+        raise AppsOnly("MCP clients need a token of their own: this one is the person's, for REST and the dashboard")
+    return caller_as(identity, named and named.user, named and named.app)
 
 
 def path_caller(path: Mapping[str, str]) -> Caller:

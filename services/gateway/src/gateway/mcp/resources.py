@@ -24,7 +24,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from gateway.mcp.boundary import Context, caller_in
-from gateway.service import MemoryService
+from gateway.service import MemoryService, Scope
 
 SCHEME = "memory://"
 _MIME = "text/plain"
@@ -53,7 +53,9 @@ class Resources:
     async def listed(self, ctx: Context, params: PaginatedRequestParams | None) -> ListResourcesResult:
         """A page of the memories that the app may see, newest first."""
         cursor = None if params is None else params.cursor
-        found = await self._service.list_for_app(caller_in(ctx, self._default_user), limit=_PAGE, cursor=cursor)
+        found = await self._service.list_for_app(
+            caller_in(ctx, self._default_user, Scope.READ), limit=_PAGE, cursor=cursor
+        )
         return ListResourcesResult(resources=[_resource(row) for row in found.results], next_cursor=found.next_cursor)
 
     async def templates(self, ctx: Context, params: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
@@ -63,7 +65,7 @@ class Resources:
         """One memory. What is another user's, hidden from the app, or no memory at all is not found alike."""
         try:
             memory_id = parse_uuid(params.uri.removeprefix(SCHEME) if params.uri.startswith(SCHEME) else "")
-            found = await self._service.get_for_app(caller_in(ctx, self._default_user), memory_id)
+            found = await self._service.get_for_app(caller_in(ctx, self._default_user, Scope.READ), memory_id)
         except (InvalidInput, NotFound) as error:
             code = INVALID_PARAMS if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else _RETIRED_NOT_FOUND
             data = {"uri": params.uri, "code": NotFound.code}

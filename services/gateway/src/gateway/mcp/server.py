@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 import structlog
+from contracts.api import OperationResult
 from contracts.errors import MemlogError
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -12,6 +13,7 @@ from mcp_types import INVALID_PARAMS, CallToolRequestParams, ListToolsResult, Pa
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from gateway.auth.refusals import as_told, identity_in
 from gateway.errors import problem_for, problem_for_fields, tool_error
 from gateway.mcp.boundary import Context, bounded, caller_in
 from gateway.mcp.identity import client_name
@@ -79,7 +81,6 @@ def create_server(service: MemoryService, *, default_user: str, version: str) ->
         },
     )
     server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
-    server.middleware[:] = [tracing({*specs, RECALL.name}), _note_client]
     return server
 
 
@@ -94,7 +95,10 @@ async def _note_client(ctx: ServerRequestContext[Any, Any], call_next: CallNext)
 async def _call(
     spec: ToolSpec, service: MemoryService, ctx: Context, given: dict[str, Any], default_user: str
 ) -> dict[str, Any]:
-    result = await spec.call(Asked(service, caller_in(ctx, default_user), reporter(ctx)), given)
+    caller = caller_in(ctx, default_user, spec.scope)
+    result = await spec.call(Asked(service, caller, reporter(ctx)), given)
+    if isinstance(result, OperationResult) and ctx.request is not None:
+        result = as_told(result, identity_in(ctx.request.scope))
     return {
         "content": [{"type": "text", "text": result.model_dump_json(exclude_none=True)}],
         "structuredContent": result.model_dump(mode="json", exclude_none=True),

@@ -2,7 +2,7 @@
 
 The GET that opens a stream names client and user, and binds them: a message posted for the session is served as them
 and can not be posted under other names. The session's id, which only its opener is told, is all that a message at
-`/mcp/messages` says of where it belongs.
+`/mcp/messages` says of where it belongs. With a token, it is the opener's alone.
 """
 
 import asyncio
@@ -18,9 +18,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.auth.refusals import identity_in, require_scopes
 from gateway.errors import make_problem, problem_response
-from gateway.mcp.identity import path_caller
+from gateway.mcp.identity import admitted
+from gateway.mcp.needs import needed
 from gateway.mcp.sse_session import SseOptions, SseSession, no_such_session
+from gateway.service import Caller
 
 _MESSAGES = "/mcp/messages"
 _OPENING = ("/mcp/{client}/sse/{user}", "/mcp/sse/{client}/{user}")
@@ -52,7 +55,7 @@ class SseEndpoint:
         return [*opening, *(Route(path, self._post, methods=["POST"]) for path in _POSTING)]
 
     async def _open(self, request: Request) -> ASGIApp:
-        path_caller(request.path_params)  # a name that is none is refused before anything is opened
+        admitted(request.scope)  # names that are none, or not the token's, are refused before anything is opened
         if self._stopping.is_set():
             raise Unavailable("Memlog is stopping; connect again")
         if len(self._sessions) >= self._options.max_sessions:
@@ -71,20 +74,25 @@ class SseEndpoint:
         return stream
 
     async def _post(self, request: Request) -> Response:
-        session = self._session(request)
+        caller = admitted(request.scope)
+        session = self._session(request, caller)
+        body = await request.body()
+        identity = identity_in(request.scope)
+        if identity is not None:
+            require_scopes(identity, needed(body))
         try:
-            message = jsonrpc_message_adapter.validate_json(await request.body(), by_name=False)
+            message = jsonrpc_message_adapter.validate_json(body, by_name=False)
         except ValidationError:
             return problem_response(make_problem("invalid_json", 400, "the body is not one JSON-RPC message"))
         await session.deliver(message)
         return Response("Accepted", 202)
 
-    def _session(self, request: Request) -> SseSession:
+    def _session(self, request: Request, caller: Caller | None) -> SseSession:
+        """The session that the request names, if it is the caller's, as far as a token or the path says who that is."""
         given = request.query_params.getlist("session_id")
         if len(given) != 1:
             raise InvalidInput("say once which session the message is for: ?session_id=")
         session = self._sessions.get(given[0])
-        names = request.path_params
-        if session is None or (names and path_caller(names) != path_caller(session.opened.path_params)):
+        if session is None or (caller is not None and caller != admitted(session.opened.scope)):
             raise no_such_session()
         return session

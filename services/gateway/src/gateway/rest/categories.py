@@ -7,6 +7,7 @@ from contracts.ids import parse_uuid
 from fastapi import Query, Response
 from pydantic import AfterValidator, BaseModel
 
+from gateway.auth.refusals import as_told, may_read
 from gateway.inputs import STRICT, Categories, Description, MemoryId, Name
 from gateway.rest.common import Message, Params, RestDep, json_answer, listed, location, requires, router
 from gateway.service import Scope
@@ -60,7 +61,7 @@ async def remove_category(category_id: CategoryId, params: Annotated[Params, Que
 @routes.put(
     "/{memory_id}/categories",
     dependencies=[requires(Scope.WRITE)],
-    response_model=Memory,
+    response_model=Memory | OperationResult,
     responses={202: {"model": OperationResult, "description": "Durable, not done yet; `Location` is its operation"}},
 )
 async def set_categories(memory_id: MemoryId, body: SetCategories, rest: RestDep) -> Response:
@@ -68,5 +69,7 @@ async def set_categories(memory_id: MemoryId, body: SetCategories, rest: RestDep
     caller = rest.caller(body.user_id)
     result = await rest.service.categorize(caller, memory_id, tuple(body.categories))
     if result.state != "searchable":
-        return json_answer(result, 202, location(result.operation_id))
+        return json_answer(as_told(result, rest.identity), 202, location(result.operation_id))
+    if not may_read(rest.identity):
+        return json_answer(as_told(result, rest.identity))
     return json_answer(listed(await rest.service.get(caller, memory_id)))

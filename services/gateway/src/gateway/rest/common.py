@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NoReturn
 
 from contracts.api import Memory, MemoryDetail, View
@@ -11,6 +11,8 @@ from fastapi.params import Depends as DependsParam
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.auth.identity import Identity
+from gateway.auth.refusals import OperatorOnly, OwnersOnly, caller_as, identity_in, require_scopes
 from gateway.errors import Problem
 from gateway.inputs import Name
 from gateway.service import OWNER_APP, Caller, MemoryService, Scope
@@ -20,33 +22,50 @@ ACTOR = "rest"
 
 @dataclass(frozen=True, slots=True)
 class Requires:
-    """The scope that a route declares. It is a dependency, so that it can be checked there once tokens exist."""
+    """What a route declares, and holds every request with a token to: a scope; whether apps may use it, too, or the
+    person alone; whether it is the operator's, because it is about all users. It is a dependency."""
 
     scope: Scope
+    apps: bool = False
+    operator: bool = False
 
-    async def __call__(self) -> None:
-        return None
+    async def __call__(self, request: Request) -> None:
+        identity = identity_in(request.scope)
+        if identity is None:
+            return
+        require_scopes(identity, (self.scope,))
+        if self.operator and not identity.operator:
+            raise OperatorOnly("this is about all users, so it is the operator's")
+        if not self.apps and identity.app != OWNER_APP:
+            raise OwnersOnly(f"this is the memories' owner's alone, not the app's '{identity.app}'")
 
 
-def requires(scope: Scope) -> DependsParam:
+def requires(scope: Scope, *, apps: bool = False, operator: bool = False) -> DependsParam:
     """`dependencies=[requires(Scope.READ)]` on a route."""
-    return Depends(Requires(scope))
+    return Depends(Requires(scope, apps, operator))
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What each route needs: the service, and the user whom a request means that names none."""
+    """What each route needs: the service, the user whom a request means that names none, and who asks, where that is
+    proven."""
 
     service: MemoryService
     default_user: str
+    identity: Identity | None = None
 
-    def caller(self, user_id: str | None, app: str = OWNER_APP) -> Caller:
-        """Who asks. Reads are the owner's own unless an app is named."""
-        return Caller(user_id or self.default_user, app, ACTOR)
+    def caller(self, user_id: str | None, app: str | None = None, *, default_app: str = OWNER_APP) -> Caller:
+        """Who asks: as the token says, and then the request must not name anybody else. Without authentication, as the
+        request says: `app` if it names one, else `default_app`. Raises `AnotherUser`, `AnotherApp`."""
+        if self.identity is not None:
+            return caller_as(self.identity, user_id, app)
+        return Caller(user_id or self.default_user, app or default_app, ACTOR)
 
 
 async def _rest(request: Request) -> Rest:  # async: a plain function would be sent to the thread pool
-    return request.app.state.rest
+    rest: Rest = request.app.state.rest
+    identity = identity_in(request.scope)
+    return rest if identity is None else replace(rest, identity=identity)
 
 
 RestDep = Annotated[Rest, Depends(_rest)]

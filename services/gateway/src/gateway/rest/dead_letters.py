@@ -22,31 +22,33 @@ class DeadLetterParams(BaseModel):
     limit: int = Field(default=50, ge=1, le=500)
 
 
-@routes.get("", dependencies=[requires(Scope.ADMIN)], response_model_exclude_none=True)
+@routes.get("", dependencies=[requires(Scope.ADMIN, operator=True)], response_model_exclude_none=True)
 async def list_dead_letters(params: Annotated[DeadLetterParams, Query()], rest: RestDep) -> DeadLetterPage:
     """Messages that a part of Memlog gave up on, oldest first, with the reason."""
     return await rest.service.dead_letters(after=params.after, limit=params.limit)
 
 
-@routes.post("/redrive", dependencies=[requires(Scope.ADMIN)], response_model_exclude_none=True)
+@routes.post("/redrive", dependencies=[requires(Scope.ADMIN, operator=True)], response_model_exclude_none=True)
 async def redrive_all(rest: RestDep) -> RedriveReport:
     """Try all of them again, an aggregate after the other. What fails again stays, and says why."""
     return await rest.service.redrive_all()
 
 
-@routes.get("/{letter_id}", dependencies=[requires(Scope.ADMIN)], response_model_exclude_none=True)
+@routes.get("/{letter_id}", dependencies=[requires(Scope.ADMIN, operator=True)], response_model_exclude_none=True)
 async def get_dead_letter(letter_id: LetterId, params: Annotated[Params, Query()], rest: RestDep) -> DeadLetterDetail:
     """One of them with its message; content is shown to the user whose it is."""
     return await rest.service.dead_letter(rest.caller(params.user_id), letter_id)
 
 
-@routes.post("/{letter_id}/redrive", dependencies=[requires(Scope.ADMIN)], response_model_exclude_none=True)
+@routes.post(
+    "/{letter_id}/redrive", dependencies=[requires(Scope.ADMIN, operator=True)], response_model_exclude_none=True
+)
 async def redrive(letter_id: LetterId, rest: RestDep) -> Redriven:
     """Try again what the letter is about, with all that waits behind it. 409 when it fails again."""
     return await rest.service.redrive(letter_id)
 
 
-@routes.delete("/{letter_id}", dependencies=[requires(Scope.ADMIN)], response_model_exclude_none=True)
+@routes.delete("/{letter_id}", dependencies=[requires(Scope.ADMIN, operator=True)], response_model_exclude_none=True)
 async def drop(letter_id: LetterId, rest: RestDep) -> Redriven:
     """Go on without it, for good. The log keeps the original; what waits behind it is applied."""
     return await rest.service.drop_dead_letter(letter_id)

@@ -37,7 +37,7 @@ async def readyz(rest: RestDep) -> Ready | Response:
     return Ready()
 
 
-@routes.get("", dependencies=[requires(Scope.READ)])
+@routes.get("", dependencies=[requires(Scope.ADMIN, operator=True)])
 async def health(rest: RestDep) -> Health:
     """The active embedder, LLM and index, positions, and the state of each part."""
     return await rest.service.health()

@@ -9,6 +9,7 @@ from contracts.openmemory import AccessLog
 from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
 
+from gateway.auth.refusals import as_told, may_read
 from gateway.inputs import STRICT, AsOf, Categories, MemoryId, MemoryIds, Metadata, Name, Needle, Text, require_name
 from gateway.rest.common import (
     Message,
@@ -22,7 +23,7 @@ from gateway.rest.common import (
     requires,
     router,
 )
-from gateway.service import Caller, ListQuery, Scope
+from gateway.service import OWNER_APP, Caller, ListQuery, Scope
 
 DEFAULT_APP = "openmemory"
 routes = router("/api/v1/memories", "memories")
@@ -74,7 +75,7 @@ class CreateMemory(BaseModel):
     text: Text
     metadata: Metadata = {}
     infer: bool = Field(default=True, description="Extract facts, where an LLM is configured; else stored verbatim")
-    app: Name = DEFAULT_APP
+    app: Name | None = Field(default=None, description="The app that writes: the token's; without one, `openmemory`")
     categories: Categories = []
     idempotency_key: Name | None = Field(default=None, description="A retry with the same key has one effect")
     wait: Wait = Field(default="searchable", description="How far the write must be before the answer")
@@ -117,7 +118,7 @@ async def list_memories(params: Annotated[ListParams, Query()], rest: RestDep) -
 
 @routes.post(
     "",
-    dependencies=[requires(Scope.WRITE)],
+    dependencies=[requires(Scope.WRITE, apps=True)],
     response_model=AddedMemory | OperationResult,
     responses={202: {"model": OperationResult, "description": "Durable, not done yet; `Location` is its operation"}},
 )
@@ -130,8 +131,9 @@ async def create_memory(
         require_name(idempotency_key, "Idempotency-Key")
         if body.idempotency_key not in (None, idempotency_key):
             raise InvalidInput("the Idempotency-Key header and idempotency_key in the body differ")
+    caller = rest.caller(body.user_id, body.app, default_app=DEFAULT_APP)
     result = await rest.service.add(
-        rest.caller(body.user_id, body.app),
+        caller,
         body.text,
         metadata=body.metadata,
         categories=tuple(body.categories),
@@ -140,10 +142,10 @@ async def create_memory(
         wait=body.wait,
     )
     item = result.results[0] if len(result.results) == 1 else None
-    if result.state != "searchable" or item is None or item.event not in ("ADD", "NONE"):
+    shown = item is not None and item.event in ("ADD", "NONE") and may_read(rest.identity)
+    if result.state != "searchable" or item is None or not shown:
         return await _written(rest, rest.caller(body.user_id), result)
     try:
-        caller = rest.caller(body.user_id, body.app)
         said = (item.memory or body.text, body.metadata, tuple(body.categories))
         return json_answer(await rest.service.added(caller, item, *said))
     except NotFound:  # deleted meanwhile: the write happened all the same
@@ -152,7 +154,7 @@ async def create_memory(
 
 @routes.delete(
     "",
-    dependencies=[requires(Scope.DELETE)],
+    dependencies=[requires(Scope.DELETE, apps=True)],
     response_model=Message,
     responses={202: {"model": Deleted, "description": "Durable, not done yet; `Location` is its operation"}},
 )
@@ -195,7 +197,7 @@ async def get_related(memory_id: MemoryId, params: Annotated[RelatedParams, Quer
 
 @routes.put(
     "/{memory_id}",
-    dependencies=[requires(Scope.WRITE)],
+    dependencies=[requires(Scope.WRITE, apps=True)],
     response_model=Memory | OperationResult,
     responses={202: {"model": OperationResult, "description": "Durable, not done yet; `Location` is its operation"}},
 )
@@ -207,16 +209,21 @@ async def update_memory(memory_id: MemoryId, body: UpdateMemory, rest: RestDep) 
     return await _written(rest, caller, await rest.service.revise(caller, memory_id, body.memory_content))
 
 
-async def _written(rest: Rest, owner: Caller, result: OperationResult) -> Response:
+async def _written(rest: Rest, caller: Caller, result: OperationResult) -> Response:
     """The answer to a write: 202 while it is not done, or reads will not show it; the memory when it led to exactly
-    one, else the result."""
+    one, for its owner; else the result."""
+    result = as_told(result, rest.identity)
     if result.state == "accepted" or result.reason is not None:
         return json_answer(result, 202, location(result.operation_id))
     item = result.results[0] if len(result.results) == 1 else None
-    if item is None or item.event == "DELETE" or result.state != "searchable":
+    if item is None or item.event == "DELETE" or result.state != "searchable" or not _sees_all(rest, caller):
         return json_answer(result)
     try:
-        detail = await rest.service.get(owner, item.id)
+        detail = await rest.service.get(caller, item.id)
     except NotFound:  # deleted meanwhile: the write happened all the same
         return json_answer(result)
     return json_answer(listed(detail))
+
+
+def _sees_all(rest: Rest, caller: Caller) -> bool:
+    return caller.app == OWNER_APP and may_read(rest.identity)

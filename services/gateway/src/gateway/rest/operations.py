@@ -20,7 +20,7 @@ def _check_operation_id(value: str) -> str:
 OperationId = Annotated[str, AfterValidator(_check_operation_id)]
 
 
-@routes.get("/{operation_id}", dependencies=[requires(Scope.READ)])
+@routes.get("/{operation_id}", dependencies=[requires(Scope.READ, apps=True)])
 async def get_operation(operation_id: OperationId, params: Annotated[Params, Query()], rest: RestDep) -> Operation:
     """Accepted, done, nothing to do, or refused and why."""
     return await rest.service.operation(rest.caller(params.user_id), operation_id)

@@ -9,7 +9,7 @@ from pydantic import Field
 from gateway.inputs import MAX_LIMIT, AsOf, Name, Needle, Score
 from gateway.inputs import Query as QueryText
 from gateway.rest.common import Params, RestDep, comma_separated, requires, router
-from gateway.service import OWNER_APP, Scope
+from gateway.service import Scope
 
 routes = router("/api/v1/search", "search")
 
@@ -18,7 +18,10 @@ class SearchParams(Params):
     """What to search for, and among what."""
 
     query: QueryText
-    app: Name = Field(default=OWNER_APP, description="Search as this app: it finds what the app may see")
+    app: Name | None = Field(
+        default=None,
+        description="Search as this app, and find what it may see: the token's; without one, the owner's own",
+    )
     limit: int = Field(default=10, ge=1, le=MAX_LIMIT)
     categories: Needle | None = Field(default=None, description="Comma-separated names, any case")
     apps: Needle | None = Field(default=None, description="Comma-separated names of the apps that wrote the memories")
@@ -26,7 +29,7 @@ class SearchParams(Params):
     as_of: AsOf | None = None
 
 
-@routes.get("", dependencies=[requires(Scope.READ)])
+@routes.get("", dependencies=[requires(Scope.READ, apps=True)])
 async def search(params: Annotated[SearchParams, Query()], rest: RestDep) -> SearchResults:
     """The memories nearest to the query, best first."""
     return await rest.service.search(

@@ -115,7 +115,7 @@ class Apps:
         return AccessedMemories(total=total, page=page, page_size=page_size, memories=found)
 
     async def set_app_active(self, caller: Caller, app_id: str, active: bool) -> App:
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         with postgres_errors():
             row = await self._pool.fetchrow(_ONE_APP, principal.uid, app_id)
         if row is None:

@@ -68,7 +68,7 @@ class ArchivePolicies:
         _require_in_force(await self._commanding.send(principal, command, projections=(READ_MODELS,)))
 
     async def _reader(self, caller: Caller) -> Principal:
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         self._freshness.require(principal.uid, (READ_MODELS,))
         return principal
 

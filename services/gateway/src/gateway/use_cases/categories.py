@@ -30,19 +30,19 @@ class Categories:
         self._freshness = freshness
 
     async def categories(self, caller: Caller) -> CategoryList:
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         self._freshness.require(principal.uid, (READ_MODELS,))
         found = await self._all(principal)
         return CategoryList(categories=found, total=len(found))
 
     async def define_category(self, caller: Caller, name: str, description: str) -> Category:
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         command = DefineCategory(name=ids.normalize_text(name), description=description.strip())
         _require_shown(await self._commanding.send(principal, command, projections=(READ_MODELS,)))
         return await self._one(principal, ids.category_id(principal.key.identity, name))
 
     async def remove_category(self, caller: Caller, category_id: str) -> Category:
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         self._freshness.require(principal.uid, (READ_MODELS,))
         found = await self._one(principal, category_id)
         if not found.own:
@@ -56,7 +56,7 @@ class Categories:
         return found
 
     async def categorize(self, caller: Caller, memory_id: str, categories: tuple[str, ...]) -> OperationResult:
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         command = CategorizeMemory(memory_id=memory_id, categories=categories, by="person")
         sent = await self._commanding.send(principal, command)
         return operation_result(sent)

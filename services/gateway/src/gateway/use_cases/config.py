@@ -78,7 +78,7 @@ class Configuring:
         self._rebuild = rebuild
 
     async def configuration(self, caller: Caller) -> Configured:
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         own = await self._stored.of(principal.uid)
         return self._shown(own, await self._servers(principal, own))
 
@@ -106,7 +106,7 @@ class Configuring:
         confirmed: bool,
     ) -> Configured:
         """Change what is stored now; again, when somebody else was quicker."""
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         is_server = principal.uid == await self._stored.default_uid()
         for left in reversed(range(_TRIES)):
             own = await self._stored.of(principal.uid)

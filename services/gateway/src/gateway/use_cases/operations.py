@@ -11,7 +11,8 @@ from runtime.postgres import Pool, Row, postgres_errors
 _PROGRESS_S = 0.5
 
 _OPERATION = """
-    SELECT command_id, type, status, code, reason, results, counts, position, occurred_at, settled_at
+    SELECT command_id, type, status, code, reason, results, counts, position, occurred_at, settled_at,
+        app_id
     FROM memlog.operations WHERE uid = $1 AND command_id = $2
 """
 _TEXTS = """
@@ -31,15 +32,15 @@ class Operations:
         with postgres_errors():
             return await self._pool.fetchrow(_OPERATION, uid, command_id)
 
-    async def items(self, uid: str, row: Row) -> list[Item]:
-        """What the operation did, with the memories' texts as they are now. For many items: ids only."""
+    async def items(self, uid: str, row: Row, *, texts: bool) -> list[Item]:
+        """What the operation did; with `texts`, of few memories, with what they say now."""
         results: list[dict[str, Any]] = row["results"]
-        texts: dict[str, str] = {}
-        if 0 < len(results) <= 20:
+        said: dict[str, str] = {}
+        if texts and 0 < len(results) <= 20:
             with postgres_errors():
                 rows = await self._pool.fetch(_TEXTS, uid, [r["id"] for r in results])
-            texts = {found["memory_id"]: found["text"] for found in rows if found["current"]}
-        return [Item(id=r["id"], memory=texts.get(r["id"]), event=r["event"]) for r in results]
+            said = {found["memory_id"]: found["text"] for found in rows if found["current"]}
+        return [Item(id=r["id"], memory=said.get(r["id"]), event=r["event"]) for r in results]
 
     async def outcome(self, uid: str, command_id: str) -> Outcome | None:
         """How a command ended, or None while the read models do not say."""

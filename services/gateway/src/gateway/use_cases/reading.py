@@ -200,11 +200,15 @@ class Reading:
         return detail_view(row)
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
-        principal = await self._owner(caller)
+        principal = await self._identities.resolve(caller)
+        self._freshness.require(principal.uid, (READ_MODELS,))
+        owner = caller.app == OWNER_APP
         row = await self._operations.find(principal.uid, operation_id)
         if row is None:
-            return await self._not_settled(principal, operation_id)
-        items = await self._operations.items(principal.uid, row)
+            return await self._not_settled(principal, operation_id, owner)
+        if not owner and row["app_id"] != principal.app_id:
+            raise NotFound(f"operation {operation_id} was not found")
+        items = await self._operations.items(principal.uid, row, texts=owner)
         shown = [(item.id, None) for item in items if item.memory is not None]
         if shown:
             await self._trail.record(principal, "get", shown)
@@ -225,9 +229,11 @@ class Reading:
             reason=reason,
         )
 
-    async def _not_settled(self, principal: Principal, operation_id: str) -> Operation:
+    async def _not_settled(self, principal: Principal, operation_id: str, owner: bool) -> Operation:
         """An operation that the read models do not know to have ended."""
         accepted = await self._commanding.was_accepted(principal, operation_id)
+        if not owner and accepted.meta.app != principal.app_id:
+            raise NotFound(f"operation {operation_id} was not found")
         command, key = accepted.payload, principal.key
         known = Operation(
             operation_id=operation_id,

@@ -45,10 +45,10 @@ class Sources:
         self, caller: Caller, *, since: datetime | None, source_id: str | None, run: str | None
     ) -> Reprocessing:
         """See `gateway.service.MemoryService`."""
+        principal = await self._identities.owner(caller)
         if not self._infers():
             raise Conflict("no language model is configured that could read the texts: see MEMLOG_LLM")
         run = run or ids.uuid7()
-        principal = await self._identities.resolve(caller)
         sources = await self._sources(principal, since, source_id, run)
         for start in range(0, len(sources), _AT_ONCE):
             part = sources[start : start + _AT_ONCE]
@@ -59,7 +59,7 @@ class Sources:
         self, caller: Caller, run: str, *, since: datetime | None, source_id: str | None
     ) -> Reprocessing:
         """See `gateway.service.MemoryService`."""
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         return await self._progress(principal, await self._sources(principal, since, source_id, run), run)
 
     async def _send(self, principal: Principal, source_id: str, run: str) -> None:

@@ -43,7 +43,7 @@ class States:
     async def set_state(self, caller: Caller, selection: Selection, state: _State) -> StateChanged:
         if isinstance(selection, These):
             require_few(selection.memory_ids)
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         kind = _COMMANDS[state]
         if isinstance(selection, These):
             command = kind(memory_ids=selection.memory_ids, all_or_nothing=True)
@@ -60,7 +60,7 @@ class States:
 
     async def restore(self, caller: Caller, memory_ids: tuple[str, ...]) -> StateChanged:
         require_few(memory_ids)
-        principal = await self._identities.resolve(caller)
+        principal = await self._identities.owner(caller)
         command = RestoreMemories(memory_ids=memory_ids, all_or_nothing=True)
         return _changed(await self._commanding.send(principal, command))
 
