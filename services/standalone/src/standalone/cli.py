@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 from contracts.errors import MemlogError
 
-from standalone.commands import backup, dead, export, keys, mcp, memories, projections, reprocess, status, up, verify
+from standalone.commands import (
+    backup,
+    dead,
+    export,
+    keys,
+    mcp,
+    memories,
+    projections,
+    reprocess,
+    status,
+    tokens,
+    up,
+    verify,
+)
 from standalone.commands.options import ExitStatus
 from standalone.failures import NotReachable
 
@@ -32,6 +45,7 @@ app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(export.export)
 app.command("import")(export.import_)
+app.add_typer(tokens.app, name="token")
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead.app, name="dead")
 app.command()(verify.verify)

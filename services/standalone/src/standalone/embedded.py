@@ -6,6 +6,8 @@ process of its own, as in compose and Kubernetes.
 """
 
 import asyncio
+import ipaddress
+import secrets
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -17,6 +19,7 @@ import categorizer.container
 import gateway.container
 import memory_writer.container
 from contracts.streams import SERVING_PROJECTIONS
+from gateway.auth.tokens import read_admin_token
 from gateway.edge import check_bind
 from pydantic import SecretStr
 from runtime.keys import MasterKey
@@ -28,6 +31,7 @@ from runtime.tasks import end
 from runtime.waiting import Positions
 
 from standalone.children import ChildSpec, running
+from standalone.files import write_atomically
 from standalone.home import Home
 from standalone.nats_server import NatsServer, end_when_writable, nats_server
 from standalone.postgres_server import PostgresServer, postgres_server
@@ -62,6 +66,33 @@ def ensure_master_key(home: Home, path: Path) -> None:
     MasterKey.load(path)
 
 
+def ensure_admin_token(home: Home, settings: Settings) -> Path | None:
+    """Where the operator's token stands; None while authentication is off. In the home one is made, once: another file
+    has to be there. Raises `ConfigurationError`."""
+    if settings.auth == "off":
+        return None
+    path = settings.admin_token_file or home.admin_token
+    if path == home.admin_token and not path.exists():
+        write_atomically(path, secrets.token_hex(32) + "\n")
+    read_admin_token(path, settings.secrets_path)
+    return path
+
+
+def reachable(host: str) -> str:
+    """The address at which this machine reaches a server that listens on `host`, as it stands in a URL."""
+    if is_unspecified(host):
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def is_unspecified(host: str) -> bool:
+    """Whether it means all addresses of this machine."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 @asynccontextmanager
 async def embedded(home: Home, settings: Settings, *, processes: bool = False) -> AsyncGenerator[Running]:
     """Start all of Memlog on `home` (opened, so locked); stop it in order at the end. Raises `MemlogError` saying
@@ -74,6 +105,7 @@ async def embedded(home: Home, settings: Settings, *, processes: bool = False) -
         stack.callback(listener.close)
         master_key = settings.master_key_file or home.master_key
         ensure_master_key(home, master_key)
+        admin_token = ensure_admin_token(home, settings)
         together = () if processes else _TOGETHER
         parts = Parts(await stack.enter_async_context(ops_port(settings, *together)))
         stack.push_async_callback(parts.stop)
@@ -100,6 +132,9 @@ async def embedded(home: Home, settings: Settings, *, processes: bool = False) -
                 "postgres_dsn": SecretStr(postgres.dsn),
                 "postgres_reader_dsn": SecretStr(postgres.reader_dsn),
                 "master_key_file": master_key,
+                "admin_token_file": admin_token,
+                # What it was told to listen on is a name of its own.
+                "allowed_hosts": (*settings.allowed_hosts, *([] if is_unspecified(settings.host) else [settings.host])),
                 "index_path": home.index,
                 "cache_path": home.cache,
                 "anchor_file": settings.anchor_file or home.anchors,
@@ -124,8 +159,7 @@ async def embedded(home: Home, settings: Settings, *, processes: bool = False) -
                 await gateway.container.serve(context, listener)
 
             await parts.serve(gateway.container.NAME, settings, serve_gateway)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        yield Running(f"http://{host}:{port}", home, settings, parts.ended)
+        yield Running(f"http://{reachable(settings.host)}:{port}", home, settings, parts.ended)
 
 
 async def _keep_process(parts: Parts, home: Home, module: str, settings: Settings) -> None:

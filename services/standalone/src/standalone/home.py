@@ -107,6 +107,11 @@ class Home:
         return self.root / "master.key"
 
     @property
+    def admin_token(self) -> Path:
+        """The operator's own token, where authentication is on; made once."""
+        return self.root / "admin-token"
+
+    @property
     def anchors(self) -> Path:
         """Heads of the audit chains, a line each time; worth a copy elsewhere (architecture §7)."""
         return self.root / "anchors.jsonl"

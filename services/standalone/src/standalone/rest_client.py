@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Generator, Mapping
+from http import HTTPStatus
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -24,13 +25,19 @@ class RestClient:
         self.url = url
         self._http = http
 
+    @property
+    def says_who(self) -> bool:
+        """Whether it sends a token, which names user and app."""
+        return "Authorization" in self._http.headers
+
     @classmethod
     @contextlib.contextmanager
-    def connect(cls, url: str) -> Generator[Self]:
-        """A client for the length of the block. Proxies of the environment are not asked: Memlog is local."""
+    def connect(cls, url: str, token: str | None = None) -> Generator[Self]:
+        """A client for the length of the block, which sends `token` if there is one. Proxies of the environment are not
+        asked: Memlog is local. Raises `InvalidInput` for what can be no address or no token."""
         timeout = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_S)
         try:
-            http = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
+            http = httpx.Client(base_url=url, headers=bearer(token), timeout=timeout, trust_env=False)
         except httpx.InvalidURL as error:
             raise _no_address(url, str(error)) from None
         with http:
@@ -63,7 +70,7 @@ class RestClient:
             return answer
         try:
             problem = answer.json()
-            raise error_from_code(problem["code"], problem["detail"])
+            raise _refusal(problem["code"], problem["detail"])
         except (ValueError, KeyError, TypeError):
             raise self._not_reachable(
                 f"what answers there is something else, with status {answer.status_code}"
@@ -79,6 +86,30 @@ class RestClient:
 
     def _not_reachable(self, why: str) -> NotReachable:
         return NotReachable(f"no Memlog answers at {self.url} ({why}). Start it with: memlog up")
+
+
+def bearer(token: str | None) -> dict[str, str]:
+    """The header that carries the token, if there is one. Raises `InvalidInput` for what can be none."""
+    if token is None:
+        return {}
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidInput("MEMLOG_TOKEN (or --token) holds no token: one looks like memlog_0123…")
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _refusal(code: str, detail: str) -> MemlogError:
+    from gateway.auth import refusals  # with it, the codes of all refusals are known
+
+    error = error_from_code(code, detail)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        remedy = "Set MEMLOG_TOKEN, or say --token; whoever runs this Memlog makes one: memlog token issue"
+    elif type(error).__module__ == refusals.__name__:
+        remedy = error.remedy
+    else:
+        return error
+    error.message = f"{detail}. {remedy}"
+    return error
 
 
 def _no_address(url: str, why: str) -> InvalidInput:

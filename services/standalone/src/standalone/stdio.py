@@ -44,6 +44,7 @@ from runtime.logging import configure_logging
 
 from standalone.failures import NotReachable
 from standalone.patient_http import PatientTransport
+from standalone.rest_client import bearer
 
 log = structlog.get_logger("memlog.mcp")
 _PROBE_S = 10.0
@@ -52,22 +53,28 @@ _PATIENCE_S = 30.0
 _TIMEOUT = httpx2.Timeout(30.0, read=300.0)
 
 
-def run_stdio(locate: Callable[[], str], client: str, user: str) -> None:
-    """Bridge until stdin ends. `locate` says where Memlog is, and is asked again whenever it does not answer.
+def run_stdio(locate: Callable[[], str], client: str | None, user: str, token: str | None) -> None:
+    """Bridge until stdin ends. `locate` says where Memlog is, and is asked again whenever it does not answer. Without a
+    `client`, the `token` says who speaks.
 
-    Raises `InvalidInput` for a name that is none, `NotReachable` when no Memlog answers at the start."""
-    path_caller({"client": client, "user": user})
-    if "/" in client + user:
-        raise InvalidInput("the client's and the user's name can not hold a '/'")
+    Raises `InvalidInput` for a name or token that is none, `NotReachable` when no Memlog answers at the start."""
+    path = "/mcp" if client is None else _path(client, user)
+    headers = bearer(token)
     # It keeps nothing, so to end at once is right; and a thread that waits for stdin can not be told to stop.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     configure_logging("mcp", to=sys.stderr)
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the SDK logs messages that it can not parse: memories
-    path = f"/mcp/{quote(client, safe='')}/http/{quote(user, safe='')}"
-    asyncio.run(_run(locate, path))
+    asyncio.run(_run(locate, path, headers))
 
 
-async def _run(locate: Callable[[], str], path: str) -> None:
+def _path(client: str, user: str) -> str:
+    path_caller({"client": client, "user": user})
+    if "/" in client + user:
+        raise InvalidInput("the client's and the user's name can not hold a '/'")
+    return f"/mcp/{quote(client, safe='')}/http/{quote(user, safe='')}"
+
+
+async def _run(locate: Callable[[], str], path: str, headers: dict[str, str]) -> None:
     base = locate().rstrip("/")
     async with httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(), timeout=_PROBE_S) as http:
         await _require_memlog(http, base)
@@ -75,7 +82,7 @@ async def _run(locate: Callable[[], str], path: str) -> None:
     async with stdio_server() as (from_client, to_client), from_client, to_client:
         try:
             async with (
-                httpx2.AsyncClient(transport=transport, timeout=_TIMEOUT) as http,
+                httpx2.AsyncClient(transport=transport, headers=headers, timeout=_TIMEOUT) as http,
                 streamable_http_client(f"{base}{path}", http_client=http, terminate_on_close=False) as (
                     from_memlog,
                     to_memlog,

@@ -11,7 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from standalone.commands.options import ExitStatus, HomeOption, JsonOption, UrlOption, UserOption, progress, running_url
+from standalone.commands.options import (
+    ExitStatus,
+    HomeOption,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    UserOption,
+    memlog_at,
+    progress,
+)
 from standalone.failures import NotReachable
 from standalone.rest_client import RestClient
 
@@ -29,7 +38,9 @@ IdsArgument = Annotated[list[int] | None, typer.Argument(metavar="ID", help="As 
 
 
 @app.command("list")
-def list_(home: HomeOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
+def list_(
+    home: HomeOption = None, url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False
+) -> None:
     """List what was given up on, oldest first, with the reason.
 
     Examples:
@@ -38,7 +49,7 @@ def list_(home: HomeOption = None, url: UrlOption = None, as_json: JsonOption = 
 
       memlog dead list --json | jq '.[].reason'
     """
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         letters = _all(memlog)
     if as_json:
         typer.echo(json.dumps([letter.model_dump() for letter in letters], indent=2))
@@ -66,6 +77,7 @@ def show(
     user: UserOption = None,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show one with its message. The content is shown to the user whose it is.
@@ -76,7 +88,7 @@ def show(
 
       memlog dead show 1 --user ada --json
     """
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         letter = memlog.get(f"{_PATH}/{letter_id}", DeadLetterDetail, user_id=user)
     if as_json:
         typer.echo(letter.model_dump_json(indent=2, exclude_none=True))
@@ -105,6 +117,7 @@ def redrive(
     all_: Annotated[bool, typer.Option("--all", help="All that there are.")] = False,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Try again, with all that waits behind it. What fails again stays; the exit status is then 1.
@@ -115,7 +128,7 @@ def redrive(
 
       memlog dead redrive --all
     """
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         _each(memlog, "POST", "/redrive", _chosen(memlog, ids, all_), as_json)
 
 
@@ -126,6 +139,7 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Go on without it, for good: what waits behind it is applied, up to the next that cannot be. The log keeps the
@@ -137,7 +151,7 @@ def drop(
 
       memlog dead drop --all --yes
     """
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         chosen = _chosen(memlog, ids, all_)
         if chosen and not yes:
             if not sys.stdin.isatty():

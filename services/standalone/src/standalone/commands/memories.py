@@ -17,13 +17,14 @@ from standalone.commands.options import (
     CategoryOption,
     HomeOption,
     JsonOption,
+    TokenOption,
     UrlOption,
     UserOption,
+    memlog_at,
     progress,
-    running_url,
 )
-from standalone.rest_client import RestClient
 
+_APP = "cli"
 _SHOWN = 300
 """Characters of a text in a list."""
 
@@ -31,7 +32,10 @@ _SHOWN = 300
 def add(
     text: Annotated[list[str], typer.Argument(metavar="TEXT", help="What to remember; - reads it from stdin.")],
     user: UserOption = None,
-    app: Annotated[str, typer.Option(help="The app that the memory is filed under.")] = "cli",
+    app: Annotated[
+        str | None,
+        typer.Option(help="The app that the memory is filed under.", show_default=f"{_APP}, or the token's"),
+    ] = None,
     category: CategoryOption = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object to keep with it.")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: a retry with the same one has one effect.")] = None,
@@ -40,6 +44,7 @@ def add(
     verbatim: Annotated[bool, typer.Option("--verbatim", help="As it is: let no language model find facts.")] = False,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remember a text. Several words are one text.
@@ -56,13 +61,15 @@ def add(
     """
     said = sys.stdin.read() if text == ["-"] else " ".join(text)
     texts = [line for line in said.splitlines() if line.strip()] if lines else [said.removesuffix("\n")]
-    body: dict[str, object] = {"app": app, "wait": wait, "metadata": _metadata(metadata), "categories": category or []}
+    body: dict[str, object] = {"wait": wait, "metadata": _metadata(metadata), "categories": category or []}
     if user is not None:
         body["user_id"] = user
     if verbatim:
         body["infer"] = False
     answers: list[dict[str, Any]] = []
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
+        if app is not None or not memlog.says_who:
+            body["app"] = app or _APP
         for number, one in enumerate(progress(texts, "Adding")):
             this = {**body, "text": one}
             if key is not None:
@@ -112,6 +119,7 @@ def search(
     as_of: AsOfOption = None,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find memories by meaning and by words, best first.
@@ -124,7 +132,7 @@ def search(
 
       memlog search --as-of 2026-01-31 where do I work
     """
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         found = memlog.get(
             "/api/v1/search", SearchResults,
             query=" ".join(query), user_id=user, app=app, limit=limit, categories=_names(category), as_of=as_of,
@@ -149,6 +157,7 @@ def list_(
     as_of: AsOfOption = None,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List memories, newest first.
@@ -161,7 +170,7 @@ def list_(
 
       memlog list --as-of 2026-01-31T18:00+01:00
     """
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         found = memlog.get(
             "/api/v1/memories", Page,
             user_id=user, search_query=query, categories=_names(category), size=limit, page=page, as_of=as_of,

@@ -1,5 +1,6 @@
 """What the commands share: options, the address of the Memlog that runs, exit statuses."""
 
+import contextlib
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.progress import track
 
 from standalone.home import Home
+from standalone.processes import is_alive
+from standalone.rest_client import RestClient
 
 DEFAULT_PORT = 8765
 T = TypeVar("T")
@@ -36,6 +39,14 @@ UrlOption = Annotated[str | None, typer.Option(help="Memlog's address.", show_de
 NatsUrlOption = Annotated[
     str | None,
     typer.Option(envvar="MEMLOG_NATS_URL", help="A log in no data folder: its NATS server.", show_default=False),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MEMLOG_TOKEN",
+        help="Your token, where Memlog asks for one.",
+        show_default="the operator's, of a Memlog that runs here",
+    ),
 ]
 UserOption = Annotated[
     str | None,
@@ -61,6 +72,25 @@ def running_url(home: Path | None) -> str:
         return json.loads(address_file(home).read_text())["url"]
     except (OSError, ValueError, KeyError):
         return os.environ.get("MEMLOG_URL") or f"http://127.0.0.1:{os.environ.get('MEMLOG_PORT') or DEFAULT_PORT}"
+
+
+def operators_token(home: Path | None, url: str) -> str | None:
+    """The operator's token, where the Memlog that runs on this home asks for tokens and this is its address; who else
+    may answer somewhere is not shown it. None when there is none, or it may not be read."""
+    try:
+        running = json.loads(address_file(home).read_text())
+        holder = Home.at(home).holder()
+        if running["url"] != url.rstrip("/") or holder is None or not is_alive(holder):
+            return None
+        return Path(running["admin_token_file"]).read_text().strip()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def memlog_at(home: Path | None, url: str | None, token: str | None) -> contextlib.AbstractContextManager[RestClient]:
+    """The Memlog that a command is about, for the length of the block. Raises as `RestClient.connect`."""
+    where = url or running_url(home)
+    return RestClient.connect(where, token or operators_token(home, where))
 
 
 def progress(items: Sequence[T], doing: str) -> Iterable[T]:

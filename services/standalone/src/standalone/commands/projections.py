@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from standalone.commands.options import ExitStatus, HomeOption, JsonOption, UrlOption, running_url
+from standalone.commands.options import ExitStatus, HomeOption, JsonOption, TokenOption, UrlOption, memlog_at
 from standalone.rest_client import RestClient
 
 _PATH = "/api/v1/projections"
@@ -53,6 +53,7 @@ def rebuild(
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fill a derived store anew from the log, beside the one that serves, and switch to it when it is equal. Reads and
@@ -66,7 +67,7 @@ def rebuild(
 
       memlog rebuild access-log --detach --json
     """
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         body = {"from_scratch": from_scratch, "hold": hold, "embedder": embedder}
         view = memlog.call("POST", f"{_PATH}/{name}/rebuild", ProjectionView, body)
         number = _unfinished(view)
@@ -86,6 +87,7 @@ def list_(
     state_hash: Annotated[bool, typer.Option("--state-hash", help="Hash what each holds; reads all of it.")] = False,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show all derived stores and their generations.
@@ -100,7 +102,7 @@ def list_(
     """
     if context.invoked_subcommand is not None:
         return
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         found = memlog.get(_PATH, ProjectionList, state_hash=state_hash)
     if as_json:
         typer.echo(found.model_dump_json(indent=2, exclude_none=True))
@@ -111,7 +113,7 @@ def list_(
 @app.command()
 def pause(
     name: NameArgument, number: NumberOption = None, home: HomeOption = None, url: UrlOption = None,
-    as_json: JsonOption = False,
+    token: TokenOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Halt a rebuild; what is filled is kept.
 
@@ -119,13 +121,13 @@ def pause(
 
       memlog projections pause index
     """
-    _change(name, "pause", {"number": number}, home, url, as_json)
+    _change(name, "pause", {"number": number}, home, url, token, as_json)
 
 
 @app.command()
 def resume(
     name: NameArgument, number: NumberOption = None, home: HomeOption = None, url: UrlOption = None,
-    as_json: JsonOption = False,
+    token: TokenOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Go on with a rebuild that was paused, or has failed.
 
@@ -133,13 +135,13 @@ def resume(
 
       memlog projections resume index
     """
-    _change(name, "resume", {"number": number}, home, url, as_json)
+    _change(name, "resume", {"number": number}, home, url, token, as_json)
 
 
 @app.command()
 def cancel(
     name: NameArgument, number: NumberOption = None, home: HomeOption = None, url: UrlOption = None,
-    as_json: JsonOption = False,
+    token: TokenOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Give a rebuild up, and remove what it filled.
 
@@ -147,13 +149,13 @@ def cancel(
 
       memlog projections cancel read-models
     """
-    _change(name, "cancel", {"number": number}, home, url, as_json)
+    _change(name, "cancel", {"number": number}, home, url, token, as_json)
 
 
 @app.command()
 def switch(
     name: NameArgument, number: NumberOption = None, force: ForceOption = False, home: HomeOption = None,
-    url: UrlOption = None, as_json: JsonOption = False,
+    url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Let reads see the generation that follows.
 
@@ -163,13 +165,13 @@ def switch(
 
       memlog projections switch read-models --force
     """
-    _change(name, "switch", {"number": number, "force": force}, home, url, as_json)
+    _change(name, "switch", {"number": number, "force": force}, home, url, token, as_json)
 
 
 @app.command()
 def rollback(
     name: NameArgument, number: NumberOption = None, force: ForceOption = False, home: HomeOption = None,
-    url: UrlOption = None, as_json: JsonOption = False,
+    url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Let reads see the generation that served before; it is caught up first.
 
@@ -177,7 +179,7 @@ def rollback(
 
       memlog projections rollback read-models
     """
-    _change(name, "rollback", {"number": number, "force": force}, home, url, as_json)
+    _change(name, "rollback", {"number": number, "force": force}, home, url, token, as_json)
 
 
 @app.command()
@@ -186,6 +188,7 @@ def drop(
     number: Annotated[int, typer.Argument(metavar="N", help="As `memlog projections` shows it.")],
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove a generation that neither serves nor is being built.
@@ -194,13 +197,15 @@ def drop(
 
       memlog projections drop read-models 1
     """
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         view = memlog.call("DELETE", f"{_PATH}/{name}/generations/{number}", ProjectionView)
     _print(view, as_json)
 
 
-def _change(name: str, action: str, body: dict[str, object], home: HomeOption, url: UrlOption, as_json: bool) -> None:
-    with RestClient.connect(url or running_url(home)) as memlog:
+def _change(
+    name: str, action: str, body: dict[str, object], home: HomeOption, url: UrlOption, token: TokenOption, as_json: bool
+) -> None:
+    with memlog_at(home, url, token) as memlog:
         view = memlog.call("POST", f"{_PATH}/{name}/{action}", ProjectionView, body)
     _print(view, as_json)
 

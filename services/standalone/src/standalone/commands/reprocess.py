@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from contracts.api import Reprocessing
 
-from standalone.commands.options import HomeOption, JsonOption, UrlOption, UserOption, running_url
+from standalone.commands.options import HomeOption, JsonOption, TokenOption, UrlOption, UserOption, memlog_at
 from standalone.commands.progress import bars
-from standalone.rest_client import RestClient
 
 _PATH = "/api/v1/sources/reprocess"
 _LOOK_S = 0.3
@@ -26,6 +25,7 @@ def reprocess(
     run: Annotated[str | None, typer.Option(metavar="ID", help="Go on watching a run that was begun before.")] = None,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find facts anew in texts that were kept, with the language model and the custom instructions of now. What is
@@ -42,7 +42,7 @@ def reprocess(
         "since": None if since is None else int(since.astimezone().timestamp()),
         "source_id": source,
     }
-    with RestClient.connect(url or running_url(home)) as memlog, bars() as show:
+    with memlog_at(home, url, token) as memlog, bars() as show:
         body = {name: value for name, value in {**asked, "run": run}.items() if value is not None}
         found = memlog.call("POST", _PATH, Reprocessing, body)
         advance, shown = show("Reading", found.total), 0

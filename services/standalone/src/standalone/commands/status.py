@@ -5,11 +5,12 @@ from contracts.api import Health
 from rich.console import Console
 from rich.table import Table
 
-from standalone.commands.options import ExitStatus, HomeOption, JsonOption, UrlOption, running_url
-from standalone.rest_client import RestClient
+from standalone.commands.options import ExitStatus, HomeOption, JsonOption, TokenOption, UrlOption, memlog_at
 
 
-def status(home: HomeOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
+def status(
+    home: HomeOption = None, url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False
+) -> None:
     """Show whether Memlog runs, and how each part is. Exit status 1 when something is down.
 
     Examples:
@@ -18,7 +19,7 @@ def status(home: HomeOption = None, url: UrlOption = None, as_json: JsonOption =
 
       memlog status --json | jq .positions
     """
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         health = memlog.get("/api/v1/health", Health)
     if as_json:
         typer.echo(health.model_dump_json(indent=2))

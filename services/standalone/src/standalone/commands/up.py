@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
@@ -15,6 +16,7 @@ from contracts.errors import MemlogError
 from rich.console import Console
 from rich.table import Table
 from runtime.logging import configure_logging, open_log_file
+from runtime.metrics import measuring
 from runtime.service import run
 from runtime.settings import Settings, load_settings
 from runtime.tracing import tracing
@@ -23,6 +25,7 @@ from standalone.children import bound_log
 from standalone.commands.options import HomeOption
 from standalone.files import write_atomically
 from standalone.home import Home
+from standalone.rest_client import bearer
 
 if TYPE_CHECKING:
     from standalone.embedded import Running
@@ -56,7 +59,7 @@ def up(
         bound_log(log_file)
         with open_log_file(log_file) as log_stream:
             configure_logging("memlog", settings.log_level, settings.log_format, log_stream)
-            with tracing("supervisor"):
+            with tracing("supervisor"), measuring("supervisor"):
                 if not as_json:
                     _say(f"Starting Memlog (data in {opened.root}) …")
                 run(_up(opened, settings, started, processes, as_json))
@@ -92,8 +95,10 @@ async def _serve(
 
     address = home.run / "memlog.address"
     async with embedded(home, settings, processes=processes) as running:
-        health = await _ready(running.url, quiet=as_json)
-        write_atomically(address, json.dumps({"url": running.url, "pid": os.getpid()}))
+        admin_token = running.settings.admin_token_file
+        health = await _ready(running.url, _operator(admin_token), quiet=as_json)
+        here = {"url": running.url, "pid": os.getpid(), "admin_token_file": admin_token and str(admin_token)}
+        write_atomically(address, json.dumps(here))
         try:
             _announce(running, health, time.monotonic() - started, as_json)
             await asyncio.wait((running.ended, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -106,10 +111,14 @@ async def _serve(
             address.unlink(missing_ok=True)
 
 
-async def _ready(url: str, *, quiet: bool) -> Health:
+def _operator(admin_token: Path | None) -> dict[str, str]:
+    return bearer(None if admin_token is None else admin_token.read_text())
+
+
+async def _ready(url: str, headers: dict[str, str], *, quiet: bool) -> Health:
     """Ready means that the gateway itself answers, over HTTP, that every part is well. Catching up with a long log may
     take its time; only when nothing moves any more for long it counts as failed."""
-    async with httpx.AsyncClient(base_url=url, timeout=5.0) as http:
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=5.0) as http:
         said, before, deadline = time.monotonic(), "", time.monotonic() + _READY_TIMEOUT
         while True:
             down = "the gateway does not answer"
@@ -141,7 +150,6 @@ def _announce(running: "Running", health: Health, seconds: float, as_json: bool)
         facts = {"url": running.url, "home": str(running.home.root), "embedder": health.embedder, "seconds": seconds}
         typer.echo(json.dumps(facts))
         return
-    user = running.settings.default_user
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold green]Memlog is ready[/] at [bold]{running.url}[/]  ({seconds:.1f} s)\n")
     table = Table.grid(padding=(0, 2))
@@ -149,17 +157,38 @@ def _announce(running: "Running", health: Health, seconds: float, as_json: bool)
     table.add_row("Embedder", _embedder(health))
     table.add_row("Index", f"{health.index}")
     table.add_row("LLM", f"{health.llm} (texts are sent there)" if health.llm else "none (texts stay as they are)")
-    table.add_row("Access", "no authentication (only this machine can connect)")
+    if running.settings.auth == "off":
+        table.add_row("Access", "no authentication (only this machine can connect)")
+    else:
+        table.add_row("Access", f"with a token; the operator's is in {running.settings.admin_token_file}")
     console.print(table)
     console.print("Back up: memlog backup, and to another place memlog keys export: worthless without each other.")
     console.print("\nConnect a client (MCP):")
-    console.print(f"  Claude Code   claude mcp add -s user -t http memlog {running.url}/mcp/claude/http/{user}")
-    console.print(f"  any client    {running.url}/mcp/<client name>/http/{user}   or   {running.url}/mcp")
-    console.print(f"  HTTP+SSE      {running.url}/mcp/<client name>/sse/{user}")
-    console.print("  stdio         memlog mcp --client <client name>")
+    _clients(console, running.url, running.settings)
     console.print(f"  REST          {running.url}/docs")
     console.print("\nTry it from another terminal:  memlog add TEXT   memlog search QUERY   memlog --help")
     console.print("\nPress Ctrl-C to stop.")
+
+
+def _clients(console: Console, url: str, settings: Settings) -> None:
+    user = settings.default_user
+    if settings.auth == "off":
+        console.print(f"  Claude Code   claude mcp add -s user -t http memlog {url}/mcp/claude/http/{user}")
+        console.print(f"  any client    {url}/mcp/<client name>/http/{user}   or   {url}/mcp")
+        console.print(f"  HTTP+SSE      {url}/mcp/<client name>/sse/{user}")
+        console.print("  stdio         memlog mcp --client <client name>")
+        return
+    header = "Authorization: Bearer <token>"
+    console.print("  first         memlog token issue --app <client name>")
+    console.print(f'  Claude Code   claude mcp add -s user -t http memlog {url}/mcp --header "{header}"')
+    console.print(f"  any client    {url}/mcp   with the header   {header}")
+    console.print(f"  HTTP+SSE      {url}/mcp/<client name>/sse/{user}   with the header   {header}")
+    console.print("  stdio         MEMLOG_TOKEN=<token> memlog mcp")
+    from gateway.edge import is_loopback  # loaded since it serves; not for every other command
+
+    if not is_loopback(settings.host):
+        names = ", ".join(settings.allowed_hosts) or "none yet"
+        console.print(f"  others        by a name in MEMLOG_ALLOWED_HOSTS ({names}), through a proxy that speaks TLS")
 
 
 def _say(text: str) -> None:

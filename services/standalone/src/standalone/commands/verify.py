@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,15 @@ from rich.table import Table
 from rich.text import Text
 from runtime.logging import configure_logging
 
-from standalone.commands.options import ExitStatus, HomeOption, JsonOption, UrlOption, address_file, running_url
+from standalone.commands.options import (
+    ExitStatus,
+    HomeOption,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    address_file,
+    memlog_at,
+)
 from standalone.failures import NotReachable, file_errors
 from standalone.home import Home
 from standalone.log_access import has_log
@@ -44,6 +52,7 @@ def verify(
     quick: Annotated[bool, typer.Option("--quick", help="Leave out the fresh fold of the derived stores.")] = False,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Verify the log against its audit chain, and each derived store against the log. Exit status 1 when something
@@ -71,7 +80,7 @@ def verify(
             result = _of_stopped(home, files, show)
         else:
             try:
-                result = _of_running(asked or running_url(home), files, show, stores=not quick)
+                result = _of_running(memlog_at(home, asked, token), files, show, stores=not quick)
             except NotReachable:
                 if not here:
                     raise
@@ -89,6 +98,7 @@ def anchor(
     ] = None,
     home: HomeOption = None,
     url: UrlOption = None,
+    token: TokenOption = None,
 ) -> None:
     """Export the heads of the audit chains: a line of JSON. Kept where nobody who can write to the data folder can,
     it proves later that nothing was cut off or changed: memlog verify --anchor FILE.
@@ -99,7 +109,7 @@ def anchor(
 
       memlog anchor | ssh elsewhere 'cat >> anchors.jsonl'
     """
-    with RestClient.connect(url or running_url(home)) as memlog:
+    with memlog_at(home, url, token) as memlog:
         found = memlog.get("/api/v1/anchors", Anchor)
     if output is None:
         typer.echo(found.model_dump_json())
@@ -112,8 +122,10 @@ def anchor(
     typer.echo(f"Added the chain heads of {heads} to {output}.")
 
 
-def _of_running(url: str, files: Sequence[Path], show: Show, *, stores: bool) -> Verification:
-    with RestClient.connect(url) as memlog:
+def _of_running(
+    at: AbstractContextManager[RestClient], files: Sequence[Path], show: Show, *, stores: bool
+) -> Verification:
+    with at as memlog:
         found = memlog.call("POST", _PATH, Verification, {"stores": stores})
         while found.state == "running":
             show(found)
