@@ -9,7 +9,10 @@ OPEN = {"/livez", "/readyz"}
 """Probes: they say nothing of anybody. The second needs a token, whatever its scopes."""
 READING = {"/api/v1/memories/filter", "/api/v1/backup/export"}
 """Reads whose filters do not fit a query string."""
-OPERATORS = tuple(f"/api/v1/{name}" for name in ("dead-letters", "projections", "verification", "anchors", "health"))
+OPERATORS = (
+    "/metrics",
+    *(f"/api/v1/{name}" for name in ("dead-letters", "projections", "verification", "anchors", "health")),
+)
 """What stands there is of all users."""
 APPS = {
     ("POST", "/api/v1/memories"),

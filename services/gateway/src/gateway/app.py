@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI
 
 from gateway.auth.identity import Authenticator
+from gateway.auth.limits import RateLimits
 from gateway.auth.middleware import AuthMiddleware, AuthOptions
 from gateway.auth.resource_metadata import metadata_routes
 from gateway.cors import CorsMiddleware
@@ -44,8 +45,10 @@ class GatewayOptions:
 
 
 def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
-    """The application. Serve it with its lifespan on. Set `app.state.stopping` (an `asyncio.Event`) when a stop begins:
-    open streams then finish their calls and end, which an HTTP server only waits for."""
+    """The application. Raises `ConfigurationError` for a rate that is none.
+
+    Serve it with its lifespan on. Set `app.state.stopping` (an `asyncio.Event`) when a stop begins: open streams then
+    finish their calls and end, which an HTTP server only waits for."""
     server = create_server(service, default_user=options.default_user, version=options.version)
     endpoint = McpEndpoint(server, max_body_bytes=options.max_body_bytes, sessions=options.conformance_fixtures)
     if options.conformance_fixtures:
@@ -78,7 +81,8 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
     if options.authenticators:
         auth = options.auth
         app.router.routes.extend(metadata_routes(auth.public_url, auth.issuer, auth.scope_prefix))
-        app.add_middleware(AuthMiddleware, authenticators=options.authenticators, options=auth)
+        limits = RateLimits(auth.rate_limit, auth.failure_limit)
+        app.add_middleware(AuthMiddleware, authenticators=options.authenticators, options=auth, limits=limits)
     if options.allowed_origins:
         app.add_middleware(CorsMiddleware, origins=options.allowed_origins)
     app.add_middleware(

@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncGenerator
 from importlib.metadata import version
 
+import httpx
 import uvicorn
 from contracts.errors import ConfigurationError
 from runtime.environment_settings import from_environment
@@ -17,6 +18,11 @@ from runtime.tasks import end
 from runtime.waiting import Positions
 
 from gateway.app import GatewayOptions, create_app
+from gateway.auth.identity import Authenticator
+from gateway.auth.issuer import IssuerKeys
+from gateway.auth.middleware import AuthOptions
+from gateway.auth.oidc import OidcAuthenticator, OidcOptions, audiences
+from gateway.auth.tokens import OperatorAuthenticator, TokenAuthenticator, read_admin_token
 from gateway.edge import check_bind, check_fixtures
 from gateway.use_cases import Memlog
 from gateway.use_cases.access import AccessRules
@@ -142,6 +148,36 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
         pool.terminate()
 
 
+@contextlib.asynccontextmanager
+async def authenticators(context: Context) -> AsyncGenerator[tuple[Authenticator, ...]]:
+    """Who proves tokens, as the settings have it; nobody while authentication is off. Raises `ConfigurationError`."""
+    settings = context.settings
+    if settings.auth == "off":
+        yield ()
+        return
+    own: list[Authenticator] = []
+    if settings.admin_token_file is not None:
+        admin = read_admin_token(settings.admin_token_file, settings.secrets_path)
+        own.append(OperatorAuthenticator(admin, settings.default_user))
+    own.append(TokenAuthenticator(context.js, context.keys, context.shards, settings.default_user))
+    if settings.auth == "token":
+        yield tuple(own)
+        return
+    if settings.oidc_issuer is None:
+        raise ConfigurationError("MEMLOG_AUTH=oidc needs to know whose tokens count: set MEMLOG_OIDC_ISSUER")
+    expected = OidcOptions(
+        issuer=settings.oidc_issuer,
+        audiences=audiences(settings.oidc_audience, settings.public_url),
+        user_claim=settings.oidc_user_claim,
+        app_claim=settings.oidc_app_claim,
+        owner_clients=settings.oidc_owner_clients,
+        scope_prefix=settings.oidc_scope_prefix,
+        operator=settings.default_user,
+    )
+    async with httpx.AsyncClient() as http:
+        yield (*own, OidcAuthenticator(IssuerKeys(settings.oidc_issuer, http), expected))
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handlers: the service decides when to stop."""
 
@@ -156,7 +192,8 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
     check_bind(settings.host, authenticated=settings.auth != "off")
     check_fixtures(settings.host, fixtures=settings.conformance_fixtures)
     listener = listener or bind(settings.host, settings.port)
-    async with memlog(context) as service:
+    issued_elsewhere = settings.auth == "oidc"
+    async with memlog(context) as service, authenticators(context) as who:
         options = GatewayOptions(
             version=version("memlog-gateway"),
             default_user=settings.default_user,
@@ -164,6 +201,13 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
             allowed_origins=settings.allowed_origins,
             max_body_bytes=settings.max_body_bytes,
             max_import_bytes=settings.max_import_bytes,
+            authenticators=who,
+            auth=AuthOptions(
+                public_url=settings.public_url,
+                issuer=settings.oidc_issuer if issued_elsewhere else None,
+                scope_prefix=settings.oidc_scope_prefix if issued_elsewhere else "",
+                rate_limit=settings.rate_limit,
+            ),
             conformance_fixtures=settings.conformance_fixtures,
         )
         app = create_app(service, options)

@@ -33,8 +33,9 @@ def rate_limit(text: str) -> RateLimitItem:
 
 
 class RateLimits:
-    """Counts requests. A token that counts is never held up by others from its address that do not: many clients may
-    share one, behind a proxy."""
+    """Counts requests: of each token, and those of each address whose tokens do not count. A token that counts is not
+    held up by others from its address that do not: many clients may share one, behind a proxy. Raises
+    `ConfigurationError` for a rate that is none."""
 
     def __init__(self, requests: str, failures: str) -> None:
         self._requests = rate_limit(requests)

@@ -45,13 +45,15 @@ def is_open(path: str) -> bool:
 
 class AuthMiddleware:
     """ASGI middleware; Host, Origin and body were checked before. Of `authenticators`, the first that knows a token's
-    form decides. Raises `ConfigurationError` for a bad rate."""
+    form decides."""
 
-    def __init__(self, app: ASGIApp, *, authenticators: Sequence[Authenticator], options: AuthOptions) -> None:
+    def __init__(
+        self, app: ASGIApp, *, authenticators: Sequence[Authenticator], options: AuthOptions, limits: RateLimits
+    ) -> None:
         self._app = app
         self._authenticators = authenticators
         self._options = options
-        self._limits = RateLimits(options.rate_limit, options.failure_limit)
+        self._limits = limits
         self._challenger = Challenger(options.public_url, options.scope_prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
