@@ -24,6 +24,7 @@ KINDS = (
     "policy/v1/PodDisruptionBudget",
     "v1/ConfigMap",
     "v1/Namespace",
+    "v1/Secret",
     "v1/Service",
     "v1/ServiceAccount",
 )
