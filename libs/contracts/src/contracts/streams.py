@@ -33,6 +33,11 @@ def events(shard: int) -> StreamSpec:
     )
 
 
+def shard_in(stream: str) -> int:
+    """The shard whose stream it is."""
+    return int(stream.rpartition("_")[2])
+
+
 def is_truth(stream: str) -> bool:
     """Whether it is an events stream, of which nothing may ever be missing."""
     return stream.startswith("MEMLOG_EVENTS_")

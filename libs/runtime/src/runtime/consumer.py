@@ -19,8 +19,11 @@ from nats.js.errors import NotFoundError
 from runtime.dead_letters import bury
 from runtime.errors import NATS_FAILURES, nats_errors
 from runtime.event_store import StoredMessage
+from runtime.lag import Behind, Lag
+from runtime.metrics import CONSUMED, PROCESSED, took
 from runtime.outcome import Applied, Deferred, NotApplicable, Outcome, Reject, Retry, Skipped
 from runtime.pull import Pull
+from runtime.tasks import end
 
 log = structlog.get_logger()
 _MAX_BATCH = 128
@@ -73,9 +76,23 @@ class CommandConsumer:
         self.counts: Counter[str] = Counter()
         self.failure: str | None = None
         """Why it does not get on at the moment, for health; None while it works."""
+        self.lag = Lag(name, stream, js, self._behind, subjects)
 
     async def run(self) -> None:
         """Consume until cancelled. NATS failures are waited out; errors of the handler propagate."""
+        with self.lag.shown(lambda: self.failure is not None):
+            following = asyncio.create_task(self.lag.follow())
+            try:
+                await self._run()
+            finally:
+                await end(following)
+
+    async def _behind(self) -> Behind:
+        info = await self._js.consumer_info(self._stream, self._name)
+        floor = info.ack_floor.stream_seq if info.ack_floor is not None else 0
+        return Behind(floor, (info.num_pending or 0) + (info.num_ack_pending or 0))
+
+    async def _run(self) -> None:
         while True:
             try:
                 seen = await self._prepare()
@@ -126,7 +143,9 @@ class CommandConsumer:
                     if message.metadata.sequence.consumer != expected:
                         raise _WentElsewhere
                     expected += 1
-            outcomes = await self._handle(waiting, seen)
+            with took(PROCESSED, self.lag.batch):
+                outcomes = await self._handle(waiting, seen)
+            CONSUMED.add(len(outcomes), self.lag.batch)
             delay: float | None = None
             for message, outcome in zip(waiting, outcomes, strict=False):
                 self.counts[type(outcome).__name__] += 1

@@ -9,6 +9,7 @@ reading has to reach: what was acknowledged before is always found.
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,7 @@ from nats.js.api import Header
 from nats.js.errors import NotFoundError
 
 from runtime.errors import NATS_FAILURES, WRONG_LAST_SEQUENCE, nats_errors
+from runtime.metrics import EVENTS
 from runtime.nats import REQUEST_TIMEOUT, answered, subscribe
 from runtime.spans import appending
 from runtime.telemetry import trace_id
@@ -234,7 +236,11 @@ class EventStore:
                     )
                     await self._publish(new, trace, ack, tokens[-1])
                 await answered(self._client, acks)
-            return [await self._settle(new, ack) for new, ack in zip(events, acks, strict=True)]
+            settled = [await self._settle(new, ack) for new, ack in zip(events, acks, strict=True)]
+            stored = Counter(new.event.type for new, at in zip(events, settled, strict=True) if type(at) is Position)
+            for type_, count in stored.items():
+                EVENTS.add(count, {"type": type_})
+            return settled
         finally:
             for token in tokens:
                 del self._replies[token]

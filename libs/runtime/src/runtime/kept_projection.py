@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from contracts.api import ServiceHealth
+from contracts.generations import RebuildProgress
 from contracts.subjects import switched_subject
 from nats.aio.msg import Msg
 from pydantic import JsonValue
@@ -13,6 +14,7 @@ from runtime.following import Following, OpenGenerations
 from runtime.generation_desk import GenerationDesk
 from runtime.generations import GenerationKeeper
 from runtime.health import projections_health
+from runtime.metrics import REBUILD_DONE, REBUILD_NEEDS, Value
 from runtime.nats import subscribe
 from runtime.projection import ProjectionRunner
 from runtime.reading import Reading
@@ -78,12 +80,20 @@ class KeptProjection:
         leases = self._context.leases
 
         async def keep(_: int) -> None:
-            await self._desk.run()
+            with (
+                REBUILD_DONE.known(lambda: self._rebuild(lambda at: at.events)),
+                REBUILD_NEEDS.known(lambda: self._rebuild(lambda at: at.of)),
+            ):
+                await self._desk.run()
 
         return [
             *(leases.run_owned(f"{self.name}.{each.status.shard}", each.run) for each in self.runners),
             leases.run_owned(f"generations.{self.name}", keep),
         ]
+
+    def _rebuild(self, value: Callable[[RebuildProgress], int]) -> list[Value]:
+        at = self.rebuilding.progress
+        return [] if at is None else [(value(at), {"consumer": self.name})]
 
 
 def kept_health(

@@ -19,6 +19,7 @@ from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError
 from nats.js.kv import KeyValue
 
 from runtime.errors import NATS_FAILURES, nats_errors
+from runtime.metrics import LEASE_HELD
 from runtime.tasks import end
 
 log = structlog.get_logger()
@@ -52,6 +53,10 @@ class Leases:
     async def run_owned(self, name: str, body: Callable[[int], Awaitable[None]]) -> None:
         """Own `name` and run `body(epoch)`; when the lease is lost, cancel it and stand by again. Returns when `body`
         returns; errors of `body` propagate. Cancelling gives the lease back."""
+        with LEASE_HELD.known(lambda: [(float(self.holds(name)), {"lease": name})]):
+            await self._run_owned(name, body)
+
+    async def _run_owned(self, name: str, body: Callable[[int], Awaitable[None]]) -> None:
         while True:
             epoch = await self._acquire(name)
             log.info("lease_acquired", lease=name, epoch=epoch)

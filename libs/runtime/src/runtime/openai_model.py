@@ -184,7 +184,7 @@ class OpenAIModel:
         try:
             with asking(self._endpoint.model, self._endpoint.place) as span:
                 said = await self._endpoint.complete(dialect, messages, answer)
-                answered(span, said.model, said.input_tokens, said.output_tokens)
+                answered(span, self._endpoint.model, said.model, said.input_tokens, said.output_tokens)
         except _ANSWERED:
             self._breaker.answered()
             raise

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from contracts.api import ServiceHealth
 
+from runtime.metrics import READY, Value
 from runtime.tasks import end
 
 _BEAT_S = 1.0
@@ -74,13 +75,21 @@ class Probes:
     async def beating(self) -> AsyncGenerator[None]:
         """Notice, for the length of the block, that this event loop turns."""
 
+        troubles: dict[str, str] = {}
+
         async def beat() -> None:
+            nonlocal troubles
             while True:
                 self._beat = time.monotonic()
+                troubles = self.troubles()
                 await asyncio.sleep(_BEAT_S)
+
+        def ready() -> list[Value]:
+            return [(float(name not in troubles), {"service": name}) for name in {*self.expected, *troubles}]
 
         beating = asyncio.create_task(beat())
         try:
-            yield
+            with READY.known(ready):
+                yield
         finally:
             await end(beating)

@@ -28,13 +28,16 @@ from runtime.dead_letters import DeadLetters
 from runtime.errors import NATS_FAILURES, nats_errors
 from runtime.event_store import EventStore, StoredMessage, recorded
 from runtime.keys import KeyStore
+from runtime.lag import Behind, Lag
 from runtime.log_checks import check_checkpoint, require_next
+from runtime.metrics import CONSUMED, PROCESSED, QUARANTINED, took
 from runtime.nats import subscribe
 from runtime.pull import Pull
 from runtime.quarantine import WILL_HEAL, Quarantine, without_payload
 from runtime.redriving import Redriving
 from runtime.spans import projecting, replaying
 from runtime.store import ProjectionStore
+from runtime.tasks import end
 
 if TYPE_CHECKING:
     from runtime.following import Following
@@ -103,6 +106,7 @@ class ProjectionRunner:
         self._batch = batch
         self._quarantine = Quarantine(DeadLetters(js, events, name), name, shard, stream)
         self._writing = asyncio.Lock()
+        self._lag = Lag(name, stream, js, self._behind)
 
     @property
     def generation(self) -> int | None:
@@ -112,6 +116,24 @@ class ProjectionRunner:
     async def run(self, epoch: int) -> None:
         """Project until cancelled, as the owner with this lease epoch. What can heal is retried with growing delays
         and shown in health; `ConcurrencyConflict` (a newer owner) and an untrusted log propagate."""
+        status = self.status
+        with (
+            self._lag.shown(lambda: status.failure is not None),
+            QUARANTINED.known(lambda: [(status.quarantined, {"consumer": status.name, "shard": status.shard})]),
+        ):
+            following = asyncio.create_task(self._lag.follow())
+            try:
+                await self._run(epoch)
+            finally:
+                await end(following)
+
+    async def _behind(self) -> Behind:
+        state = (await self._js.stream_info(self._stream)).state
+        at = self.status.checkpoint
+        reached = 0 if at is None else at.position.sequence
+        return Behind(reached, max(0, state.last_seq - max(reached, state.first_seq - 1)))
+
+    async def _run(self, epoch: int) -> None:
         status = self.status
         status.owner = True
         answers: list[Subscription] = []
@@ -189,7 +211,9 @@ class ProjectionRunner:
                 traced = replaying if at <= recorded_before else projecting
                 with traced(self._stream, self.status.name, [message.headers or {} for message in messages]):
                     async with self._writing:
-                        last = await self._apply([stored(message) for message in messages], epoch)
+                        with took(PROCESSED, self._lag.batch):
+                            last = await self._apply([stored(message) for message in messages], epoch)
+                CONSUMED.add(len(messages), self._lag.batch)
                 self.status.quarantined = self._quarantine.size
                 yield Checkpoint(last.position, last.meta.id, last.sha256)
 

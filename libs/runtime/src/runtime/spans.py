@@ -1,4 +1,5 @@
-"""Spans of what all services do: send and handle messages, ask databases and models.
+"""What all services do: send and handle messages, ask databases and models. Each is a span; what is sent and asked is
+timed for metrics, too.
 
 Names and attributes are those of OpenTelemetry's conventions for messaging, databases and GenAI. Of a message the
 stream is named and not the subject, which holds ids; of a statement what it does to which tables.
@@ -11,21 +12,28 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 
 from opentelemetry import context, trace
+from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Link, Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
+from runtime.metrics import ASKED, EMBEDDED, PUBLISHED, QUERIES, TOKENS, took
 from runtime.telemetry import Attributes, begin, being, extract, failed, span, step, trace_headers
 
 Headers = Mapping[str, str]
 _LINKS = 32
+_PUBLISHING = ("messaging.system", "messaging.operation.name", "messaging.destination.name")
+_QUERYING = ("db.system.name", "db.operation.name")
+_ASKING = ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model")
+"""Of the attributes of spans those that metrics have, too: of each there are few values."""
 _SAMPLED = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f][13579bdf].*")
 _VERB = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|SET)\b", re.I)
 _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(?:ONLY\s+)?((?:[a-z_]\w*\.)?[a-z_]\w*)(?!\s*\()", re.I)
 
 
 def sending(stream: str, type_: str) -> AbstractContextManager[Span]:
-    """A message of this type is sent within the block; `trace_headers` are what to send with it."""
-    return step(f"send {stream}", _message("send", stream, {"memlog.message.types": (type_,)}), SpanKind.PRODUCER)
+    """A message of this type is sent within the block, and acknowledged; `trace_headers` are what to send with it."""
+    message = _message("send", stream, {"memlog.message.types": (type_,)})
+    return _timed(PUBLISHED, _PUBLISHING, f"send {stream}", message, SpanKind.PRODUCER)
 
 
 @contextmanager
@@ -48,7 +56,8 @@ def appending(stream: str, messages: Sequence[tuple[Headers, str]]) -> Generator
             )
             carried[parent] = trace_headers(trace.set_span_in_context(spans[parent]))
     try:
-        yield [{**headers, **carried.get(headers.get("traceparent", ""), {})} for headers, _ in messages]
+        with took(PUBLISHED, _of(_PUBLISHING, _message("send", stream, {}))):
+            yield [{**headers, **carried.get(headers.get("traceparent", ""), {})} for headers, _ in messages]
     finally:
         for each in spans.values():
             each.end()
@@ -121,7 +130,7 @@ def statement(query: str) -> AbstractContextManager[Span]:
         "db.operation.name": summary.partition(" ")[0],
         "db.query.summary": summary,
     }
-    return step(summary, attributes)
+    return _timed(QUERIES, _QUERYING, summary, attributes)
 
 
 def transaction(generation: str, events: int) -> AbstractContextManager[Span]:
@@ -132,13 +141,13 @@ def transaction(generation: str, events: int) -> AbstractContextManager[Span]:
         "db.operation.name": "BATCH",
         "db.operation.batch.size": events,
     }
-    return step(f"BATCH {generation}", attributes)
+    return _timed(QUERIES, _QUERYING, f"BATCH {generation}", attributes)
 
 
 def indexing(operation: str, store: str) -> AbstractContextManager[Span]:
     """The vector index (`store`: which one) is searched or written within the block."""
     attributes = {"db.system.name": "qdrant", "db.operation.name": operation, "db.collection.name": store}
-    return step(f"{operation} {store}", attributes)
+    return _timed(QUERIES, _QUERYING, f"{operation} {store}", attributes)
 
 
 def embedding(model: str, provider: str, texts: int) -> AbstractContextManager[Span]:
@@ -149,7 +158,8 @@ def embedding(model: str, provider: str, texts: int) -> AbstractContextManager[S
         "gen_ai.request.model": model,
         "memlog.texts": texts,
     }
-    return step(f"embeddings {model}", attributes)
+    EMBEDDED.record(texts, _of(_ASKING, attributes))
+    return _timed(ASKED, _ASKING, f"embeddings {model}", attributes)
 
 
 def asking(model: str, place: str) -> AbstractContextManager[Span]:
@@ -160,11 +170,14 @@ def asking(model: str, place: str) -> AbstractContextManager[Span]:
         "gen_ai.request.model": model,
         "server.address": place,
     }
-    return step(f"chat {model}", attributes)
+    return _timed(ASKED, _ASKING, f"chat {model}", attributes)
 
 
-def answered(of: Span, model: str, input_tokens: int, output_tokens: int) -> None:
-    """What a language model says about its answer."""
+def answered(of: Span, asked: str, model: str, input_tokens: int, output_tokens: int) -> None:
+    """What a language model says about its answer; `asked`: as it was asked for."""
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": asked}
+    TOKENS.record(input_tokens, {**attributes, "gen_ai.token.type": "input"})
+    TOKENS.record(output_tokens, {**attributes, "gen_ai.token.type": "output"})
     of.set_attributes(
         {
             "gen_ai.response.model": model,
@@ -182,6 +195,23 @@ def _message(operation: str, stream: str, more: Attributes) -> dict[str, Attribu
         "messaging.destination.name": stream,
         **more,
     }
+
+
+@contextmanager
+def _timed(
+    histogram: Histogram,
+    names: Sequence[str],
+    name: str,
+    attributes: Mapping[str, AttributeValue],
+    kind: SpanKind = SpanKind.CLIENT,
+) -> Generator[Span]:
+    """A step, and how long it took by those of its attributes."""
+    with took(histogram, _of(names, attributes)), step(name, attributes, kind) as current:
+        yield current
+
+
+def _of(names: Sequence[str], attributes: Mapping[str, AttributeValue]) -> dict[str, str]:
+    return {name: str(attributes[name]) for name in names}
 
 
 def _sampled(headers: Headers) -> bool:

@@ -29,6 +29,7 @@ from pydantic import JsonValue
 from runtime.errors import nats_errors
 from runtime.keys import KeyStore
 from runtime.language_model import LanguageModel, LanguageModelChoice
+from runtime.metrics import MODEL_FAILING
 from runtime.openai_model import language_model_choice, open_language_model
 from runtime.settings import Settings
 
@@ -129,12 +130,13 @@ class ChosenLanguageModel:
     async def follow(self) -> None:
         """Look every second, until cancelled."""
         try:
-            while True:
-                try:
-                    await self.refresh()
-                except Unavailable as error:  # what is known goes on
-                    log.warning("settings_not_read", error=error.message)
-                await asyncio.sleep(_LOOK_EVERY_S)
+            with MODEL_FAILING.known(lambda: [(float(self.failure is not None), {})] if self.wanted() else []):
+                while True:
+                    try:
+                        await self.refresh()
+                    except Unavailable as error:  # what is known goes on
+                        log.warning("settings_not_read", error=error.message)
+                    await asyncio.sleep(_LOOK_EVERY_S)
         finally:
             if self._model is not None:
                 await self._model.close()

@@ -20,6 +20,7 @@ from audit.keeper import PostgresKeeper
 from audit.register import settle
 from audit.schema import install
 from audit.verification_desk import VerificationDesk
+from audit.verification_metrics import tell_results
 from audit.verifier import Verifier
 
 NAME = "audit"
@@ -65,10 +66,12 @@ async def _verify(context: Context, pool: Pool) -> None:
     anchors = Anchors(pool, context.events, context.log)
     kept = None if settings.anchor_file is None else AnchorFile(settings.anchor_file)
     log = Verifiable(context.js, context.events, pool)
-    desk = VerificationDesk(context.client, Verifier(log, context.client, anchors, kept, serving=True), anchors)
+    verifier = Verifier(log, context.client, anchors, kept, serving=True)
+    desk = VerificationDesk(context.client, verifier, anchors)
 
     async def own(_: int) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(tell_results(verifier.view))
             tasks.create_task(desk.run())
             if kept is not None:
                 tasks.create_task(kept.keep(anchors, settings.anchor_interval))

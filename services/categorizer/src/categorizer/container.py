@@ -29,7 +29,6 @@ from categorizer.handler import CategorizingHandler
 log = structlog.get_logger()
 NAME = "categorizer"
 _CALM = Calm(quiet=0.25, patience=5.0)
-_LAG_EVERY_S = 5.0
 _PREPARE_FIRST, _PREPARE_MOST = 0.5, 10.0
 
 
@@ -47,8 +46,6 @@ class _Shard:
         self.consumer = CommandConsumer(
             context.client, context.js, self._stream, CATEGORIZER_CONSUMER, handler.handle, kinds, _CALM
         )
-        self.lag: int | None = None
-        """Events that wait; None while nobody knows."""
 
     async def run(self) -> None:
         """Categorize until cancelled."""
@@ -59,19 +56,9 @@ class _Shard:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.beside.run())
                 tasks.create_task(self.consumer.run())
-                tasks.create_task(self._follow_lag())
         finally:
             with contextlib.suppress(*NATS_FAILURES):
                 await redrive.unsubscribe()
-
-    async def _follow_lag(self) -> None:
-        while True:
-            try:
-                info = await self._context.js.consumer_info(self._stream, CATEGORIZER_CONSUMER)
-                self.lag = (info.num_pending or 0) + (info.num_ack_pending or 0)
-            except NATS_FAILURES:
-                self.lag = None
-            await asyncio.sleep(_LAG_EVERY_S)
 
     async def _redrive(self, message: Msg) -> None:
         """What was given up on, once more: the dead letters of what works go. Texts do not wait for each other."""
@@ -131,7 +118,8 @@ async def serve(context: Context) -> None:
         failures: list[str] = []
         for shard, at in owned.items():
             facts[f"events.{shard}"] = {**at.consumer.counts}
-            facts[f"lag.{shard}"] = at.lag
+            behind = at.consumer.lag.behind
+            facts[f"lag.{shard}"] = None if behind is None else behind.waiting
             facts[f"asking.{shard}"] = len(at.beside)
             if failure := at.consumer.failure or at.beside.failure:
                 failures.append(f"shard {shard}: {failure}")

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from runtime.filling import fill
 from runtime.health import answer_health
 from runtime.kept_projection import KeptProjection, kept_health
+from runtime.metrics import EMBEDDER_FAILING
 from runtime.service import Context, run_until_stopped
 from runtime.settings import Settings
 from runtime.waiting import Positions
@@ -158,9 +159,10 @@ async def open_shelf(settings: Settings, *, only_look: bool = False) -> Shelf:
 
 async def _watch(keeper: IndexKeeper) -> None:
     """Keep health's word about the index true while nothing else calls it, until cancelled."""
-    while True:
-        await keeper.watch()
-        await asyncio.sleep(_WATCH_EVERY_S)
+    with EMBEDDER_FAILING.known(lambda: [(float(keeper.embedder_failure is not None), {})]):
+        while True:
+            await keeper.watch()
+            await asyncio.sleep(_WATCH_EVERY_S)
 
 
 def _stream(shard: int) -> str:

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from runtime.consumer import CommandConsumer
 from runtime.health import answer_health
 from runtime.log_checks import check_against_projections
+from runtime.server_storage import follow_storage
 from runtime.service import Context, run_until_stopped
 from runtime.waiting import Positions
 
@@ -71,6 +72,7 @@ async def serve(context: Context) -> None:
     context.ready.set()
     work = (each(shard) for each in (stand, put_away, extraction.stand) for shard in range(context.shards))
     try:
-        await run_until_stopped(context.stop, extraction.follow(), *work)
+        storage = follow_storage(context.settings.nats_monitor_url)
+        await run_until_stopped(context.stop, extraction.follow(), storage, *work)
     finally:
         await positions.close()

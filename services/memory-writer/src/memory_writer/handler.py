@@ -27,6 +27,7 @@ from runtime import outcome
 from runtime.errors import NATS_FAILURES
 from runtime.event_store import EventStore, NewEvent
 from runtime.keys import KeyStore
+from runtime.metrics import COMMANDS
 from runtime.nats import subscribe
 from runtime.spans import handling
 from runtime.telemetry import trace_headers
@@ -276,6 +277,8 @@ class CommandHandler:
                 failure = outcome.Retry(_RETRY_DELAY, str(error))
             elif failure is None:
                 # What follows a failed command is handled again after it: its events are found by their ids.
+                if not plan.partial:
+                    COMMANDS.add(1, _outcome(pending, plan))
                 await self._tell(pending, plan, position)
                 outcomes.append(outcome.Applied() if plan.appends else outcome.Skipped("handled before"))
         return outcomes if failure is None else [*outcomes, failure]
@@ -296,6 +299,11 @@ class CommandHandler:
         # Nobody depends on it: who waits in vain asks for the operation.
         with contextlib.suppress(*NATS_FAILURES):
             await self._client.publish(reply, answer.model_dump_json().encode())
+
+
+def _outcome(pending: Pending, plan: Plan) -> dict[str, str]:
+    known = {} if plan.code is None else {"error.type": plan.code}
+    return {"type": pending.type if pending.command is not None else "unreadable", "outcome": plan.status, **known}
 
 
 def _step(event: NewEvent) -> int:

@@ -10,6 +10,7 @@ from contracts.streams import access
 from nats.js import JetStreamContext
 from runtime.clock import utc_now
 from runtime.errors import nats_errors
+from runtime.metrics import READS
 from runtime.server_health import ServerHealth
 from runtime.spans import sending
 from runtime.telemetry import trace_headers
@@ -57,3 +58,4 @@ class AuditTrail:
                     encode(meta, event, principal.key),
                     headers=trace_headers(),
                 )
+        READS.add(1, {"kind": kind})

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from contracts.errors import ContentDamaged, KeyMissing
 from runtime.keys import SealingKey
+from runtime.metrics import VECTORS
 
 from indexer.embedding.cache import VectorCache
 from indexer.embedding.embedder import Embedding, Vectors
@@ -120,6 +121,8 @@ class RememberingEmbedder:
         self._remember({place: made[piece] for piece, place in places.items() if piece in made})
         self.counts.hits += len(vectors)
         self.counts.misses += len(made)
+        VECTORS.add(len(vectors), {"source": "cache"})
+        VECTORS.add(len(made), {"source": "model"})
         return vectors | made
 
     async def _keys_of(self, texts: Sequence[Text]) -> dict[str, SealingKey]:
