@@ -18,6 +18,7 @@ from gateway.mcp.endpoint import McpEndpoint
 from gateway.mcp.server import create_server
 from gateway.mcp.sse import SseEndpoint
 from gateway.mcp.sse_session import SseOptions
+from gateway.measuring import MeasuringMiddleware
 from gateway.rest import ROUTERS, documentation
 from gateway.rest.backup import IMPORT_PATH
 from gateway.rest.common import Rest
@@ -93,5 +94,6 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
         uploads={IMPORT_PATH: options.max_import_bytes},
     )
     app.add_middleware(TracingMiddleware)
+    app.add_middleware(MeasuringMiddleware, routes=app.router.routes)
     documentation.install(app)
     return app

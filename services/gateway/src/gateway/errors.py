@@ -21,6 +21,8 @@ from gateway.inputs import TOO_LARGE
 PROBLEM_JSON = "application/problem+json"
 CODE_META_KEY = "memlog/code"
 ERRORS_META_KEY = "memlog/errors"
+PROBLEM = "problem"
+"""Where a request that was refused has the code of its problem: in the state of its ASGI scope."""
 _RETRY_AFTER_S = "1"
 _MAX_FIELDS = 20
 _STATUS_CODES = {
@@ -135,6 +137,7 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
 
 def refused(error: MemlogError, scope: Scope) -> Response:
     """The error as the answer to an ASGI request, with the headers that belong to it."""
+    scope.setdefault("state", {})[PROBLEM] = error.code
     return problem_response(problem_for(error), headers_for(error, scope))
 
 

@@ -22,6 +22,7 @@ from gateway.mcp.prompts import RECALL, Prompts
 from gateway.mcp.resources import Resources
 from gateway.mcp.tools import Asked, ToolSpec, tools
 from gateway.mcp.tracing import tracing
+from gateway.measuring import measuring
 from gateway.service import MemoryService
 
 _INSTRUCTIONS = (
@@ -81,6 +82,7 @@ def create_server(service: MemoryService, *, default_user: str, version: str) ->
         },
     )
     server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
+    server.middleware[:] = [tracing({*specs, RECALL.name}), measuring(specs), _note_client]
     return server
 
 
