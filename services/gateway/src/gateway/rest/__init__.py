@@ -12,12 +12,14 @@ from gateway.rest import (
     filtering,
     health,
     memories,
+    metrics,
     operations,
     projections,
     search,
     sources,
     states,
     stats,
+    tokens,
     verification,
 )
 
@@ -29,6 +31,7 @@ ROUTERS = (
     search.routes,
     apps.routes,
     access_rules.routes,
+    tokens.routes,
     stats.routes,
     backup.routes,
     config.routes,
@@ -41,5 +44,6 @@ ROUTERS = (
     verification.routes,
     health.routes,
     health.probes,
+    metrics.routes,
 )
 """In the order of the documentation."""
