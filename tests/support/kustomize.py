@@ -146,21 +146,24 @@ def _apply(target: Object, operation: Object) -> None:
     *steps, last = [step.replace("~1", "/").replace("~0", "~") for step in operation["path"].split("/")[1:]]
     at: Any = target
     for step in steps:
-        at = at[int(step)] if isinstance(at, list) else at[step]
-    match operation["op"], at:
-        case "add", list():
+        at = at[_key(at, step)]
+    match operation["op"]:
+        case "add" if isinstance(at, list):
             items = cast("list[Any]", at)
             items.insert(len(items) if last == "-" else int(last), copy.deepcopy(operation["value"]))
-        case "add", _:
+        case "add":
             at[last] = copy.deepcopy(operation["value"])
-        case "replace", _:
-            key = int(last) if isinstance(at, list) else last
-            assert key in at or isinstance(key, int), operation
-            at[key] = copy.deepcopy(operation["value"])
-        case "remove", _:
-            del at[int(last) if isinstance(at, list) else last]
-        case unknown, _:
+        case "replace":
+            at[_key(at, last)]  # it has to be there
+            at[_key(at, last)] = copy.deepcopy(operation["value"])
+        case "remove":
+            del at[_key(at, last)]
+        case unknown:
             raise AssertionError(f"{unknown} is more than this renderer knows")
+
+
+def _key(at: Any, step: str) -> int | str:
+    return int(step) if isinstance(at, list) else step
 
 
 def _rename(node: Any, names: Mapping[str, str]) -> None:

@@ -1,6 +1,5 @@
 """What deploy/k8s declares, read by tests: its overlays as objects, and the parts of these that rules are about."""
 
-import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from support.image_file import Image, images
 from support.kustomize import Object, containers, render
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -84,28 +84,9 @@ def made_secrets() -> Mapping[str, Object]:
 
 
 @cache
-def image_targets() -> Mapping[str, list[tuple[str, str]]]:
-    """The Dockerfile's instructions that count for each target, those of what it is built from first."""
-    stages: dict[str, list[tuple[str, str]]] = {}
-    text = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text())
-    current: list[tuple[str, str]] = []
-    for line in text.splitlines():
-        word, _, rest = line.strip().partition(" ")
-        if word == "FROM":
-            base, _, name = rest.partition(" AS ")
-            current = stages[name] = [*stages.get(base, [])]
-        elif word and not word.startswith("#"):
-            current.append((word, rest.strip()))
-    return stages
-
-
-def image_environment(target: str) -> dict[str, str]:
-    """What an image's ENV instructions say."""
-    told: dict[str, str] = {}
-    for word, rest in image_targets()[target]:
-        if word == "ENV":
-            told |= dict(re.findall(r"(\w+)=(\S+)", rest))
-    return told
+def image_of(service: str) -> Image:
+    """What the Dockerfile says of a service's image."""
+    return images(DEPLOY / "Dockerfile")[service]
 
 
 @cache

@@ -11,7 +11,7 @@ All of them, and Kubernetes, are under the Apache License 2.0.
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -57,8 +57,8 @@ def main() -> None:
 
 
 def _kind_of(schema: dict[str, Any]) -> str:
-    of = (schema.get("x-kubernetes-group-version-kind") or [{}])[0]
-    return "/".join(filter(None, (of.get("group"), of.get("version"), of.get("kind"))))
+    kinds: list[dict[str, str]] = schema.get("x-kubernetes-group-version-kind") or [{}]
+    return "/".join(filter(None, (kinds[0].get("group"), kinds[0].get("version"), kinds[0].get("kind"))))
 
 
 def _strict(schema: dict[str, Any]) -> dict[str, Any]:
@@ -82,23 +82,22 @@ def _strict(schema: dict[str, Any]) -> dict[str, Any]:
 def _keep(schema: Any, known: dict[str, Any], kept: dict[str, Any]) -> None:
     """Keep every definition that a schema refers to, and drop what is not checked, in place."""
     if isinstance(schema, list):
-        for each in schema:  # pyright: ignore[reportUnknownVariableType]
+        for each in cast("list[Any]", schema):
             _keep(each, known, kept)
     if not isinstance(schema, dict):
         return
-    for key in _NOT_CHECKED:
-        if not isinstance(schema.get(key), dict):  # pyright: ignore[reportUnknownMemberType]
-            schema.pop(key, None)  # pyright: ignore[reportUnknownMemberType]
-    for key in [key for key in schema if key.startswith("x-")]:  # pyright: ignore
-        del schema[key]
-    reference = schema.get("$ref")  # pyright: ignore
+    fields = cast("dict[str, Any]", schema)
+    for key in [*fields]:
+        if key.startswith("x-") or (key in _NOT_CHECKED and not isinstance(fields[key], dict)):
+            del fields[key]
+    reference = fields.get("$ref")
     if isinstance(reference, str):
         name = reference.rpartition("/")[2]
         if name not in kept:
             kept[name] = known[name]
             _keep(kept[name], known, kept)
-        schema["$ref"] = f"#/$defs/{name}"
-    for value in schema.values():  # pyright: ignore
+        fields["$ref"] = f"#/$defs/{name}"
+    for value in fields.values():
         _keep(value, known, kept)
 
 
