@@ -174,7 +174,6 @@ def _reading(reads: list[str]) -> Iterator[str]:
     yield f"{_API}.CONSUMER.INFO.*.*"
     for stream in (KEYS.name, *reads):
         yield f"{_API}.DIRECT.GET.{stream}"
-        yield f"{_API}.DIRECT.GET.{stream}.>"
         yield f"{_API}.STREAM.MSG.GET.{stream}"  # from the leader: what was written a moment ago
 
 
@@ -185,7 +184,7 @@ def _hears(service: str, *listen: str) -> tuple[str, ...]:
 def _leases(*names: str) -> Iterator[str]:
     for name in (*names, "epochs"):
         yield f"$KV.{LEASE_BUCKET}.{name}"
-    yield f"{_API}.DIRECT.GET.{LEASES}.$KV.{LEASE_BUCKET}.>"
+    yield f"{_API}.STREAM.MSG.GET.{LEASES}"
 
 
 def _projects(projection: str, streams: list[str]) -> Iterator[str]:
@@ -234,7 +233,7 @@ def _buries(consumer: str) -> tuple[str, ...]:
     return (
         f"{ROOT}.dead.{consumer}.>",
         f"{ROOT}.dropped.{consumer}.>",
-        *(f"{_API}.DIRECT.GET.{stream.name}{rest}" for stream in (DEAD, DROPPED) for rest in ("", ".>")),
+        *(f"{_API}.{verb}.{stream.name}" for stream in (DEAD, DROPPED) for verb in ("DIRECT.GET", "STREAM.MSG.GET")),
         f"{_API}.STREAM.PURGE.{DEAD.name}",
         f"{_API}.STREAM.MSG.DELETE.{DEAD.name}",
     )
