@@ -120,19 +120,20 @@ def test_every_pod_may_ask_for_names_and_nobody_answers_but_dns(overlay: str) ->
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_each_arrow_stands_at_both_of_its_ends(overlay: str) -> None:
-    """A rule that no other one answers allows nothing: it would be a mistake."""
-    open_ways = arrows(overlay)
-    labels = pod_labels(overlay)
+    """What one end allows and the other one does not would be a mistake of either."""
+    open_ways, labels = arrows(overlay), pod_labels(overlay)
+    others = {*labels} | {end for source, target, _ in open_ways for end in (source, target)}
     for policy in of_kind(overlay, "NetworkPolicy"):
         for way, peers in (("ingress", "from"), ("egress", "to")):
             for rule in policy["spec"].get(way, []):
-                for port in {each["port"] for each in rule["ports"]} - {53}:
-                    mine = [name for name, pod in labels.items() if selects(policy["spec"]["podSelector"], pod)]
-                    assert mine
-                    for name in mine:
-                        others = {
-                            (target if way == "egress" else source)
-                            for source, target, at in open_ways
-                            if at == port and name == (source if way == "egress" else target)
-                        }
-                        assert any(reaches(rule.get(peers), other, labels) for other in others), (policy, name, port)
+                said = {
+                    (other, name, port["port"]) if way == "ingress" else (name, other, port["port"])
+                    for name, pod in labels.items()
+                    if selects(policy["spec"]["podSelector"], pod)
+                    for other in others
+                    if reaches(rule.get(peers), other, labels)
+                    for port in rule["ports"]
+                    if port["port"] != 53
+                }
+                assert said <= open_ways, policy["metadata"]["name"]
+                assert said or {port["port"] for port in rule["ports"]} == {53}
