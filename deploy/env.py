@@ -62,6 +62,7 @@ def made(folder: Path, say: Callable[[str], None]) -> None:
     key = secret("qdrant_api_key")
     secret("qdrant_config.yaml", lambda: f"service:\n  api_key: {key}")
     secret("grafana_admin_password")
+    secret("postgres_grafana_password")
     secret("llm_api_key", lambda: "")  # yours, if you name a language model
     _once(folder / "memlog.env", lambda: _SETTINGS.rstrip("\n"), 0o644, say)
     _once(folder / ".env", lambda: _COMPOSE.rstrip("\n"), 0o644, say)

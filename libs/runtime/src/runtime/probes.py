@@ -85,7 +85,7 @@ class Probes:
                 await asyncio.sleep(_BEAT_S)
 
         def ready() -> list[Value]:
-            return [(float(name not in troubles), {"service": name}) for name in {*self.expected, *troubles}]
+            return [(float(name not in troubles), {"part": name}) for name in {*self.expected, *troubles}]
 
         beating = asyncio.create_task(beat())
         try:

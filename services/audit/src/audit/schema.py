@@ -17,6 +17,10 @@ from audit.register import GIVE_WAY, REGISTER, VIEWS, changing, create, entries,
 log = structlog.get_logger()
 READER = "memlog_reader"
 """The role that reads the views; whoever sets up the server may create it, then installing grants to it."""
+AUDITOR = "memlog_auditor"
+"""Likewise a role that sees who read when, by which app, and in which trace: no text, no query, no user's name."""
+AUDITED = ("reads", "access_audit", "apps")
+"""The views that it sees."""
 
 _RETIRED = "memlog_retired_"
 
@@ -113,6 +117,14 @@ async def _retire(connection: Connection, projection: str) -> None:
 async def _grant(connection: Connection) -> None:
     """The reader sees the views, never the schemas behind them: views read with their owner's rights. Asked for at
     every start too, for a role that came later."""
-    if await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", READER):
+    roles = await connection.fetch("SELECT rolname FROM pg_roles WHERE rolname = ANY($1)", [READER, AUDITOR])
+    there = {row["rolname"] for row in roles}
+    if READER in there:
         await connection.execute(f"GRANT USAGE ON SCHEMA {VIEWS} TO {READER}")
         await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {VIEWS} TO {READER}")
+    if AUDITOR in there:
+        await connection.execute(f"GRANT USAGE ON SCHEMA {VIEWS} TO {AUDITOR}")
+        for view in AUDITED:
+            # The views of another projection may come later.
+            if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{VIEWS}.{view}"):
+                await connection.execute(f"GRANT SELECT ON {VIEWS}.{view} TO {AUDITOR}")
