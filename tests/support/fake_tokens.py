@@ -32,5 +32,5 @@ class FakeTokens:
     async def revoke_token(self, caller: Caller, token_id: str) -> None:
         found = self.issued.get(caller.user, {})
         if token_id not in found:
-            raise NotFound(f"token {token_id} was not found")
+            raise NotFound("the token was not found")
         found[token_id] = found[token_id].model_copy(update={"state": "revoked", "revoked_at": 1})

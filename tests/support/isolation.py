@@ -286,6 +286,8 @@ def live(person: Person) -> None:
     person.keep("rule", _made(person.ask("PUT", "/api/v1/access-rules", body={"app_id": app_id, **about})))
     about = {"after_days": 3000, "category": mark}
     person.keep("policy", _made(person.ask("POST", "/api/v1/archive-policies", body=about)))
+    token = person.ask("POST", "/api/v1/tokens", body={"app": "cursor", "scopes": ["read"], "label": mark}).json()
+    person.keep("token", str(uuid.UUID(token["id"])))
 
 
 def _made(answer: httpx.Response) -> str:

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
+from contracts.ids import parse_uuid
 from contracts.tokens import SCOPES, IssuedToken, ScopeName, TokenPage, TokenRequest
-from fastapi import Path, Query, Response
-from pydantic import BaseModel, Field
+from fastapi import Query, Response
+from pydantic import AfterValidator, BaseModel, Field
 
 from gateway.auth.refusals import require_scopes
 from gateway.inputs import STRICT, Label, Name
@@ -13,7 +14,12 @@ from gateway.service import OWNER_APP, Caller, Scope
 
 routes = router("/api/v1/tokens", "tokens")
 
-TokenId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+
+def _check_token_id(value: str) -> str:
+    return parse_uuid(value, "token id").replace("-", "")
+
+
+TokenId = Annotated[str, AfterValidator(_check_token_id)]
 
 
 class TokenListParams(Params):

@@ -60,7 +60,7 @@ def decide(state: Token, command: TokenCommand) -> Sequence[TokenEvent]:
             if isinstance(state, Unknown):
                 return (issued,)
             if state.token != issued:
-                raise Conflict(f"token {command.token_id} was issued before, and not as this one")
+                raise Conflict("a token with this id was issued before, and it is another one")
             return ()
         case RevokeToken(token_id=token_id):
             match state:
@@ -69,7 +69,7 @@ def decide(state: Token, command: TokenCommand) -> Sequence[TokenEvent]:
                 case Revoked():
                     return ()
                 case Unknown():
-                    raise NotFound(f"token {token_id} was not found")
+                    raise NotFound("the token was not found")
                 case _:
                     assert_never(state)
         case _:
