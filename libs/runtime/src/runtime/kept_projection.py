@@ -93,7 +93,7 @@ class KeptProjection:
 
     def _rebuild(self, value: Callable[[RebuildProgress], int]) -> list[Value]:
         at = self.rebuilding.progress
-        return [] if at is None else [(value(at), {"consumer": self.name})]
+        return [(0 if at is None else value(at), {"consumer": self.name})]
 
 
 def kept_health(

@@ -129,7 +129,9 @@ QUARANTINED = Gauge(
     "memlog.consumer.quarantined", "{aggregate}", "Aggregates that the projection has put aside, for a person to look."
 )
 DEAD_LETTERS = Gauge("memlog.dead_letters", "{message}", "Messages in MEMLOG_DEAD that the consumer gave up on.")
-REBUILD_DONE = Gauge("memlog.rebuild.events", "{event}", "Events that are in the generation that is being filled.")
+REBUILD_DONE = Gauge(
+    "memlog.rebuild.events", "{event}", "Events that are in the generation that is being filled; 0: none is."
+)
 REBUILD_NEEDS = Gauge(
     "memlog.rebuild.events.needed", "{event}", "Events that the generation that is being filled needs."
 )
