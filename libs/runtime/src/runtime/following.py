@@ -21,6 +21,7 @@ from runtime.clock import utc_now
 from runtime.generations import GenerationKeeper, GenerationStore, serving_of
 from runtime.nats import subscribe
 from runtime.reading import Reading
+from runtime.spans import replaying
 from runtime.store import ProjectionStore
 
 log = structlog.get_logger()
@@ -161,8 +162,9 @@ class Following:
             return 0
         count = 0
         await self._reading.buried.load()
-        async for events in self._reading.between(at, goal.position.sequence):
-            await store.apply(events, epoch)
+        async for events, headers in self._reading.between(at, goal.position.sequence):
+            with replaying(self._reading.stream, self._projection, headers):
+                await store.apply(events, epoch)
             count, at = count + len(events), events[-1].position.sequence
         if at < goal.position.sequence:  # what stood there is gone (reads may age out): only the position moves
             await store.apply([_passed(goal)], epoch)

@@ -33,17 +33,18 @@ class Reading:
         self._events = events
         self._keys = keys
         self._shard = shard
-        self._stream = stream
+        self.stream = stream
 
-    async def between(self, after: int, last: int) -> AsyncGenerator[list[Recorded]]:
-        """The events behind sequence `after`, up to `last`, a page at a time. Raises `ReplayRefused`, `LogNotTrusted`
-        when one is missing, `Unavailable`."""
-        async for page in pages(self._events, self._stream, after + 1, last):
+    async def between(self, after: int, last: int) -> AsyncGenerator[tuple[list[Recorded], list[dict[str, str]]]]:
+        """The events behind sequence `after`, up to `last`, and their headers, a page at a time. Raises
+        `ReplayRefused`, `LogNotTrusted` when one is missing, `Unavailable`."""
+        async for page in pages(self._events, self.stream, after + 1, last):
             for message in page:
-                require_next(self._stream, after, message.sequence)
+                require_next(self.stream, after, message.sequence)
                 after = message.sequence
-            yield [await self.event(message, await decoded(self._keys, self._shard, message)) for message in page]
-        require_next(self._stream, after, last + 1)
+            events = [await self.event(message, await decoded(self._keys, self._shard, message)) for message in page]
+            yield events, [message.headers for message in page]
+        require_next(self.stream, after, last + 1)
 
     async def event(self, message: StoredMessage, event: Recorded | MemlogError) -> Recorded:
         """The event as this projection applies it: without a payload where it gave it up. Raises `ReplayRefused` when

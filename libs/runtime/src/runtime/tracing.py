@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from runtime.telemetry import trace_as, trace_to
 
 log = structlog.get_logger()
-FLUSH_S = 1.0
+FLUSH_S = 0.5
 """How long a stop waits for what was not sent yet; less than any grace that a process is given."""
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
