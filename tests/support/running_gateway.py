@@ -5,8 +5,10 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from gateway.app import GatewayOptions, create_app
 from gateway.container import bind
 from gateway.mcp.sse import SseEndpoint
@@ -27,6 +29,7 @@ class RunningGateway:
     server: uvicorn.Server
     sse: SseEndpoint
     stopping: asyncio.Event
+    app: FastAPI
 
     @property
     def authority(self) -> str:
@@ -61,12 +64,17 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serve_gateway(
-    sse: SseOptions | None = None, *, port: int = 0, conformance_fixtures: bool = False, grace: int = 2
+    sse: SseOptions | None = None,
+    *,
+    port: int = 0,
+    grace: int = 2,
+    service: FakeService | None = None,
+    **options: Any,
 ) -> AsyncGenerator[RunningGateway]:
-    """Runs until the block ends; `grace` is how long, in seconds, a stop waits: as the gateway's own unless said."""
-    service = FakeService()
-    options = GatewayOptions(version="1.2.3", sse=sse or SseOptions(), conformance_fixtures=conformance_fixtures)
-    app = create_app(service, options)
+    """Runs until the block ends; `grace` is how long, in seconds, a stop waits: as the gateway's own unless said.
+    `options` are `GatewayOptions`."""
+    service = service or FakeService()
+    app = create_app(service, GatewayOptions(version="1.2.3", sse=sse or SseOptions(), **options))
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=grace, lifespan="on")
     server = _Server(config)
     listening = bind("127.0.0.1", port)
@@ -75,7 +83,7 @@ async def serve_gateway(
         async with asyncio.timeout(60):
             await server.ready.wait()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        yield RunningGateway(url, service, server, app.state.sse, app.state.stopping)
+        yield RunningGateway(url, service, server, app.state.sse, app.state.stopping, app)
     finally:
         app.state.stopping.set()
         server.should_exit = True

@@ -95,5 +95,5 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
     )
     app.add_middleware(TracingMiddleware)
     app.add_middleware(MeasuringMiddleware, routes=app.router.routes)
-    documentation.install(app)
+    documentation.install(app, authenticated=bool(options.authenticators))
     return app

@@ -6,8 +6,12 @@ from typing import Any, cast
 
 from contracts.errors import InvalidInput, NotFound, PayloadTooLarge, Unavailable
 from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
 
+from gateway.auth.identity import Unauthenticated
+from gateway.auth.middleware import is_open
 from gateway.errors import PROBLEM_JSON, FieldError, Problem, make_problem, problem_for
+from gateway.rest.common import Requires
 
 Schema = dict[str, Any]
 
@@ -64,15 +68,30 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def install(app: FastAPI) -> None:
-    """Complete the application's document."""
+_SCHEME = "token"
+
+
+def install(app: FastAPI, *, authenticated: bool) -> None:
+    """Complete the application's document. Tokens are declared in either case; without authentication none is
+    needed."""
     generate = app.openapi
 
     def openapi() -> Schema:
         document = generate()
         schemas: dict[str, Schema] = document["components"]["schemas"]
-        for path in cast("dict[str, dict[str, Schema]]", document["paths"]).values():
-            for operation in path.values():
+        document["components"]["securitySchemes"] = {
+            _SCHEME: {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A token of `memlog token issue`, or the issuer's",
+            }
+        }
+        scopes = _scopes(app)
+        for path, operations in cast("dict[str, dict[str, Schema]]", document["paths"]).items():
+            for method, operation in operations.items():
+                if not is_open(path):
+                    needed = [{_SCHEME: scopes.get((method.upper(), path), [])}]
+                    operation["security"] = needed if authenticated else [{}, *needed]
                 _problems(operation)
                 bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
                 for content in (media for body in bodies for media in body.get("content", {}).items()):
@@ -83,12 +102,24 @@ def install(app: FastAPI) -> None:
     app.openapi = openapi
 
 
+def _scopes(app: FastAPI) -> Mapping[tuple[str, str], list[str]]:
+    """The scopes that routes declare, by method and path. OpenAPI 3.1 lets any scheme name them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for context in iter_route_contexts(app.routes):
+        if not isinstance(context.original_route, APIRoute):
+            continue
+        for needed in (each.dependency for each in context.dependencies if isinstance(each.dependency, Requires)):
+            for method in context.methods or ():
+                found[method, context.path or ""] = [needed.scope]
+    return found
+
+
 def _problems(operation: Schema) -> None:
-    """Errors are `application/problem+json`; FastAPI files every model under JSON. Which there are follows from what
-    the route takes."""
+    """Errors are `application/problem+json`; FastAPI files them under what the route answers with. Which there are
+    follows from what the route takes."""
     for status, response in cast("dict[str, Schema]", operation["responses"]).items():
-        if status in ("4XX", "5XX") and "application/json" in response.get("content", {}):
-            content = response["content"].pop("application/json")
+        if status in ("4XX", "5XX"):
+            _, content = response["content"].popitem()
             examples = _refusals(operation) if status == "4XX" else [problem_for(Unavailable("NATS does not answer"))]
             content["examples"] = {each.code: {"value": _dumped(each)} for each in examples}
             response["content"][PROBLEM_JSON] = content
@@ -97,6 +128,8 @@ def _problems(operation: Schema) -> None:
 def _refusals(operation: Schema) -> list[Problem]:
     fields = [FieldError(field="page", message="Input should be greater than or equal to 1", type="greater_than_equal")]
     found = [make_problem(InvalidInput.code, InvalidInput.status, f"page: {fields[0].message}", fields)]
+    if "security" in operation:
+        found.append(problem_for(Unauthenticated("this needs a token: Authorization: Bearer <token>")))
     if any(each["in"] == "path" for each in operation.get("parameters", ())):
         found.append(problem_for(NotFound(f"memory {_ID} was not found")))
     if "requestBody" in operation:
@@ -127,7 +160,9 @@ def _example(schema: Schema, schemas: Mapping[str, Schema], name: str) -> object
     match kind:
         case "string":
             return _ID if name == "id" or name.endswith(("_id", "_ids")) else "text"
-        case "integer" | "number":
+        case "integer":
+            return max(int(schema.get("minimum", 0)), 0)  # FastAPI's document has every bound as a float
+        case "number":
             return max(schema.get("minimum", 0), 0)
         case "boolean":
             return True
