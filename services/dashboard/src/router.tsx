@@ -22,6 +22,14 @@ export type MemoriesSearch = {
   size?: number;
 };
 
+export type AppsSearch = {
+  name?: string;
+  show?: "active" | "inactive";
+  sort?: "name" | "memories" | "memories_accessed";
+  direction?: Direction;
+  page?: number;
+};
+
 const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 const whole = (value: unknown): number | undefined =>
   typeof value === "number" && Number.isInteger(value) && value > 0 ? value : undefined;
@@ -33,7 +41,7 @@ const oneOf = <T extends string>(allowed: readonly T[], value: unknown): T | und
   allowed.find((each) => each === value);
 
 /** Without the names that have no value, so that they do not stand in the address. */
-function kept<T extends object>(values: { [K in keyof T]: T[K] | undefined }): T {
+export function drop<T extends object>(values: Partial<Record<keyof T, unknown>>): T {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
 }
 
@@ -41,7 +49,7 @@ export const memoriesRoute = createRoute({
   getParentRoute: () => root,
   path: "/memories",
   validateSearch: (given): MemoriesSearch =>
-    kept<MemoriesSearch>({
+    drop<MemoriesSearch>({
       search: text(given.search),
       apps: list(given.apps),
       categories: list(given.categories),
@@ -69,6 +77,14 @@ const pages = [
   createRoute({
     getParentRoute: () => root,
     path: "/apps",
+    validateSearch: (given): AppsSearch =>
+      drop<AppsSearch>({
+        name: text(given.name),
+        show: oneOf(["active", "inactive"] as const, given.show),
+        sort: oneOf(["name", "memories", "memories_accessed"] as const, given.sort),
+        direction: oneOf(["asc", "desc"] as const, given.direction),
+        page: whole(given.page),
+      }),
     component: lazyRouteComponent(() => import("./pages/apps"), "AppsPage"),
   }),
   createRoute({

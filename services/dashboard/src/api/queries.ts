@@ -133,6 +133,32 @@ export const app = (id: string) =>
     queryFn: ({ signal }) => body(api.GET("/api/v1/apps/{app_id}", { signal, params: { path: { app_id: id } } })),
   });
 
+export const appMemories = (id: string, page: number, size: number) =>
+  queryOptions({
+    queryKey: ["app", id, "memories", page, size],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      body(
+        api.GET("/api/v1/apps/{app_id}/memories", {
+          signal,
+          params: { path: { app_id: id }, query: { page, page_size: size } },
+        }),
+      ),
+  });
+
+export const appAccessed = (id: string, page: number, size: number) =>
+  queryOptions({
+    queryKey: ["app", id, "accessed", page, size],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      body(
+        api.GET("/api/v1/apps/{app_id}/accessed", {
+          signal,
+          params: { path: { app_id: id }, query: { page, page_size: size } },
+        }),
+      ),
+  });
+
 export const stats = () =>
   queryOptions({ queryKey: ["stats"], queryFn: ({ signal }) => body(api.GET("/api/v1/stats", { signal })) });
 

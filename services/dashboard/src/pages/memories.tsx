@@ -1,16 +1,15 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { Archive, Pause, Play, Search, Trash2 } from "lucide-react";
-import { useEffect, useState } from "react";
+import { Archive, Pause, Play, Trash2 } from "lucide-react";
+import { useState } from "react";
 import { memories } from "../api/queries";
 import { plural } from "../lib/format";
-import { useDebounced } from "../lib/use-debounced";
 import { useChanging } from "../parts/changing";
 import { FilterButton } from "../parts/filter-dialog";
 import { MemoryTable } from "../parts/memory-table";
-import type { MemoriesSearch } from "../router";
+import { SearchBox } from "../parts/search-box";
+import { drop, type MemoriesSearch } from "../router";
 import { Button } from "../ui/button";
-import { Input } from "../ui/field";
 import { Pagination } from "../ui/pagination";
 import { PageHead, Panel } from "../ui/panel";
 import { Empty, Failure, SkeletonRows } from "../ui/states";
@@ -23,14 +22,21 @@ export function MemoriesPage() {
   const found = useQuery(memories({ ...search, page, size, sort, direction }));
   const change = (to: Partial<Record<keyof MemoriesSearch, unknown>>) => {
     setSelected(new Set());
-    void navigate({ search: (now) => drop({ ...now, page: undefined, ...to }), replace: "search" in to });
+    void navigate({
+      search: (now) => drop<MemoriesSearch>({ ...now, page: undefined, ...to }),
+      replace: "search" in to,
+    });
   };
   const narrowed = Boolean(search.search || search.apps || search.categories);
   const rows = found.data?.items ?? [];
   return (
     <>
       <PageHead title="Memories" hint={found.data && plural(found.data.total, "memory", "memories")}>
-        <SearchBox value={search.search ?? ""} onChange={(text) => change({ search: text || undefined })} />
+        <SearchBox
+          label="Search memories"
+          value={search.search ?? ""}
+          onChange={(text) => change({ search: text || undefined })}
+        />
         <FilterButton
           chosen={{ apps: search.apps ?? [], categories: search.categories ?? [], archived: search.archived ?? false }}
           onChange={(chosen) =>
@@ -81,29 +87,6 @@ export function MemoriesPage() {
   );
 }
 
-function SearchBox({ value, onChange }: { value: string; onChange: (text: string) => void }) {
-  const [draft, setDraft] = useState(value);
-  const settled = useDebounced(draft, 250);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: what was typed counts when it stands still, nothing else
-  useEffect(() => {
-    if (settled !== value) onChange(settled);
-  }, [settled]);
-  useEffect(() => setDraft(value), [value]);
-  return (
-    <div className="relative w-64 max-sm:w-full">
-      <Search aria-hidden size={15} className="absolute top-2.5 left-3 text-faint" />
-      <Input
-        type="search"
-        aria-label="Search memories"
-        placeholder="Search memories"
-        className="pl-9"
-        value={draft}
-        onChange={(event) => setDraft(event.target.value)}
-      />
-    </div>
-  );
-}
-
 function Bulk({ ids, onDone }: { ids: string[]; onDone: () => void }) {
   const { state, remove } = useChanging();
   const done = { onSuccess: onDone };
@@ -124,9 +107,4 @@ function Bulk({ ids, onDone }: { ids: string[]; onDone: () => void }) {
       </Button>
     </div>
   );
-}
-
-/** Without the names that have no value. */
-function drop(search: object): MemoriesSearch {
-  return Object.fromEntries(Object.entries(search).filter(([, value]) => value !== undefined)) as MemoriesSearch;
 }

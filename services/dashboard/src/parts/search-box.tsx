@@ -1,0 +1,36 @@
+import { Search } from "lucide-react";
+import { useEffect, useState } from "react";
+import { useDebounced } from "../lib/use-debounced";
+import { Input } from "../ui/field";
+
+/** What is typed counts once it stands still for a moment. */
+export function SearchBox({
+  label,
+  value,
+  onChange,
+}: {
+  label: string;
+  value: string;
+  onChange: (text: string) => void;
+}) {
+  const [draft, setDraft] = useState(value);
+  const settled = useDebounced(draft, 250);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only that it stands still is a reason
+  useEffect(() => {
+    if (settled !== value) onChange(settled);
+  }, [settled]);
+  useEffect(() => setDraft(value), [value]);
+  return (
+    <div className="relative w-64 max-sm:w-full">
+      <Search aria-hidden size={15} className="absolute top-2.5 left-3 text-faint" />
+      <Input
+        type="search"
+        aria-label={label}
+        placeholder={label}
+        className="pl-9"
+        value={draft}
+        onChange={(event) => setDraft(event.target.value)}
+      />
+    </div>
+  );
+}
