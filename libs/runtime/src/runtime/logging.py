@@ -8,7 +8,7 @@ from typing import Literal, TextIO, cast
 
 import structlog
 from opentelemetry import trace
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 
 def _trace_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -46,24 +46,32 @@ def open_log_file(path: Path) -> TextIO:
 def configure_logging(
     service: str, level: str = "info", form: Literal["json", "console"] = "json", to: TextIO | None = None
 ) -> None:
-    """Set structlog up for this process: one JSON object a line on stderr (or `to`), or lines for a person."""
+    """Set structlog up for this process: one JSON object a line on stderr (or `to`), or lines for a person. What
+    libraries log by the standard library, from warnings on, becomes such lines too."""
     stream = cast(TextIO, _Unfailing(to or sys.stderr))
     if form == "json":
         renderer = structlog.processors.JSONRenderer()
     else:  # its default traceback prints local variables, and so memory texts
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _trace_ids,
+        structlog.processors.format_exc_info,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _trace_ids,
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s")
+    of_libraries = logging.StreamHandler(stream)
+    of_libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *processors],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[of_libraries])
