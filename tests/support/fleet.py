@@ -5,9 +5,10 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import psutil
@@ -19,6 +20,16 @@ from standalone.postgres_server import postgres_server
 from support.stack import eventually, free_port
 
 MODULES = ("indexer", "audit", "memory_writer", "categorizer", "gateway")
+
+
+class Nats(Protocol):
+    """Where servers of NATS are reached."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def monitor_url(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -41,16 +52,32 @@ class Fleet:
         )
 
     async def start(self, module: str, number: int = 0, **settings: str) -> None:
+        """Start an instance. A gateway gets a port, unless it comes back to the one that it had."""
         environment = {**self.environment, **settings}
-        if module == "gateway":
+        if module == "gateway" and f"{module}-{number}" not in self.instances:
             self.ports.append(free_port())
             environment["MEMLOG_PORT"] = str(self.ports[-1])
+        elif module == "gateway":
+            environment["MEMLOG_PORT"] = str(self.ports[number])
+        elif module == "indexer":
+            environment["MEMLOG_CACHE_PATH"] += f"-{number}"
         log = (self.logs / f"{module}-{number}.log").open("ab")
         with log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", module, env=environment, stdout=log, stderr=log
             )
         self.instances[f"{module}-{number}"] = process
+
+    async def again(self, name: str, by: signal.Signals = signal.SIGTERM) -> int:
+        """End an instance, if it has not ended, and start it again; the exit status of the one that ended."""
+        process = self.instances[name]
+        if process.returncode is None:
+            process.send_signal(by)
+        async with asyncio.timeout(60):
+            status = await process.wait()
+        module, _, number = name.rpartition("-")
+        await self.start(module, int(number))
+        return status
 
     def process(self, name: str) -> psutil.Process:
         return psutil.Process(self.instances[name].pid)
@@ -63,7 +90,7 @@ class Fleet:
             if process.returncode is None:
                 psutil.Process(process.pid).resume()
                 process.send_signal(signal.SIGTERM)
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     await process.wait()
             del name
         return {name: process.returncode or 0 for name, process in self.instances.items()}
@@ -71,12 +98,18 @@ class Fleet:
     def url(self, gateway: int = 0) -> str:
         return f"http://127.0.0.1:{self.ports[gateway]}"
 
+    @property
+    def operator(self) -> dict[str, str]:
+        """The header that proves the operator, where gateways ask who comes."""
+        file = self.environment.get("MEMLOG_ADMIN_TOKEN_FILE")
+        return {} if file is None else {"Authorization": f"Bearer {Path(file).read_text().strip()}"}
+
     async def ready(self) -> None:
         """Until every gateway says that all parts are well."""
         for number in range(len(self.ports)):
 
             async def healthy(number: int = number) -> bool:
-                async with httpx.AsyncClient(base_url=self.url(number), timeout=5.0) as http:
+                async with httpx.AsyncClient(base_url=self.url(number), headers=self.operator, timeout=5.0) as http:
                     try:
                         return (await http.get("/readyz")).status_code == 200
                     except httpx.TransportError:
@@ -86,14 +119,18 @@ class Fleet:
 
 
 @asynccontextmanager
-async def running_fleet(folder: Path, copies: dict[str, int], **settings: str) -> AsyncGenerator[Fleet]:
-    """Real servers, and `copies` instances of each service (1 where nothing is said), ready to be used."""
+async def running_fleet(
+    folder: Path, copies: dict[str, int], nats: "Nats | None" = None, **settings: str
+) -> AsyncGenerator[Fleet]:
+    """Real servers (`nats`: those that run already), and `copies` instances of each service (1 where nothing is said),
+    ready to be used."""
     logs = folder / "service-logs"
     logs.mkdir(parents=True)
     key = folder / "master.key"
     MasterKey.create(key)
     with Home.open(folder / "servers") as home:
-        async with nats_server(home) as nats, postgres_server(home) as postgres:
+        own = nullcontext(nats) if nats is not None else nats_server(home)
+        async with own as nats, postgres_server(home) as postgres:
             inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEMLOG_")}
             environment = {
                 **inherited,
