@@ -35,12 +35,14 @@ class Received:
 @dataclass(slots=True)
 class Collector:
     """`endpoint` is for OTEL_EXPORTER_OTLP_ENDPOINT. `metrics` came to the same
-    endpoint, and are kept as they came. While `hanging` is set, requests are not answered."""
+    endpoint, and are kept as they came. `status` is what requests are answered with; while `hanging` is set,
+    they are not answered."""
 
     endpoint: str
     spans: list[Received] = field(default_factory=list[Received])
     metrics: list[bytes] = field(default_factory=list[bytes])
     requests: int = 0
+    status: int = 200
     hanging: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -80,7 +82,7 @@ def collector() -> Generator[Collector]:
                 got.take(body)
             else:
                 got.metrics.append(body)
-            self.send_response(200)
+            self.send_response(got.status)
             self.send_header("content-length", "0")
             self.end_headers()
 
