@@ -56,5 +56,7 @@ lock: $(BIN)/uv ## write requirements.lock anew from the pyproject files
 	@$(BIN)/uv export --quiet --format requirements-txt --all-packages --all-groups --no-emit-workspace --no-header --no-annotate --output-file requirements.lock
 	@awk '/^[a-z]/ {keep = /^uv==/} keep' requirements.lock > requirements-uv.txt
 
+include deploy/compose.mk
+
 clean: ## remove .venv and caches (never data)
 	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis uv.lock
