@@ -40,10 +40,24 @@ NatsUrlOption = Annotated[
     str | None,
     typer.Option(envvar="MEMLOG_NATS_URL", help="A log in no data folder: its NATS server.", show_default=False),
 ]
+
+
+def _or_of_file(token: str | None) -> str | None:
+    """Where none is given, that of the file which MEMLOG_TOKEN_FILE names, as containers mount it."""
+    path = os.environ.get("MEMLOG_TOKEN_FILE")
+    if token is not None or not path:
+        return token
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"MEMLOG_TOKEN_FILE: {path} cannot be read ({type(error).__name__})") from None
+
+
 TokenOption = Annotated[
     str | None,
     typer.Option(
         envvar="MEMLOG_TOKEN",
+        callback=_or_of_file,
         help="Your token, where Memlog asks for one.",
         show_default="the operator's, of a Memlog that runs here",
     ),
