@@ -169,6 +169,41 @@ export const health = () =>
     queryFn: ({ signal }) => body(api.GET("/api/v1/health", { signal })),
   });
 
+export const projections = () =>
+  queryOptions({
+    queryKey: ["projections"],
+    queryFn: ({ signal }) => body(api.GET("/api/v1/projections", { signal })),
+    // A rebuild is watched closely; otherwise the lag is looked at now and then.
+    refetchInterval: ({ state }) => (state.data?.projections.some((each) => each.rebuild) ? 500 : 3000),
+  });
+
+export const deadLetters = (after: number) =>
+  queryOptions({
+    queryKey: ["dead-letters", after],
+    queryFn: ({ signal }) => body(api.GET("/api/v1/dead-letters", { signal, params: { query: { after, limit: 50 } } })),
+  });
+
+export const deadLetter = (id: number) =>
+  queryOptions({
+    queryKey: ["dead-letters", "one", id],
+    queryFn: ({ signal }) =>
+      body(api.GET("/api/v1/dead-letters/{letter_id}", { signal, params: { path: { letter_id: id } } })),
+  });
+
+export const tokens = (page: number, size: number) =>
+  queryOptions({
+    queryKey: ["tokens", page, size],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) => body(api.GET("/api/v1/tokens", { signal, params: { query: { page, size } } })),
+  });
+
+export const events = (type: string) =>
+  queryOptions({
+    queryKey: ["events", type],
+    queryFn: ({ signal }) =>
+      body(api.GET("/api/v1/events", { signal, params: { query: { limit: 200, ...(type ? { type } : {}) } } })),
+  });
+
 /** Make stale what an event may have changed. Queries that nobody looks at are asked again when somebody does. */
 export function invalidate(event: LogEvent): void {
   const touched: Record<string, string[]> = {

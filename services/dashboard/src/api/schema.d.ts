@@ -457,6 +457,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Tokens
+         * @description The user's tokens, newest first, also those that count no more; never what their bearers send.
+         */
+        get: operations["list_tokens_api_v1_tokens_get"];
+        put?: never;
+        /**
+         * Issue Token
+         * @description Issue a token, and show it: once, since only its hash is kept. It counts from the answer on.
+         *
+         *     Nobody issues scopes that they do not have. The operator may name any user, who comes into being by that.
+         */
+        post: operations["issue_token_api_v1_tokens_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke Token
+         * @description Revoke a token, for good: after the answer it counts nowhere.
+         */
+        delete: operations["revoke_token_api_v1_tokens__token_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stats": {
         parameters: {
             query?: never;
@@ -1226,6 +1272,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Metrics
+         * @description Counts and times of this process in the text format of Prometheus (or OpenMetrics, if it is asked for).
+         */
+        get: operations["metrics_metrics_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1730,9 +1796,9 @@ export interface components {
             infer?: boolean;
             /**
              * App
-             * @default openmemory
+             * @description The app that writes: the token's; without one, `openmemory`
              */
-            app?: string;
+            app?: string | null;
             /**
              * Categories
              * @default []
@@ -2207,6 +2273,29 @@ export interface components {
             reason?: string | null;
         };
         /**
+         * IssuedToken
+         * @description A new token. `token` is shown this once: nobody can find it out again.
+         */
+        IssuedToken: {
+            /** Id */
+            id: string;
+            /** User Id */
+            user_id: string;
+            /** App */
+            app: string;
+            /** Scopes */
+            scopes: ("read" | "write" | "delete" | "admin")[];
+            /** Label */
+            label: string;
+            /**
+             * Expires At
+             * @description Epoch seconds; null: it does not expire
+             */
+            expires_at?: number | null;
+            /** Token */
+            token: string;
+        };
+        /**
          * Item
          * @description What an operation did with one memory.
          */
@@ -2476,6 +2565,36 @@ export interface components {
              * @description OpenMemory's name for `base_url`
              */
             ollama_base_url?: string | null;
+        };
+        /**
+         * NewToken
+         * @description What a token is to be good for.
+         */
+        NewToken: {
+            /**
+             * User Id
+             * @description Whose; the operator's choice, else one's own
+             */
+            user_id?: string | null;
+            /**
+             * App
+             * @description The client that acts with it; `dashboard`: the person
+             * @default dashboard
+             */
+            app?: string;
+            /** Scopes */
+            scopes: ("read" | "write" | "delete" | "admin")[];
+            /**
+             * Label
+             * @description What a person will know it by
+             * @default
+             */
+            label?: string;
+            /**
+             * Expires In
+             * @description Days; null: it does not
+             */
+            expires_in?: number | null;
         };
         /** OpenMemoryChange */
         OpenMemoryChange: {
@@ -2878,6 +2997,64 @@ export interface components {
             force?: boolean;
         };
         /**
+         * TokenPage
+         * @description One page of a user's tokens. `total` counts all, `pages` is ceil(total / size).
+         */
+        TokenPage: {
+            /** Items */
+            items: components["schemas"]["TokenView"][];
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Pages */
+            pages: number;
+        };
+        /**
+         * TokenView
+         * @description A token as it is shown: all but its secret.
+         */
+        TokenView: {
+            /** Id */
+            id: string;
+            /**
+             * App
+             * @description The client that acts with it; `dashboard`: the person, who sees everything of theirs
+             */
+            app: string;
+            /** Scopes */
+            scopes: ("read" | "write" | "delete" | "admin")[];
+            /** Label */
+            label: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "expired" | "revoked";
+            /**
+             * Created At
+             * @description Epoch seconds
+             */
+            created_at: number;
+            /**
+             * Created By
+             * @description By what the request that issued it was proven: `operator`, `token:<id>`, …
+             */
+            created_by: string;
+            /**
+             * Expires At
+             * @description Epoch seconds; null: it does not expire
+             */
+            expires_at?: number | null;
+            /**
+             * Revoked At
+             * @description Epoch seconds
+             */
+            revoked_at?: number | null;
+        };
+        /**
          * UpdateMemory
          * @description Another text for a memory.
          */
@@ -3181,7 +3358,7 @@ export interface operations {
                      *       }
                      *     }
                      */
-                    "application/json": components["schemas"]["Memory"];
+                    "application/json": components["schemas"]["Memory"] | components["schemas"]["OperationResult"];
                 };
             };
             /** @description Durable, not done yet; `Location` is its operation */
@@ -4139,8 +4316,8 @@ export interface operations {
                 /** @description The user; the default user when absent */
                 user_id?: string | null;
                 query: string;
-                /** @description Search as this app: it finds what the app may see */
-                app?: string;
+                /** @description Search as this app, and find what it may see: the token's; without one, the owner's own */
+                app?: string | null;
                 limit?: number;
                 /** @description Comma-separated names, any case */
                 categories?: string | null;
@@ -4820,6 +4997,186 @@ export interface operations {
             header?: never;
             path: {
                 rule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "message": "Successfully deleted 1 memories"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Message"];
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_tokens_api_v1_tokens_get: {
+        parameters: {
+            query?: {
+                /** @description The user; the default user when absent */
+                user_id?: string | null;
+                page?: number;
+                size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "app": "cursor",
+                     *           "scopes": [
+                     *             "read"
+                     *           ],
+                     *           "label": "text",
+                     *           "state": "active",
+                     *           "created_at": 1793534400,
+                     *           "created_by": "text",
+                     *           "expires_at": 0,
+                     *           "revoked_at": 0
+                     *         }
+                     *       ],
+                     *       "total": 1,
+                     *       "page": 1,
+                     *       "size": 10,
+                     *       "pages": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TokenPage"];
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    issue_token_api_v1_tokens_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "user_id": "alice",
+                 *       "app": "cursor",
+                 *       "scopes": [
+                 *         "read"
+                 *       ],
+                 *       "label": "",
+                 *       "expires_in": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *       "user_id": "alice",
+                     *       "app": "cursor",
+                     *       "scopes": [
+                     *         "read"
+                     *       ],
+                     *       "label": "text",
+                     *       "expires_at": 0,
+                     *       "token": "text"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["IssuedToken"];
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_token_api_v1_tokens__token_id__delete: {
+        parameters: {
+            query?: {
+                /** @description The user; the default user when absent */
+                user_id?: string | null;
+            };
+            header?: never;
+            path: {
+                token_id: string;
             };
             cookie?: never;
         };
@@ -7819,6 +8176,46 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Ready"];
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    metrics_metrics_get: {
+        parameters: {
+            query?: never;
+            header?: {
+                accept?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
             /** @description The request was refused; `code` says why */

@@ -1,5 +1,128 @@
-import { PageHead } from "../ui/panel";
+import { useQuery } from "@tanstack/react-query";
+import { Pause, Play } from "lucide-react";
+import { useEffect, useState } from "react";
+import { follow, type LiveState, type LogEvent } from "../api/live";
+import { events } from "../api/queries";
+import { cx } from "../lib/cx";
+import { Button } from "../ui/button";
+import { Select } from "../ui/field";
+import { Badge, PageHead, Panel } from "../ui/panel";
+import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { When } from "../ui/when";
+
+const KEPT = 500;
+const TYPES = [
+  "MemoryAdded",
+  "MemoryRevised",
+  "MemoryCategorized",
+  "MemoryPaused",
+  "MemoryResumed",
+  "MemoryArchived",
+  "MemoryUnarchived",
+  "MemoryDeleted",
+  "MemoryRestored",
+  "TextReceived",
+  "TextProcessed",
+  "AppRegistered",
+  "AppPaused",
+  "AppResumed",
+  "AccessRuleSet",
+  "AccessRuleRemoved",
+  "DefaultAccessChanged",
+  "CategoryDefined",
+  "CategoryRemoved",
+  "SettingsChanged",
+  "ArchivePolicySet",
+  "ArchivePolicyRemoved",
+  "TokenIssued",
+  "TokenRevoked",
+  "CommandSettled",
+];
 
 export function EventsPage() {
-  return <PageHead title="Events" />;
+  const [type, setType] = useState("");
+  const [running, setRunning] = useState(true);
+  const { seen, state } = useStream(type, running);
+  const past = useQuery(events(type));
+  const known = new Set(seen.map((event) => event.event_id));
+  const all = [...seen, ...[...(past.data?.events ?? [])].reverse().filter((event) => !known.has(event.event_id))];
+  return (
+    <>
+      <PageHead title="Events" hint="The log as it grows: everything else is derived from it.">
+        <Badge tone={!running ? "plain" : state === "live" ? "good" : "warn"}>
+          {!running ? "halted" : state === "live" ? "live" : "connecting…"}
+        </Badge>
+        <span className="w-56">
+          <Select aria-label="Type of event" value={type} onChange={(event) => setType(event.target.value)}>
+            <option value="">All types</option>
+            {TYPES.map((each) => (
+              <option key={each}>{each}</option>
+            ))}
+          </Select>
+        </span>
+        <Button onClick={() => setRunning(!running)}>
+          {running ? <Pause aria-hidden size={14} /> : <Play aria-hidden size={14} />}
+          {running ? "Halt" : "Go on"}
+        </Button>
+      </PageHead>
+      <Panel>
+        {past.isPending ? (
+          <SkeletonRows rows={8} />
+        ) : past.error && !past.data ? (
+          <Failure error={past.error} retry={past.refetch} />
+        ) : all.length === 0 ? (
+          <Empty title={type ? `No ${type} yet` : "Nothing has happened yet"} />
+        ) : (
+          <ol className="divide-y" aria-label="Events, newest first">
+            {all.map((event) => (
+              <Row key={event.event_id} event={event} fresh={known.has(event.event_id)} />
+            ))}
+          </ol>
+        )}
+      </Panel>
+    </>
+  );
+}
+
+function Row({ event, fresh }: { event: LogEvent; fresh: boolean }) {
+  return (
+    <li className={cx(fresh && "bg-accent-soft/40")}>
+      <details className="group px-4 py-2.5">
+        <summary className="flex flex-wrap items-center gap-x-3 gap-y-1 text-sm">
+          <span className="font-medium">{event.type}</span>
+          <span className="min-w-0 grow truncate text-soft">{gist(event)}</span>
+          <span className="text-soft">{event.app_name ?? event.actor}</span>
+          <code className="font-mono text-xs text-faint">{event.position}</code>
+          <span className="text-soft">
+            <When time={event.recorded_at} />
+          </span>
+        </summary>
+        <pre className="mt-2 max-h-96 overflow-auto rounded-lg bg-sunken p-3 font-mono text-xs">
+          {JSON.stringify(event, null, 2)}
+        </pre>
+      </details>
+    </li>
+  );
+}
+
+/** What an event says, in a few words. */
+function gist(event: LogEvent): string {
+  const data = event.data ?? {};
+  const said = [data.text, data.name, data.label, data.outcome, data.effect].find((each) => typeof each === "string");
+  return typeof said === "string" ? said : (event.unreadable ?? "");
+}
+
+/** The newest events since the page was opened, newest first. */
+function useStream(type: string, running: boolean): { seen: LogEvent[]; state: LiveState } {
+  const [seen, setSeen] = useState<LogEvent[]>([]);
+  const [state, setState] = useState<LiveState>("connecting");
+  useEffect(() => {
+    setSeen([]);
+    if (!running) return;
+    const ending = new AbortController();
+    const onEvent = (event: LogEvent) => setSeen((held) => [event, ...held].slice(0, KEPT));
+    void follow({ onEvent, onState: setState }, ending.signal, type ? { type } : {});
+    return () => ending.abort();
+  }, [type, running]);
+  return { seen, state };
 }
