@@ -204,6 +204,37 @@ export const events = (type: string) =>
       body(api.GET("/api/v1/events", { signal, params: { query: { limit: 200, ...(type ? { type } : {}) } } })),
   });
 
+export const accessRules = (app: string, page: number, size: number) =>
+  queryOptions({
+    queryKey: ["access", "rules", app, page, size],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      body(
+        api.GET("/api/v1/access-rules", { signal, params: { query: { page, size, ...(app ? { app_id: app } : {}) } } }),
+      ),
+  });
+
+export const defaultAccess = () =>
+  queryOptions({
+    queryKey: ["access", "default"],
+    queryFn: ({ signal }) => body(api.GET("/api/v1/access-rules/default", { signal })),
+  });
+
+/** What the app may read now. */
+export const readable = (app: string, page: number, size: number) =>
+  queryOptions({
+    queryKey: ["access", "preview", app, page, size],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      body(api.GET("/api/v1/access-rules/preview", { signal, params: { query: { app_id: app, page, size } } })),
+  });
+
+export const configuration = () =>
+  queryOptions({
+    queryKey: ["configuration"],
+    queryFn: ({ signal }) => body(api.GET("/api/v1/config", { signal })),
+  });
+
 /** Make stale what an event may have changed. Queries that nobody looks at are asked again when somebody does. */
 export function invalidate(event: LogEvent): void {
   const touched: Record<string, string[]> = {

@@ -1,5 +1,289 @@
-import { PageHead } from "../ui/panel";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Plus, Trash2 } from "lucide-react";
+import { useState } from "react";
+import { api, body, type Schemas } from "../api/client";
+import { accessRules, apps, categories, defaultAccess, readable } from "../api/queries";
+import { plural } from "../lib/format";
+import { AppIcon } from "../parts/app-icon";
+import { Button, IconButton } from "../ui/button";
+import { Dialog } from "../ui/dialog";
+import { Field, Input, Select } from "../ui/field";
+import { Pagination } from "../ui/pagination";
+import { Badge, PageHead, Panel } from "../ui/panel";
+import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { useToast } from "../ui/toast";
+import { When } from "../ui/when";
+
+const SIZE = 20;
 
 export function AccessPage() {
-  return <PageHead title="Access" />;
+  const [app, setApp] = useState("");
+  const [page, setPage] = useState(1);
+  const [adding, setAdding] = useState(false);
+  const all = useQuery(apps());
+  const found = useQuery(accessRules(app, page, SIZE));
+  const queries = useQueryClient();
+  const toast = useToast();
+  const set = (rule: Schemas["AccessRule"]) =>
+    body(
+      api.PUT("/api/v1/access-rules", {
+        body: {
+          app_id: rule.app_id,
+          effect: rule.effect,
+          memory_id: rule.memory_id ?? null,
+          category: rule.category ?? null,
+        },
+      }),
+    );
+  const remove = useMutation({
+    mutationFn: (rule: Schemas["AccessRule"]) =>
+      body(api.DELETE("/api/v1/access-rules/{rule_id}", { params: { path: { rule_id: rule.id } } })),
+    onSuccess: (_, rule) =>
+      toast.done("The rule is gone.", () => void set(rule).then(() => queries.invalidateQueries(), toast.failed)),
+    onError: toast.failed,
+    onSettled: () => queries.invalidateQueries({ queryKey: ["access"] }),
+  });
+  return (
+    <>
+      <PageHead
+        title="Access rules"
+        hint="A rule about a memory counts more than one about a category, that more than one about everything, and that more than the default. Deny beats allow."
+      >
+        <span className="w-48">
+          <Select
+            aria-label="App"
+            value={app}
+            onChange={(event) => {
+              setApp(event.target.value);
+              setPage(1);
+            }}
+          >
+            <option value="">All apps</option>
+            {all.data?.apps.map((each) => (
+              <option key={each.id} value={each.id}>
+                {each.name}
+              </option>
+            ))}
+          </Select>
+        </span>
+        <Button kind="primary" onClick={() => setAdding(true)}>
+          <Plus aria-hidden size={15} /> Add a rule
+        </Button>
+      </PageHead>
+      <div className="grid items-start gap-4 lg:grid-cols-2">
+        <div className="min-w-0 space-y-4">
+          <Default />
+          <Panel>
+            <h2 className="border-b px-4 py-3 text-base font-semibold">Rules</h2>
+            {found.isPending ? (
+              <SkeletonRows rows={3} />
+            ) : found.error && !found.data ? (
+              <Failure error={found.error} retry={found.refetch} />
+            ) : found.data.total === 0 ? (
+              <Empty title="No rules">The default above holds for everything.</Empty>
+            ) : (
+              <>
+                <ul className="divide-y">
+                  {found.data.items.map((rule) => (
+                    <li key={rule.id} className="flex flex-wrap items-center gap-2.5 px-4 py-2.5 text-sm">
+                      <AppIcon name={rule.app_name} size={22} />
+                      <span className="font-medium">{rule.app_name}</span>
+                      <Badge tone={rule.effect === "allow" ? "good" : "bad"}>{rule.effect}</Badge>
+                      <span className="min-w-0 grow truncate text-soft">{about(rule)}</span>
+                      <span className="text-soft">
+                        <When time={rule.updated_at} />
+                      </span>
+                      <IconButton
+                        label={`Remove the rule of ${rule.app_name} about ${about(rule)}`}
+                        onClick={() => remove.mutate(rule)}
+                      >
+                        <Trash2 size={14} />
+                      </IconButton>
+                    </li>
+                  ))}
+                </ul>
+                {found.data.total > SIZE && (
+                  <Pagination page={page} size={SIZE} total={found.data.total} onPage={setPage} />
+                )}
+              </>
+            )}
+          </Panel>
+        </div>
+        <Preview
+          app={app || (all.data?.apps.find((each) => each.name !== "dashboard")?.id ?? "")}
+          names={all.data?.apps ?? []}
+        />
+      </div>
+      {adding && <AddRule app={app} apps={all.data?.apps ?? []} onClose={() => setAdding(false)} />}
+    </>
+  );
+}
+
+function about(rule: Schemas["AccessRule"]): string {
+  if (rule.memory_id) return `memory ${rule.memory_id}`;
+  return rule.category ? `category “${rule.category}”` : "everything";
+}
+
+function Default() {
+  const found = useQuery(defaultAccess());
+  const queries = useQueryClient();
+  const toast = useToast();
+  const change = useMutation({
+    mutationFn: (policy: "allow" | "own") => body(api.PUT("/api/v1/access-rules/default", { body: { policy } })),
+    onSuccess: () => toast.done("Every read from now on obeys it."),
+    onError: toast.failed,
+    onSettled: () => queries.invalidateQueries({ queryKey: ["access"] }),
+  });
+  return (
+    <Panel className="p-4">
+      <Field label="Where no rule speaks, an app may read">
+        <Select
+          disabled={!found.data || change.isPending}
+          value={found.data?.policy ?? "allow"}
+          onChange={(event) => change.mutate(event.target.value as "allow" | "own")}
+        >
+          <option value="allow">everything</option>
+          <option value="own">only what it wrote itself</option>
+        </Select>
+      </Field>
+    </Panel>
+  );
+}
+
+function Preview({ app, names }: { app: string; names: readonly { id: string; name: string }[] }) {
+  const [page, setPage] = useState(1);
+  const found = useQuery({ ...readable(app, page, 10), enabled: app !== "" });
+  const name = names.find((each) => each.id === app)?.name;
+  return (
+    <Panel>
+      <h2 className="border-b px-4 py-3 text-base font-semibold">
+        {name ? `What ${name} would see` : "What an app would see"}
+        {found.data && (
+          <span className="ml-2 font-normal text-soft">{plural(found.data.total, "memory", "memories")}</span>
+        )}
+      </h2>
+      {app === "" ? (
+        <Empty title="No app yet">An app comes into being when it first writes or reads.</Empty>
+      ) : found.isPending ? (
+        <SkeletonRows />
+      ) : found.error && !found.data ? (
+        <Failure error={found.error} retry={found.refetch} />
+      ) : found.data.total === 0 ? (
+        <Empty title="Nothing at all" />
+      ) : (
+        <>
+          <ul className="divide-y">
+            {found.data.items.map((memory) => (
+              <li key={memory.id} className="px-4 py-2.5 text-sm break-words">
+                {memory.content}
+              </li>
+            ))}
+          </ul>
+          <Pagination page={page} size={10} total={found.data.total} onPage={setPage} />
+        </>
+      )}
+    </Panel>
+  );
+}
+
+type Kind = "everything" | "category" | "memory";
+type AddProps = { app: string; apps: readonly { id: string; name: string }[]; onClose: () => void };
+
+function AddRule({ app, apps: known, onClose }: AddProps) {
+  const others = known.filter((each) => each.name !== "dashboard");
+  const [appId, setAppId] = useState(app || (others[0]?.id ?? ""));
+  const [effect, setEffect] = useState<"allow" | "deny">("deny");
+  const [kind, setKind] = useState<Kind>("category");
+  const [category, setCategory] = useState("");
+  const [memory, setMemory] = useState("");
+  const names = useQuery(categories());
+  const queries = useQueryClient();
+  const toast = useToast();
+  const add = useMutation({
+    mutationFn: () =>
+      body(
+        api.PUT("/api/v1/access-rules", {
+          body: {
+            app_id: appId,
+            effect,
+            category: kind === "category" ? category : null,
+            memory_id: kind === "memory" ? memory.trim() : null,
+          },
+        }),
+      ),
+    onSuccess: () => {
+      toast.done("Every read from now on obeys it.");
+      onClose();
+    },
+    onSettled: () => queries.invalidateQueries({ queryKey: ["access"] }),
+  });
+  const complete =
+    appId !== "" && (kind === "everything" || (kind === "category" ? category !== "" : memory.trim() !== ""));
+  return (
+    <Dialog
+      open
+      onClose={onClose}
+      title="Add a rule"
+      description="There is one for each app and thing: another effect replaces it."
+    >
+      <form
+        className="space-y-4"
+        onSubmit={(event) => {
+          event.preventDefault();
+          add.mutate();
+        }}
+      >
+        <Field label="App">
+          <Select value={appId} onChange={(event) => setAppId(event.target.value)}>
+            {others.map((each) => (
+              <option key={each.id} value={each.id}>
+                {each.name}
+              </option>
+            ))}
+          </Select>
+        </Field>
+        <Field label="Effect">
+          <Select value={effect} onChange={(event) => setEffect(event.target.value as "allow" | "deny")}>
+            <option value="deny">may not read</option>
+            <option value="allow">may read</option>
+          </Select>
+        </Field>
+        <Field label="What">
+          <Select value={kind} onChange={(event) => setKind(event.target.value as Kind)}>
+            <option value="category">memories of a category</option>
+            <option value="memory">one memory</option>
+            <option value="everything">everything</option>
+          </Select>
+        </Field>
+        {kind === "category" && (
+          <Field label="Category">
+            <Select value={category} onChange={(event) => setCategory(event.target.value)}>
+              <option value="">Choose one</option>
+              {names.data?.categories.map((each) => (
+                <option key={each.id} value={each.name}>
+                  {each.name}
+                </option>
+              ))}
+            </Select>
+          </Field>
+        )}
+        {kind === "memory" && (
+          <Field label="Memory" hint="Its id, as its page shows it">
+            <Input value={memory} onChange={(event) => setMemory(event.target.value)} />
+          </Field>
+        )}
+        {add.error && (
+          <p role="alert" className="text-sm text-bad">
+            {add.error.message}
+          </p>
+        )}
+        <div className="flex justify-end gap-2">
+          <Button onClick={onClose}>Cancel</Button>
+          <Button kind="primary" type="submit" busy={add.isPending} disabled={!complete}>
+            Add
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  );
 }

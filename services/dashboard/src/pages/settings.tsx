@@ -1,5 +1,246 @@
-import { PageHead } from "../ui/panel";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Tabs } from "radix-ui";
+import { type ReactNode, useEffect, useState } from "react";
+import { api, body, type Schemas } from "../api/client";
+import { configuration } from "../api/queries";
+import { Backup } from "../parts/backup";
+import { Button } from "../ui/button";
+import { Confirm } from "../ui/dialog";
+import { Field, Input, TextArea } from "../ui/field";
+import { PageHead, Panel } from "../ui/panel";
+import { Failure, SkeletonRows } from "../ui/states";
+import { useToast } from "../ui/toast";
+
+type Configuration = Schemas["Configuration"];
+const TAB =
+  "rounded-md px-3 py-1.5 text-sm font-medium text-soft data-[state=active]:bg-accent-soft data-[state=active]:text-accent";
 
 export function SettingsPage() {
-  return <PageHead title="Settings" />;
+  const found = useQuery(configuration());
+  const queries = useQueryClient();
+  const toast = useToast();
+  const [resetting, setResetting] = useState(false);
+  const [rebuilding, setRebuilding] = useState<object | null>(null);
+  const save = useMutation({
+    mutationFn: ({ change, confirm }: { change: object; confirm?: boolean }) =>
+      body(
+        api.PATCH("/api/v1/config", {
+          body: change as Schemas["ConfigurationChange"],
+          params: { query: confirm ? { confirm: "rebuild" } : {} },
+        }),
+      ),
+    onSuccess: () => toast.done("Saved."),
+    onError: (error, { change }) => {
+      if ("code" in error && error.code === "rebuild_not_confirmed") setRebuilding(change);
+      else toast.failed(error);
+    },
+    onSettled: () => queries.invalidateQueries({ queryKey: ["configuration"] }),
+  });
+  const reset = useMutation({
+    mutationFn: () => body(api.POST("/api/v1/config/reset", {})),
+    onSuccess: () => toast.done("Settings are as if nothing had ever been set."),
+    onError: toast.failed,
+    onSettled: () => queries.invalidateQueries({ queryKey: ["configuration"] }),
+  });
+  return (
+    <>
+      <PageHead title="Settings" hint="What the environment sets wins, and cannot be changed here.">
+        <Button onClick={() => setResetting(true)}>Reset</Button>
+      </PageHead>
+      {found.isPending ? (
+        <Panel>
+          <SkeletonRows />
+        </Panel>
+      ) : found.error && !found.data ? (
+        <Panel>
+          <Failure error={found.error} retry={found.refetch} />
+        </Panel>
+      ) : (
+        <Tabs.Root defaultValue="form">
+          <Tabs.List aria-label="How to edit" className="mb-3 flex gap-1">
+            <Tabs.Trigger value="form" className={TAB}>
+              Form
+            </Tabs.Trigger>
+            <Tabs.Trigger value="json" className={TAB}>
+              JSON
+            </Tabs.Trigger>
+          </Tabs.List>
+          <Tabs.Content value="form">
+            <Form now={found.data} busy={save.isPending} onSave={(change) => save.mutate({ change })} />
+          </Tabs.Content>
+          <Tabs.Content value="json">
+            <JsonEditor now={found.data} busy={save.isPending} onSave={(change) => save.mutate({ change })} />
+          </Tabs.Content>
+        </Tabs.Root>
+      )}
+      <Backup />
+      <Confirm
+        open={resetting}
+        title="Reset all settings?"
+        description="Custom instructions and models go back to what they were at first. Memories are not touched."
+        confirm="Reset"
+        onClose={() => setResetting(false)}
+        onConfirm={() => reset.mutate()}
+      />
+      <Confirm
+        open={rebuilding !== null}
+        title="Build the index anew?"
+        description="Another embedder means other vectors: the index is built beside the one that serves, which takes a while. Searches go on meanwhile."
+        confirm="Change the embedder"
+        onClose={() => setRebuilding(null)}
+        onConfirm={() => rebuilding && save.mutate({ change: rebuilding, confirm: true })}
+      />
+    </>
+  );
+}
+
+type EditorProps = { now: Configuration; busy: boolean; onSave: (change: object) => void };
+
+function Form({ now, busy, onSave }: EditorProps) {
+  return (
+    <div className="grid items-start gap-4 lg:grid-cols-2">
+      <Instructions now={now} busy={busy} onSave={onSave} />
+      <Model
+        title="Language model"
+        hint="Finds facts in texts, and categories. Without one, texts are kept word for word."
+        now={now.mem0?.llm}
+        busy={busy}
+        onSave={(model) => onSave({ mem0: { llm: model } })}
+      />
+      <Model
+        title="Embedder"
+        hint="Turns texts into vectors for search. The one that comes along needs no key and no network."
+        now={now.mem0?.embedder}
+        busy={busy}
+        onSave={(model) => onSave({ mem0: { embedder: model } })}
+      />
+    </div>
+  );
+}
+
+function Section({ title, hint, children }: { title: string; hint: string; children: ReactNode }) {
+  return (
+    <Panel className="p-5">
+      <h2 className="text-base font-semibold">{title}</h2>
+      <p className="mt-1 mb-4 text-sm text-soft">{hint}</p>
+      {children}
+    </Panel>
+  );
+}
+
+function Instructions({ now, busy, onSave }: EditorProps) {
+  const stored = now.openmemory?.custom_instructions ?? "";
+  const [draft, setDraft] = useState(stored);
+  useEffect(() => setDraft(stored), [stored]);
+  return (
+    <Section title="Custom instructions" hint="Added to what the language model is told when it looks for facts.">
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          onSave({ openmemory: { custom_instructions: draft.trim() || null } });
+        }}
+      >
+        <TextArea aria-label="Custom instructions" value={draft} onChange={(event) => setDraft(event.target.value)} />
+        <div className="mt-3 flex justify-end">
+          <Button kind="primary" type="submit" busy={busy} disabled={draft === stored}>
+            Save
+          </Button>
+        </div>
+      </form>
+    </Section>
+  );
+}
+
+type Stored = Schemas["Llm"] | Schemas["Embedder"] | null | undefined;
+type ModelProps = { title: string; hint: string; now: Stored; busy: boolean; onSave: (model: object | null) => void };
+
+function Model({ title, hint, now, busy, onSave }: ModelProps) {
+  const stored = {
+    provider: now?.provider ?? "",
+    model: now?.config.model ?? "",
+    base_url: now?.config.base_url ?? "",
+    api_key: now?.config.api_key ?? "",
+  };
+  const key = JSON.stringify(stored);
+  const [draft, setDraft] = useState(stored);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the values are what counts
+  useEffect(() => setDraft(stored), [key]);
+  const set = (name: keyof typeof draft) => ({
+    value: draft[name],
+    onChange: (event: { target: { value: string } }) => setDraft({ ...draft, [name]: event.target.value }),
+  });
+  return (
+    <Section title={title} hint={hint}>
+      <form
+        className="space-y-3"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const { provider, ...config } = draft;
+          const given = Object.fromEntries(Object.entries(config).map(([name, value]) => [name, value.trim() || null]));
+          onSave(provider.trim() === "" ? null : { provider: provider.trim(), config: given });
+        }}
+      >
+        <Field label="Provider" hint="openai, ollama, minilm, … Empty: none">
+          <Input {...set("provider")} />
+        </Field>
+        <Field label="Model">
+          <Input {...set("model")} />
+        </Field>
+        <Field label="Address" hint="Of an endpoint that speaks the OpenAI API; empty: the provider's own">
+          <Input {...set("base_url")} />
+        </Field>
+        <Field label="Key" hint="Where it is, never the key itself: env:OPENAI_API_KEY or file:/run/secrets/openai">
+          <Input {...set("api_key")} autoComplete="off" />
+        </Field>
+        <div className="flex justify-end">
+          <Button kind="primary" type="submit" busy={busy} disabled={JSON.stringify(draft) === key}>
+            Save
+          </Button>
+        </div>
+      </form>
+    </Section>
+  );
+}
+
+function JsonEditor({ now, busy, onSave }: EditorProps) {
+  const stored = JSON.stringify(now, null, 2);
+  const [draft, setDraft] = useState(stored);
+  const [wrong, setWrong] = useState<string | null>(null);
+  useEffect(() => setDraft(stored), [stored]);
+  return (
+    <Panel className="p-5">
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          try {
+            const change: unknown = JSON.parse(draft);
+            if (typeof change !== "object" || change === null) throw new Error("An object is expected.");
+            setWrong(null);
+            onSave(change);
+          } catch (error) {
+            setWrong(`This is not valid JSON: ${(error as Error).message}`);
+          }
+        }}
+      >
+        <TextArea
+          aria-label="Settings as JSON"
+          aria-invalid={wrong !== null}
+          spellCheck={false}
+          className="min-h-96 font-mono text-xs"
+          value={draft}
+          onChange={(event) => setDraft(event.target.value)}
+        />
+        {wrong && (
+          <p role="alert" className="mt-2 text-sm text-bad">
+            {wrong}
+          </p>
+        )}
+        <div className="mt-3 flex justify-end">
+          <Button kind="primary" type="submit" busy={busy} disabled={draft === stored}>
+            Save
+          </Button>
+        </div>
+      </form>
+    </Panel>
+  );
 }
