@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 OPERATORS = (
     "/api/v1/dead-letters", "/api/v1/projections", "/api/v1/verification", "/api/v1/anchors", "/api/v1/health",
-    "/livez", "/readyz",
+    "/livez", "/readyz", "/metrics",
 )  # fmt: skip
 """Routes of no user but of the operator: they tell of all users where things are, and no content."""
 _ID = re.compile(r"(?:.*_)?(?:ids?|run)")
