@@ -42,16 +42,17 @@ def bounded(handler: Callable[[Context, _P], Awaitable[_R]]) -> Callable[[Contex
         except MCPError:
             raise
         except ValidationError as error:
-            raise _error(problem_for_fields(error.errors(include_url=False, include_input=False))) from None
+            raise rpc_error(problem_for_fields(error.errors(include_url=False, include_input=False))) from None
         except MemlogError as error:
-            raise _error(problem_for(error)) from None
+            raise rpc_error(problem_for(error)) from None
         except Exception as error:
             log.exception("request_failed", method=ctx.method, reason=type(error).__name__)
-            raise _error(problem_for(None)) from None
+            raise rpc_error(problem_for(None)) from None
 
     return answer
 
 
-def _error(problem: Problem) -> MCPError:
+def rpc_error(problem: Problem) -> MCPError:
+    """The problem as a JSON-RPC error."""
     code = INTERNAL_ERROR if problem.status >= 500 else INVALID_PARAMS
     return MCPError(code, problem.detail, {"code": problem.code})

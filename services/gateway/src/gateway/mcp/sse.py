@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.auth.refusals import identity_in, require_scopes
+from gateway.auth.refusals import InsufficientScope, identity_in, require_scopes
 from gateway.errors import make_problem, problem_response
 from gateway.mcp.identity import admitted
 from gateway.mcp.needs import needed
@@ -77,13 +77,17 @@ class SseEndpoint:
         caller = admitted(request.scope)
         session = self._session(request, caller)
         body = await request.body()
-        identity = identity_in(request.scope)
-        if identity is not None:
-            require_scopes(identity, needed(body))
         try:
             message = jsonrpc_message_adapter.validate_json(body, by_name=False)
         except ValidationError:
             return problem_response(make_problem("invalid_json", 400, "the body is not one JSON-RPC message"))
+        identity = identity_in(request.scope)
+        if identity is not None:
+            try:
+                require_scopes(identity, needed(body))
+            except InsufficientScope as error:
+                await session.refuse(message, error)
+                raise
         await session.deliver(message)
         return Response("Accepted", 202)
 

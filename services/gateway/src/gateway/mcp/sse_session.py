@@ -5,6 +5,7 @@ does not see our server stop, and it logs what it can not parse, which may be a 
 """
 
 import asyncio
+import contextlib
 import uuid
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,6 +20,9 @@ from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 from starlette.requests import Request
 from starlette.types import Message, Receive, Send
+
+from gateway.errors import problem_for
+from gateway.mcp.boundary import rpc_error
 
 KEEP_ALIVE = b": keep-alive\r\n\r\n"
 HEADERS = [
@@ -163,6 +167,14 @@ class SseSession:
             await self._incoming.send(SessionMessage(message, metadata))
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             raise no_such_session() from None
+
+    async def refuse(self, message: JSONRPCMessage, error: MemlogError) -> None:
+        """Answer a request on the stream that is refused where it was posted: clients wait for their answers here, and
+        some, the SDK's among them, look at nothing else."""
+        if isinstance(message, JSONRPCRequest):
+            refused = JSONRPCError(jsonrpc="2.0", id=message.id, error=rpc_error(problem_for(error)).error)
+            with contextlib.suppress(anyio.ClosedResourceError):
+                await self._event("message", refused.model_dump_json(by_alias=True, exclude_unset=True))
 
     async def _unanswered(self) -> None:
         self._settle()
