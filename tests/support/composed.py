@@ -34,7 +34,6 @@ DEPLOY = ROOT / "deploy"
 SERVICES = ("memory-writer", "audit", "indexer", "categorizer", "gateway")
 _SECRETS, _STATE, _GRAPH = "/run/secrets", "/var/lib/memlog", "/opt/memlog/graph"
 _HEALTHY_S = 60.0
-_STOP_S = 20.0
 
 
 def compose() -> dict[str, Any]:
@@ -129,13 +128,22 @@ class Composed:
                 *_as_user(uid, gid), *command, env=self.environment(service), cwd=state, stdout=log, stderr=log
             )
 
-    async def start(self, service: str) -> None:
-        """When all that it depends on is healthy, as compose does."""
-        for needed in self.file["services"][service]["depends_on"]:
-            if needed in SERVICES:
-                await self.healthy(needed)
-        image = self.images[service]
-        self.processes[service] = await self.run(service, *image.entrypoint, *image.command)
+    async def up(self) -> None:
+        """Start all, each when those that it depends on are healthy, as compose does; until all are."""
+        well = {service: asyncio.Event() for service in SERVICES}
+
+        async def start(service: str) -> None:
+            for needed in self.file["services"][service]["depends_on"]:
+                if needed in well:
+                    await well[needed].wait()
+            image = self.images[service]
+            self.processes[service] = await self.run(service, *image.entrypoint, *image.command)
+            await self.healthy(service)
+            well[service].set()
+
+        async with asyncio.TaskGroup() as tasks:
+            for service in SERVICES:
+                tasks.create_task(start(service))
 
     async def healthy(self, service: str) -> None:
         """Until the image's health check says so."""
@@ -155,21 +163,21 @@ class Composed:
             await eventually(answers, timeout=_HEALTHY_S)
         assert await (await self.run(service, *health)).wait() == 0, self.log_of(service)
 
-    async def stop(self) -> dict[str, int]:
-        """As `docker compose down`: those first that depend on others. Exit status by name."""
-        ended: dict[str, int] = {}
-        for service in reversed(self.processes):
+    async def down(self) -> dict[str, int]:
+        """Those first that depend on others, within the time that compose gives them. Exit status by name."""
+        for service in sorted(self.processes, key=SERVICES.index, reverse=True):
             process = self.processes[service]
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(_STOP_S):
-                ended[service] = await process.wait()
-        return ended
+            async with asyncio.timeout(float(self.file["services"][service]["stop_grace_period"].removesuffix("s"))):
+                await process.wait()
+        return {service: process.returncode or 0 for service, process in self.processes.items()}
 
 
 @asynccontextmanager
 async def composed(folder: Path) -> AsyncGenerator[Composed]:
-    """The servers of compose.yaml with their configuration; start services with `start`. All is gone afterwards."""
+    """The servers of compose.yaml with their configuration; `up` starts the services. All is gone afterwards: asked to
+    stop as `docker compose down` does, the gateway first."""
     made = await asyncio.create_subprocess_exec(
         sys.executable, DEPLOY / "env.py", folder, stdout=asyncio.subprocess.DEVNULL
     )
@@ -182,6 +190,7 @@ async def composed(folder: Path) -> AsyncGenerator[Composed]:
         here = Composed(folder, port, monitor, socket)
         try:
             yield here
+            assert await here.down() == dict.fromkeys(here.processes, 0)
         finally:
             for process in here.processes.values():
                 if process.returncode is None:
