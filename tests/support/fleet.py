@@ -115,7 +115,7 @@ class Fleet:
                     except httpx.TransportError:
                         return False
 
-            await eventually(healthy, timeout=60.0)
+            await eventually(healthy, timeout=120.0)
 
 
 @asynccontextmanager
