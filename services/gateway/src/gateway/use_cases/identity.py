@@ -94,7 +94,8 @@ class Identities:
         with nats_errors("take a new user"):
             if await publish_first(self._js, subject, json.dumps({"uid": uid}).encode()):
                 return uid
-        await self._keys.destroy(uid)  # somebody was quicker: theirs counts
+        # Somebody was quicker: theirs counts. The key that was made in vain seals nothing and stays: a gateway that may
+        # destroy keys could destroy everybody's.
         winner = await self._directory_entry(subject)
         if winner is None:
             raise KeyMissing("this user was erased just now")
