@@ -1,5 +1,6 @@
 """An authenticator in memory, to test transports with. The real ones are tested on a whole Memlog."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -14,11 +15,18 @@ EVERYTHING = frozenset(Scope)
 
 @dataclass
 class FakeAuthenticator:
-    """`proofs` counts how often a token was proven; while `down`, nothing can be known."""
+    """`asked` counts how often each token was to be proven; while `down`, nothing can be known."""
 
     identities: dict[str, Identity] = field(default_factory=dict[str, Identity])
-    proofs: int = 0
+    asked: Counter[str] = field(default_factory=Counter[str])
     down: bool = False
+
+    @property
+    def proofs(self) -> int:
+        return self.asked.total()
+
+    def proofs_of(self, header: dict[str, str]) -> int:
+        return self.asked[header["Authorization"].removeprefix("Bearer ")]
 
     def issue(
         self, user: str = "ada", app: str = "cursor", scopes: Iterable[Scope] = EVERYTHING, *, operator: bool = False
@@ -41,7 +49,7 @@ class FakeAuthenticator:
         return bearer.isalnum()
 
     async def authenticate(self, bearer: str) -> Identity:
-        self.proofs += 1
+        self.asked[bearer] += 1
         if self.down:
             raise Unavailable("the log does not answer")
         if bearer not in self.identities:
