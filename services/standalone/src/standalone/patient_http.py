@@ -74,7 +74,10 @@ class PatientTransport(httpx2.AsyncBaseTransport):
         if kind.startswith(_PROBLEM_JSON):
             problem = json.loads(body)
             code = INTERNAL_ERROR if response.status_code >= 500 else INVALID_REQUEST
-            return _failure(response.status_code, code, str(problem["detail"]), {"code": problem["code"]})
+            detail = str(problem["detail"])
+            if response.status_code == 401:
+                detail += ". Set MEMLOG_TOKEN to a token of this client: memlog token issue --app CLIENT"
+            return _failure(response.status_code, code, detail, {"code": problem["code"]})
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         return httpx2.Response(response.status_code, headers=headers, content=body)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from standalone.commands.options import HomeOption, UrlOption, running_url
+from standalone.commands.options import HomeOption, UrlOption, or_of_file, running_url
 
 
 def mcp(
@@ -17,7 +17,12 @@ def mcp(
     url: UrlOption = None,
     token: Annotated[
         str | None,
-        typer.Option(envvar="MEMLOG_TOKEN", help="The client's token, where Memlog asks for one.", show_default=False),
+        typer.Option(
+            envvar="MEMLOG_TOKEN",
+            callback=or_of_file,
+            help="The client's token, where Memlog asks for one.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Speak MCP on stdin and stdout, for clients that only start processes. Needs a running Memlog.

@@ -42,7 +42,7 @@ NatsUrlOption = Annotated[
 ]
 
 
-def _or_of_file(token: str | None) -> str | None:
+def or_of_file(token: str | None) -> str | None:
     """Where none is given, that of the file which MEMLOG_TOKEN_FILE names, as containers mount it."""
     path = os.environ.get("MEMLOG_TOKEN_FILE")
     if token is not None or not path:
@@ -57,7 +57,7 @@ TokenOption = Annotated[
     str | None,
     typer.Option(
         envvar="MEMLOG_TOKEN",
-        callback=_or_of_file,
+        callback=or_of_file,
         help="Your token, where Memlog asks for one.",
         show_default="the operator's, of a Memlog that runs here",
     ),
