@@ -122,6 +122,13 @@ async def test_a_call_of_rest_is_one_tree_through_all_services(traced: Traced) -
     assert chat.attributes["gen_ai.usage.input_tokens"] > 0
     await traced.tree(search, {*SEARCH, ("gateway", "GET /api/v1/search")})
     await traced.tree(delete, {*DELETE, ("gateway", "DELETE /api/v1/memories")})
+    async with traced.stack.http() as http:
+        path, who = f"/api/v1/memories/{memory_id}/access-log", {"user_id": USER}
+        (read,) = (await http.get(path, params=who)).raise_for_status().json()["logs"]
+        events = (await http.get("/api/v1/events", params=who | {"memory_id": memory_id})).raise_for_status().json()
+    assert read["metadata_"]["trace_id"] == search
+    traces = {event["type"]: event["trace_id"] for event in events["events"]}
+    assert (traces["MemoryAdded"], traces["MemoryDeleted"]) == (add, delete)
 
 
 async def test_the_facts_that_a_model_finds_in_a_text_belong_to_the_call_that_brought_it(traced: Traced) -> None:

@@ -311,6 +311,7 @@ class LogMessage(View):
     actor: str
     correlation_id: str
     causation_id: str
+    trace_id: str | None = Field(default=None, description="Of the call that led to it: 32 hex digits (W3C)")
     data: dict[str, JsonValue] | None = None
     unreadable: str | None = None
 

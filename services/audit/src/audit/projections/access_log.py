@@ -23,6 +23,7 @@ _DDL = (
         score double precision,
         actor text NOT NULL,
         correlation_id text NOT NULL,
+        trace_id text COLLATE "C",
         PRIMARY KEY (uid, sequence, rank)
     )
     """,
@@ -31,12 +32,13 @@ _DDL = (
 
 _RECORD = """
     INSERT INTO {table}
-        (uid, shard, sequence, rank, memory_id, app_id, kind, accessed_at, score, actor, correlation_id)
+        (uid, shard, sequence, rank, memory_id, app_id, kind, accessed_at, score, actor, correlation_id,
+         trace_id)
     SELECT r.uid, r.shard, r.sequence, (item ->> 'rank')::integer, item ->> 'id', r.app_id, r.kind, r.at,
-           (item ->> 'score')::double precision, r.actor, r.correlation_id
+           (item ->> 'score')::double precision, r.actor, r.correlation_id, r.trace_id
     FROM json_to_recordset($1::text::json) AS r(
         uid text, shard integer, sequence bigint, app_id text, kind text, at timestamptz, actor text,
-        correlation_id text, items json)
+        correlation_id text, trace_id text, items json)
     CROSS JOIN json_array_elements(r.items) AS item
     ON CONFLICT (uid, sequence, rank) DO NOTHING
 """
@@ -55,6 +57,7 @@ def apply(event: Recorded) -> Iterator[Statement]:
                 "at": meta.occurred_at,
                 "actor": meta.actor,
                 "correlation_id": meta.correlation_id,
+                "trace_id": event.trace_id,
                 "items": [{"id": item.id, "rank": item.rank, "score": item.score} for item in items],
             }
             yield Statement(TABLE, (meta.uid, str(position)), _RECORD, row)

@@ -16,7 +16,8 @@ from gateway.use_cases.paging import fetch_page
 _KNOWN = "SELECT 1 FROM memlog.memories WHERE uid = $1 AND memory_id = $2"
 _COUNT = "SELECT count(*) FROM memlog.access_log WHERE uid = $1 AND memory_id = $2"
 _ROWS = """
-    SELECT l.correlation_id, l.memory_id, l.app_id, l.kind, l.accessed_at, l.rank, l.score, l.actor, a.name AS app_name
+    SELECT l.correlation_id, l.trace_id, l.memory_id, l.app_id, l.kind, l.accessed_at, l.rank, l.score, l.actor,
+           a.name AS app_name
     FROM memlog.access_log AS l LEFT JOIN memlog.apps AS a ON a.uid = l.uid AND a.app_id = l.app_id
     WHERE l.uid = $1 AND l.memory_id = $2
     ORDER BY l.accessed_at DESC, l.sequence DESC LIMIT $3 OFFSET $4
@@ -51,5 +52,11 @@ def _entry(row: Row) -> AccessLogEntry:
         app_name=row["app_name"],
         accessed_at=timestamp(row["accessed_at"]),
         access_type=row["kind"],
-        metadata_={"actor": row["actor"], "rank": row["rank"], "score": row["score"], "read_id": row["correlation_id"]},
+        metadata_={
+            "actor": row["actor"],
+            "rank": row["rank"],
+            "score": row["score"],
+            "read_id": row["correlation_id"],
+            "trace_id": row["trace_id"],
+        },
     )

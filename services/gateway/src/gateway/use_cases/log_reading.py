@@ -203,6 +203,7 @@ def message_view(message: StoredMessage, key: SealingKey | None) -> LogMessage:
         actor=meta.actor,
         correlation_id=meta.correlation_id,
         causation_id=meta.causation_id,
+        trace_id=bare.trace_id,
         data=None if payload is None else payload.model_dump(mode="json"),
         unreadable=unreadable,
     )
