@@ -192,7 +192,7 @@ async def test_what_the_person_has_is_shown_to_no_app(
     for route in routes(guarded):
         if route.requires is None or route.requires.apps:
             continue
-        assert code(await client.request(**route.request(), headers=app)) == (403, "owners_only"), route
+        assert code(await client.request(**route.request(), headers=app)) == (403, "forbidden"), route
     assert asked(guarded) == []
 
 

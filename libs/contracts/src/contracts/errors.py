@@ -55,11 +55,11 @@ class AppIsPaused(MemlogError):
 
 
 class Forbidden(MemlogError):
-    """The principal lacks the scope that the route or tool declares."""
+    """An app asked for what is its user's alone: what shows or changes all that the person has."""
 
     code = "forbidden"
     status = 403
-    remedy = "Use a token that has the scope."
+    remedy = "Ask as the person: with a token of the app `dashboard` (`memlog token issue --app dashboard`)."
 
 
 class Conflict(MemlogError):

@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from contracts.api import OperationResult
 from contracts.errors import MemlogError
-from contracts.ids import OWNER_APP
 from starlette.requests import Request
 from starlette.types import Scope as ASGIScope
 
@@ -47,14 +46,6 @@ class AnotherApp(MemlogError):
     code = "another_app"
     status = 403
     remedy = "Leave the app out, or use a token of that app."
-
-
-class OwnersOnly(MemlogError):
-    """The route shows or changes all that the person has; the token belongs to an app."""
-
-    code = "owners_only"
-    status = 403
-    remedy = f"Use a token of the person's own app: `memlog token issue --app {OWNER_APP}`."
 
 
 class AppsOnly(MemlogError):

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, NoReturn
 
 from contracts.api import Memory, MemoryDetail, View
+from contracts.errors import Forbidden
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.params import Depends as DependsParam
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.auth.identity import Identity
-from gateway.auth.refusals import OperatorOnly, OwnersOnly, caller_as, identity_in, require_scopes
+from gateway.auth.refusals import OperatorOnly, caller_as, identity_in, require_scopes
 from gateway.errors import Problem
 from gateway.inputs import Name
 from gateway.service import OWNER_APP, Caller, MemoryService, Scope
@@ -37,7 +38,7 @@ class Requires:
         if self.operator and not identity.operator:
             raise OperatorOnly("this is about all users, so it is the operator's")
         if not self.apps and identity.app != OWNER_APP:
-            raise OwnersOnly(f"this is the memories' owner's alone, not the app's '{identity.app}'")
+            raise Forbidden(f"this is for the memories' owner alone, not for the app '{identity.app}'")
 
 
 def requires(scope: Scope, *, apps: bool = False, operator: bool = False) -> DependsParam:
