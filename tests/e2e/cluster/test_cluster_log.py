@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 
 import pytest
 from contracts.errors import ConcurrencyConflict, LogNotTrusted, Unavailable
@@ -55,16 +56,28 @@ async def test_of_many_first_messages_at_once_exactly_one_is_the_first(log: Log)
 
 @pytest.mark.guarantee("G4")
 async def test_what_was_acknowledged_is_read_at_once_whichever_replica_answers(settings: Settings, log: Log) -> None:
-    async with opened(settings, start=False) as elsewhere:  # on a server of its own choice
-        for _ in range(150):
-            aggregate = memory(UID, str(uuid.uuid4()))
-            [position] = await log.events.append([new_event(aggregate)])
+    async def read(reader: Log, position: Position, id_: str) -> None:
+        [event] = await reader.events.load(memory(UID, id_), KEY)
+        assert event.position == position
+
+    async def read_in_order(reader: Log, position: Position) -> None:
+        page, more = await reader.events.read_page(events(0).name, ">", position.sequence, 10)
+        assert [message.sequence for message in page] == [position.sequence] and more == 0
+
+    async def read_at(reader: Log, position: Position) -> None:
+        assert await reader.events.message_at(events(0).name, position.sequence) is not None
+
+    async with AsyncExitStack() as stack:
+        readers: list[Log] = []
+        for url in settings.nats_url.split(","):  # a server answers its own clients first
+            alone = settings.model_copy(update={"nats_url": url})
+            readers.append(await stack.enter_async_context(opened(alone, start=False)))
+        for _ in range(200):
+            id_ = str(uuid.uuid4())
+            [position] = await log.events.append([new_event(memory(UID, id_))])
             assert isinstance(position, Position)
-            for reader in (log, elsewhere):
-                assert [event.position for event in await reader.events.load(aggregate, KEY)] == [position]
-            assert await elsewhere.events.message_at(events(0).name, position.sequence) is not None
-            page, more = await elsewhere.events.read_page(events(0).name, ">", position.sequence, 10)
-            assert [message.sequence for message in page] == [position.sequence] and more == 0
+            reads = [(read(r, position, id_), read_in_order(r, position), read_at(r, position)) for r in readers]
+            await asyncio.gather(*(each for three in reads for each in three))
 
 
 @pytest.mark.guarantee("G10")
