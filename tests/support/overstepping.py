@@ -70,16 +70,19 @@ def forbidden(service: str) -> list[str]:
         found += ["$JS.API.STREAM.CREATE.ANOTHER"]
     for owner, durables in DURABLES.items():
         if owner != service:
-            verbs = ("DELETE", "MSG.NEXT", "RESET", "DURABLE.CREATE", "PAUSE")
+            verbs = ("DELETE", "MSG.NEXT", "RESET", "DURABLE.CREATE", "CREATE", "PAUSE")
             found += [f"$JS.API.CONSUMER.{verb}.{durable}" for durable in durables for verb in verbs]
             found += [f"$JS.ACK.{durable}.1.1.1.1.0" for durable in durables]
+    # In a consumer that is made without a name, the request could claim any.
+    found += [f"$JS.API.CONSUMER.CREATE.{stream}" for stream in STREAMS]
     # Answers to others go to the others alone; the writer tells the gateway what became of commands.
     told = {"gateway"} if service == "memory-writer" else set[str]()
     found += [f"{inbox_prefix(other)}.x" for other in permissions() if other != service and other not in told]
     reads = {"gateway": "MEMLOG_ACCESS_0", "memory-writer": "MEMLOG_ACCESS_0", "indexer": "MEMLOG_COMMANDS_0"}
     reads |= {"categorizer": "MEMLOG_COMMANDS_0"}
     if service in reads:
-        found += [f"$JS.API.{how}.{reads[service]}" for how in ("DIRECT.GET", "STREAM.MSG.GET", "CONSUMER.CREATE")]
+        found += [f"$JS.API.{how}.{reads[service]}" for how in ("DIRECT.GET", "STREAM.MSG.GET")]
+        found.append(f"$JS.API.CONSUMER.CREATE.{reads[service]}.mine")
     return found
 
 

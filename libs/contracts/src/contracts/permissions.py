@@ -206,8 +206,9 @@ def _answers_for(projection: str) -> Iterator[str]:
 
 
 def _reads_along(stream: str) -> tuple[str, ...]:
-    """A nameless consumer that is gone when nobody asks it any more, and acknowledges nothing."""
-    return f"{_API}.CONSUMER.CREATE.{stream}", f"{_API}.CONSUMER.MSG.NEXT.{stream}.*"
+    """Consumers that are gone when nobody asks them any more, and acknowledge nothing (`runtime.pull.passing_name`)."""
+    create = f"{_API}.CONSUMER.CREATE.{stream}.*"
+    return create, f"{create}.>", f"{_API}.CONSUMER.MSG.NEXT.{stream}.*"
 
 
 def _durable(stream: str, consumer: str) -> tuple[str, ...]:
@@ -220,11 +221,13 @@ def _durable(stream: str, consumer: str) -> tuple[str, ...]:
 
 def _durables(shards: range) -> tuple[str, ...]:
     """Whoever may read along by consumers of any name keeps off those that others work with."""
+    named = [f"{stream}.{name}" for shard in shards for stream, name in durable_consumers(shard)]
+    verbs = ("CREATE", "DELETE", "MSG.NEXT")
     return tuple(
-        f"{_API}.CONSUMER.{verb}.{stream}.{name}"
-        for shard in shards
-        for stream, name in durable_consumers(shard)
-        for verb in ("DELETE", "MSG.NEXT")
+        f"{_API}.CONSUMER.{verb}.{at}{rest}"
+        for at in named
+        for verb in verbs
+        for rest in (("", ".>") if verb == "CREATE" else ("",))
     )
 
 

@@ -32,7 +32,7 @@ from runtime.lag import Behind, Lag
 from runtime.log_checks import check_checkpoint, require_next
 from runtime.metrics import CONSUMED, PROCESSED, QUARANTINED, took
 from runtime.nats import subscribe
-from runtime.pull import Pull
+from runtime.pull import Pull, passing_name
 from runtime.quarantine import WILL_HEAL, Quarantine, without_payload
 from runtime.redriving import Redriving
 from runtime.spans import projecting, replaying
@@ -222,6 +222,7 @@ class ProjectionRunner:
             info = await self._js.add_consumer(  # pyright: ignore[reportUnknownMemberType]
                 self._stream,
                 ConsumerConfig(
+                    name=passing_name(),
                     deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                     opt_start_seq=start,
                     ack_policy=AckPolicy.NONE,

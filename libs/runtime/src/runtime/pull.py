@@ -7,6 +7,7 @@ keeps one request for many messages open at the server and hands out whatever ha
 import asyncio
 import contextlib
 import json
+import os
 from types import TracebackType
 
 from contracts.errors import Unavailable
@@ -25,6 +26,12 @@ _HEARTBEAT_S = 0.9
 _SILENCE_S = 4.0
 _LOOK_S = 0.5
 """How often a wait looks whether the connection was lost: the server then knows nothing of this request any more."""
+
+
+def passing_name() -> str:
+    """A name for a consumer that is gone when nobody asks it any more. One that is made without a name may claim any in
+    its request, so permissions cannot keep it off those of others."""
+    return f"passing-{os.urandom(8).hex()}"
 
 
 class ConsumerGone(Unavailable):

@@ -22,7 +22,7 @@ from runtime.event_store import EventStore
 from runtime.keys import KeyStore
 from runtime.log_checks import check_checkpoint, require_next
 from runtime.projection import stored
-from runtime.pull import Pull
+from runtime.pull import Pull, passing_name
 from runtime.quarantine import WILL_HEAL
 from runtime.reading import Reading, ReplayRefused, decoded
 from runtime.spans import replaying
@@ -205,6 +205,7 @@ class _Shard:
             info = await self._log.js.add_consumer(  # pyright: ignore[reportUnknownMemberType]
                 self._stream,
                 ConsumerConfig(
+                    name=passing_name(),
                     deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                     opt_start_seq=self._start + 1,
                     ack_policy=AckPolicy.NONE,

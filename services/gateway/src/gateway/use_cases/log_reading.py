@@ -17,7 +17,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from runtime.errors import NATS_FAILURES, nats_errors
 from runtime.event_store import EventStore, StoredMessage
 from runtime.keys import SealingKey
-from runtime.pull import Pull
+from runtime.pull import Pull, passing_name
 from runtime.quarantine import without_payload
 
 from gateway.service import Caller, EventFilter
@@ -134,6 +134,7 @@ class LogReading:
             info = await self._js.add_consumer(  # pyright: ignore[reportUnknownMemberType]
                 stream,
                 ConsumerConfig(
+                    name=passing_name(),
                     deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                     opt_start_seq=start,
                     filter_subject=subject,
