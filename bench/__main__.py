@@ -19,7 +19,7 @@ import uvloop
 from rich.console import Console
 from runtime.logging import configure_logging
 
-from bench import adding, forms, hops, listing, machine, rebuilding, replaying, searching, starting, sustained
+from bench import adding, forms, hops, listing, machine, rebuilding, replaying, searching, starting, sustained, tracing
 from bench.corpus import Corpus
 from bench.plan import FULL, QUICK, Plan
 from bench.result import BARS, Section
@@ -36,6 +36,7 @@ _BENCHMARKS: dict[str, Callable[[Plan], Awaitable[Section]]] = {
     "forms": forms.run,
     "replay": replaying.run,
     "rebuild": rebuilding.run,
+    "tracing": tracing.run,
 }
 _RESULTS = Path(__file__).parent / "results"
 _SEED = 2026

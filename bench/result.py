@@ -77,4 +77,8 @@ BARS = (
     Bar("search p95 at 10k, 1 client, MCP (ms)", "search_10k_mcp_p95_ms", 40.0, at_most=True),
     Bar("rebuild of the read models (events/s)", "rebuild_read_models_events_per_s", 5000.0, at_most=False),
     Bar("rebuild of the index, vectors cached (events/s)", "rebuild_index_events_per_s", 3000.0, at_most=False),
+    Bar("add to searchable p50, traced / not traced, REST", "tracing_add_searchable_rest_ratio", 1.05, at_most=True),
+    Bar("add to searchable p50, traced / not traced, MCP", "tracing_add_searchable_mcp_ratio", 1.05, at_most=True),
+    Bar("search p50, traced / not traced, REST", "tracing_search_rest_ratio", 1.05, at_most=True),
+    Bar("search p50, traced / not traced, MCP", "tracing_search_mcp_ratio", 1.05, at_most=True),
 )

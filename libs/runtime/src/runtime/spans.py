@@ -32,7 +32,7 @@ _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(?:ONLY\s+)?((?:[a-z_]\w*\.)
 
 def sending(stream: str, type_: str) -> AbstractContextManager[Span]:
     """A message of this type is sent within the block, and acknowledged; `trace_headers` are what to send with it."""
-    message = _message("send", stream, {"memlog.message.types": (type_,)})
+    message = _message("send", stream, {"memlog.message.types": type_})
     return _timed(PUBLISHED, _PUBLISHING, f"send {stream}", message, SpanKind.PRODUCER)
 
 
@@ -50,7 +50,10 @@ def appending(stream: str, messages: Sequence[tuple[Headers, str]]) -> Generator
     for headers, _ in messages:
         parent = headers.get("traceparent")
         if parent in types and parent not in spans:
-            more = {"messaging.batch.message_count": count[parent], "memlog.message.types": sorted(types[parent])}
+            more = {
+                "messaging.batch.message_count": count[parent],
+                "memlog.message.types": " ".join(sorted(types[parent])),
+            }
             spans[parent] = begin(
                 f"send {stream}", extract(headers), kind=SpanKind.PRODUCER, attributes=_message("send", stream, more)
             )
@@ -65,7 +68,7 @@ def appending(stream: str, messages: Sequence[tuple[Headers, str]]) -> Generator
 
 def handling(stream: str, type_: str, headers: Headers) -> AbstractContextManager[Span]:
     """One message is handled within the block, in the trace that its headers carry."""
-    attributes = _message("process", stream, {"memlog.message.types": (type_,)})
+    attributes = _message("process", stream, {"memlog.message.types": type_})
     return span(f"process {stream}", headers, kind=SpanKind.CONSUMER, attributes=attributes)
 
 
