@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any, Self, TypeVar
 
 import httpx
-from contracts.errors import InvalidInput, MemlogError, error_from_code
+from contracts.errors import Forbidden, InvalidInput, MemlogError, error_from_code
 from pydantic import BaseModel, ValidationError
 
 from standalone.failures import NotReachable
@@ -104,7 +104,7 @@ def _refusal(code: str, detail: str) -> MemlogError:
     error = error_from_code(code, detail)
     if error.status == HTTPStatus.UNAUTHORIZED:
         remedy = "Set MEMLOG_TOKEN, or say --token; whoever runs this Memlog makes one: memlog token issue"
-    elif type(error).__module__ == refusals.__name__:
+    elif isinstance(error, Forbidden) or type(error).__module__ == refusals.__name__:
         remedy = error.remedy
     else:
         return error
