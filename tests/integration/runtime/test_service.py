@@ -113,6 +113,15 @@ async def test_a_context_is_opened_checked_and_closed(log: Log, settings: MakeSe
     assert log.client.is_connected
 
 
+async def test_a_connection_that_the_server_ends_for_good_ends_the_service(log: Log, settings: MakeSettings) -> None:
+    stop = asyncio.Event()
+    with pytest.raises(Unavailable, match="closed the connection"):
+        async with open_context("test", settings(), stop) as context:
+            await context.client._send_command(b"NONSENSE\r\n")  # pyright: ignore[reportPrivateUsage]
+            async with asyncio.timeout(30):
+                await stop.wait()
+
+
 async def test_a_context_needs_a_master_key(settings: MakeSettings) -> None:
     with pytest.raises(ConfigurationError, match="MEMLOG_MASTER_KEY_FILE"):
         async with open_context("test", settings(master_key_file=None), asyncio.Event()):

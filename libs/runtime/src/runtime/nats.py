@@ -33,8 +33,9 @@ _PATIENCE_S = 60.0
 
 
 @asynccontextmanager
-async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
-    """A connection that reconnects for ever. Raises `Unavailable` when no server answers at start.
+async def connect(settings: Settings, name: str, lost: Callable[[], object] = lambda: None) -> AsyncGenerator[Client]:
+    """A connection that reconnects for ever, but where a server says that it must not: then it is closed, and `lost` is
+    called. Raises `Unavailable` when no server answers at start.
 
     Leaving closes it at once: whoever publishes has awaited its acks before.
     """
@@ -48,6 +49,12 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
     async def on_reconnect() -> None:
         log.info("nats_reconnected")
 
+    async def on_closed() -> None:
+        if not leaving:
+            log.error("nats_closed")
+            lost()
+
+    leaving = False
     addresses, options = _addresses(settings.nats_url)
     if settings.nats_user is not None and settings.nats_password is not None:
         options = {
@@ -64,6 +71,7 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
                 error_cb=on_error,
                 disconnected_cb=on_disconnect,
                 reconnected_cb=on_reconnect,
+                closed_cb=on_closed,
                 connect_timeout=3,
                 # The default of 2 s would be most of the time in which service has to be back after a server restart.
                 reconnect_time_wait=0.2,  # pyright: ignore[reportArgumentType]
@@ -81,6 +89,7 @@ async def connect(settings: Settings, name: str) -> AsyncGenerator[Client]:
     try:
         yield client
     finally:
+        leaving = True
         with suppress(*NATS_FAILURES):  # the server may be gone already
             await client.close()
 

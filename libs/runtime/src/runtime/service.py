@@ -85,7 +85,7 @@ async def open_context(
     if settings.master_key_file is None:
         raise ConfigurationError("MEMLOG_MASTER_KEY_FILE is not set: content is sealed and needs it")
     master = MasterKey.load(settings.master_key_file, settings.secrets_path)
-    async with connect(settings, name) as client:
+    async with connect(settings, name, lost=stop.set) as client:
         js = jetstream(client)
         await require_sync_always(settings)
         keys = KeyStore(js, master)
@@ -97,6 +97,8 @@ async def open_context(
             if probes is not None:
                 probes.add(probe)
             yield Context(name, settings, client, js, events, keys, leases, identity, probe.ready, stop, probe)
+            if client.is_closed:
+                raise Unavailable("the NATS server has closed the connection: its log says why")
         finally:
             await events.close()
 
