@@ -80,11 +80,31 @@ async def test_a_service_writes_nowhere_but_into_its_volume(running: Composed, s
         assert [*state.rglob("*")] == []
 
 
-async def test_no_service_asks_for_what_it_may_not(running: Composed) -> None:
+async def test_the_operator_has_the_command_line_with_token_and_log(running: Composed) -> None:
+    for command in (("status", "--json"), ("token", "list", "--json"), ("backup", "a.tar", "--json")):
+        process = await running.run("tools", *running.images["tools"].entrypoint, *command)
+        assert await process.wait() == 0, (command, running.log_of("tools"))
+    assert (running.folder / "state" / "tools" / "a.tar").stat().st_size > 0
+
+
+async def test_the_whole_is_verified_and_no_service_asks_for_what_it_may_not(running: Composed) -> None:
     async with client(running, running.admin_token) as http:
-        for read in ("health", "projections", "events", "verification", "anchors", "dead-letters", "apps", "stats"):
-            answer = await http.get(f"/api/v1/{read}")
-            assert answer.status_code in (200, 404), (read, answer.text)
+        async with http.stream("GET", "/api/v1/events/stream") as events:
+            assert events.status_code == 200
+            await http.post("/api/v1/memories", json={"text": "Live as it comes", "infer": False})
+            async with asyncio.timeout(30):
+                assert await anext(line async for line in events.aiter_lines() if line.startswith("data:"))
+        # Compared with a fresh fold: so each store is built anew beside the one that serves.
+        assert (await http.post("/api/v1/verification", json={"stores": True})).status_code == 202
+
+        async def verified() -> bool:
+            return (await http.get("/api/v1/verification")).json()["state"] == "done"
+
+        await eventually(verified, timeout=120.0)
+        done = (await http.get("/api/v1/verification")).json()
+        assert done["result"] == "equal", done
+        for read in ("health", "projections", "anchors", "dead-letters", "events", "access-rules"):
+            assert (await http.get(f"/api/v1/{read}")).status_code == 200, read
     # Services name their connections; tests that overstep do not.
     assert re.findall(r'python3:[a-z-]+".*Violation.*', (running.folder / "nats.log").read_text()) == []
 
