@@ -36,7 +36,15 @@ $(STAMP): $(BIN)/uv requirements.lock $(PACKAGES)
 run: $(STAMP) ## start Memlog on http://127.0.0.1:8765 (MEMLOG_PORT, MEMLOG_HOST, MEMLOG_HOME)
 	@exec $(BIN)/memlog up
 
-test: $(STAMP) ## run the whole suite, two files at a time (ARGS='-k name' to narrow, WORKERS=0 for one after the other)
+# Debian's package, unpacked: nothing of it is installed.
+.cache/prometheus/usr/bin/promtool:
+	@command -v promtool >/dev/null || { echo "Fetching Prometheus for its tests (Debian's package, about 40 MB)…"; \
+	  mkdir -p .cache/prometheus && cd .cache/prometheus && \
+	  { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } >/dev/null 2>&1 && \
+	  dpkg -x prometheus_*.deb . && rm -f prometheus_*.deb; } || \
+	  echo "Prometheus could not be fetched, and its tests will fail. Install it: apt install prometheus"
+
+test: $(STAMP) .cache/prometheus/usr/bin/promtool ## run the whole suite, two files at a time (ARGS='-k name' to narrow, WORKERS=0 for one after the other)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## ruff and pyright (strict)

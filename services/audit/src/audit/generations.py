@@ -24,7 +24,7 @@ from audit.projections import (
 from audit.statement import Projection
 
 READ_MODELS_VERSION = 3
-ACCESS_LOG_VERSION = 2
+ACCESS_LOG_VERSION = 3
 """Raise one when anything of its projections changes, DDL or what an event leads to: it is rebuilt from the log."""
 
 

@@ -19,7 +19,7 @@ READER = "memlog_reader"
 """The role that reads the views; whoever sets up the server may create it, then installing grants to it."""
 AUDITOR = "memlog_auditor"
 """Likewise a role that sees who read when, by which app, and in which trace: no text, no query, no user's name."""
-AUDITED = ("reads", "access_audit", "apps")
+AUDITED = ("reads", "apps")
 """The views that it sees."""
 
 _RETIRED = "memlog_retired_"
