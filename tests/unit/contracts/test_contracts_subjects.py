@@ -38,6 +38,7 @@ def test_subjects_never_change() -> None:
     assert subjects.event_subject(2, subjects.memory("u", "m")) == "memlog.evt.2.u.memory.m"
     assert subjects.event_subject(2, subjects.app("u", "a")) == "memlog.evt.2.u.app.a"
     assert subjects.event_subject(2, subjects.user("u")) == "memlog.evt.2.u.user.u"
+    assert subjects.event_subject(2, subjects.token("u", "t")) == "memlog.evt.2.u.token.t"
     assert subjects.event_subject(2, subjects.operation("u", "c")) == "memlog.evt.2.u.op.c"
     assert subjects.event_subject(2, subjects.access_rule("u", "r")) == "memlog.evt.2.u.access.r"
     assert subjects.event_subject(2, subjects.default_access("u")) == "memlog.evt.2.u.access.default"
@@ -53,7 +54,7 @@ def test_subjects_never_change() -> None:
 def test_no_subject_is_made_of_a_name_or_a_text() -> None:
     """What a subject is made of: shards, opaque ids, and names of Memlog's own parts."""
     ids = {"uid", "command_id", "aggregate", "app_id", "memory_id", "category_id", "name_hash"}
-    ids |= {"rule_id", "policy_id", "source_id"}
+    ids |= {"rule_id", "policy_id", "source_id", "token_id"}
     parts = {"shard", "shards", "consumer", "projection", "service", "subject", "sequence"}
     for name, function in inspect.getmembers(subjects, inspect.isfunction):
         if function.__module__ != subjects.__name__:
