@@ -17,7 +17,7 @@ from support.fleet import Fleet
 from support.servers import Log
 from support.stack import eventually
 
-_PAUSE_S = 0.1
+_PAUSE_S, _BETWEEN_S = 0.1, 0.3
 _PATIENCE_S = 60.0
 
 
@@ -50,7 +50,7 @@ class Load:
         """Add, revise and read until told to stop; what is promised through one gateway is seen through the next."""
         known = self.acknowledged.setdefault(user, {})
         while not stopping.is_set():
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(_BETWEEN_S)
             text = f"note {uuid.uuid4()}"
             body = {"user_id": user, "text": text, "idempotency_key": str(uuid.uuid4())}
             said, searchable = await self._added(body)
@@ -121,7 +121,7 @@ class Load:
 
 
 @asynccontextmanager
-async def load(fleet: Fleet, name: str, users: int = 6) -> AsyncGenerator[Load]:
+async def load(fleet: Fleet, name: str, users: int = 5) -> AsyncGenerator[Load]:
     """Writes for the length of the block; what a writer asserted fails the test, at the latest at the end."""
     running = Load(fleet, [f"{name}-{number}" for number in range(users)])
     stopping = asyncio.Event()
