@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import httpx
 
@@ -22,8 +23,19 @@ from bench.server import Server
 _TURN = 10
 _SETTLE_S = 0.05
 """Between two turns: what the last call left to do belongs to its own side."""
-_TURNS, _QUICK_TURNS = 60, 6
+_WARM_UP, _TURNS, _QUICK_TURNS = 3, 60, 6
 _Call = Callable[[MemoryClient], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The median of its calls, and the CPU time that one took, with all that it led to."""
+
+    p50_ms: float
+    cpu_ms: float
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50_ms} ms, CPU {self.cpu_ms} ms"
 
 
 async def run(plan: Plan) -> Section:
@@ -36,11 +48,12 @@ async def run(plan: Plan) -> Section:
         transports: tuple[Transport, ...] = ("rest", "mcp")
         for transport in transports:
             for name, call in _calls(plan).items():
-                ratio, before, after = await _beside(transport, (off, on), call, turns)
-                section.numbers[f"tracing_{name}_{transport}_off_p50_ms"] = before
-                section.numbers[f"tracing_{name}_{transport}_on_p50_ms"] = after
-                section.numbers[f"tracing_{name}_{transport}_ratio"] = ratio
-                plan.say(f"{name} over {transport}: p50 {before} ms, traced {after} ms")
+                before, after = await _beside(transport, (off, on), call, turns)
+                for side, found in (("off", before), ("on", after)):
+                    section.numbers[f"tracing_{name}_{transport}_{side}_p50_ms"] = found.p50_ms
+                    section.numbers[f"tracing_{name}_{transport}_{side}_cpu_ms"] = found.cpu_ms
+                section.numbers[f"tracing_{name}_{transport}_ratio"] = round(after.p50_ms / before.p50_ms, 3)
+                plan.say(f"{name} over {transport}: {before}, traced {after}")
         async with httpx.AsyncClient() as http:
             if int((await http.get(sink)).text) == 0:
                 raise RuntimeError("no span was exported: what was measured is not tracing")
@@ -61,24 +74,27 @@ def _calls(plan: Plan) -> dict[str, _Call]:
     return {"add_accepted": add("accepted"), "add_searchable": add("searchable"), "search": search}
 
 
-async def _beside(
-    transport: Transport, servers: tuple[Server, Server], call: _Call, turns: int
-) -> tuple[float, float, float]:
-    """The median of the second side to that of the first, and both in milliseconds."""
+async def _beside(transport: Transport, servers: tuple[Server, Server], call: _Call, turns: int) -> list[_Side]:
     clients = [await connect(transport, server.port, USER) for server in servers]
     taken: list[list[float]] = [[], []]
-    for turn in range(turns + 2):
+    before = [0.0, 0.0]
+    for turn in range(_WARM_UP + turns):
+        if turn == _WARM_UP:
+            before = [sum(server.cpu_seconds().values()) for server in servers]
+            taken = [[], []]
         for side in (0, 1) if turn % 2 else (1, 0):
             for _ in range(_TURN):
                 started = time.perf_counter()
                 await call(clients[side])
-                if turn >= 2:  # the first turns warm up
-                    taken[side].append(time.perf_counter() - started)
+                taken[side].append(time.perf_counter() - started)
             await asyncio.sleep(_SETTLE_S)
     for client in clients:
         await client.close()
-    off, on = (1000 * statistics.median(each) for each in taken)
-    return round(on / off, 3), round(off, 2), round(on, 2)
+    after = [sum(server.cpu_seconds().values()) for server in servers]
+    return [
+        _Side(round(1000 * statistics.median(of), 2), round(1000 * (end - begin) / len(of), 2))
+        for of, begin, end in zip(taken, before, after, strict=True)
+    ]
 
 
 @asynccontextmanager
