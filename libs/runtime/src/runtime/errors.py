@@ -12,6 +12,9 @@ WRONG_LAST_SEQUENCE = 10071
 UNDECIDED = 10164
 """JetStream's error code, from streams with replicas: another message is on its way to the same subject."""
 
+NO_MESSAGE = 10037
+"""JetStream's error code: the stream is there, and has no such message."""
+
 STREAM_OFFLINE = 10194
 """JetStream's error code: the server has the stream, and does not open it."""
 

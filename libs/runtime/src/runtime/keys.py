@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 from contracts.errors import ConfigurationError, ContentDamaged, KeyMissing
@@ -19,6 +20,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from runtime.errors import nats_errors
+from runtime.nats import last_message
 from runtime.publishing import publish_first
 
 _NONCE = 12
@@ -160,10 +162,9 @@ class KeyStore:
             self._cache.move_to_end(uid)
             return cached
         with nats_errors("read a data key"):
-            try:
-                found = await self._js.get_msg(KEYS.name, subject=key_subject(uid))
-            except NotFoundError:
-                raise KeyMissing("this user's content was erased: its key is destroyed") from None
+            found = await last_message(self._js, KEYS.name, key_subject(uid))
+        if found is None:
+            raise KeyMissing("this user's content was erased: its key is destroyed")
         key = SealingKey(self.master.unwrap(uid, found.data or b""))
         self._cache[uid] = key
         if len(self._cache) > _CACHED_KEYS:
@@ -177,11 +178,10 @@ class KeyStore:
         """
         self._cache.pop(uid, None)
         with nats_errors("destroy a data key"):
-            try:
-                found = await self._js.get_msg(KEYS.name, subject=key_subject(uid))
-                await self._js.delete_msg(KEYS.name, found.seq or 0)
-            except NotFoundError:
-                return
+            found = await last_message(self._js, KEYS.name, key_subject(uid))
+            if found is not None:
+                with suppress(NotFoundError):  # somebody was quicker
+                    await self._js.delete_msg(KEYS.name, found.seq or 0)
 
     async def check_master(self) -> bool:
         """Whether a data key was ever stored; raises `ConfigurationError` when another master key wrapped the newest
@@ -189,9 +189,8 @@ class KeyStore:
         with nats_errors("check the master key"):
             if (await self._js.stream_info(KEYS.name)).state.last_seq == 0:
                 return False
-            try:
-                found = await self._js.get_msg(KEYS.name, subject=key_subject("*"))
-            except NotFoundError:  # all were destroyed
-                return True
+            found = await last_message(self._js, KEYS.name, key_subject("*"))
+        if found is None:  # all were destroyed
+            return True
         self.master.unwrap((found.subject or "").rsplit(".", 1)[-1], found.data or b"")
         return True

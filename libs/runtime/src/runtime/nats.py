@@ -17,10 +17,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RawStreamMsg, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError, ServerError
 
-from runtime.errors import NATS_FAILURES, STREAM_OFFLINE
+from runtime.errors import NATS_FAILURES, NO_MESSAGE, STREAM_OFFLINE
 from runtime.settings import Settings, comma_separated
 
 log = structlog.get_logger()
@@ -114,6 +114,17 @@ def _without_password(url: str) -> str:
 def jetstream(client: Client) -> JetStreamContext:
     """A JetStream context; its requests time out after `REQUEST_TIMEOUT`."""
     return client.jetstream(timeout=REQUEST_TIMEOUT)  # pyright: ignore[reportUnknownMemberType]
+
+
+async def last_message(js: JetStreamContext, stream: str, subject: str) -> RawStreamMsg | None:
+    """The last message of a subject by the word of the stream's leader: a replica may be a moment behind. None when
+    there is none; a stream that is missing is a failure as any other of NATS, which is raised."""
+    try:
+        return await js.get_msg(stream, subject=subject)
+    except NotFoundError as error:
+        if error.err_code != NO_MESSAGE:
+            raise
+        return None
 
 
 async def subscribe(

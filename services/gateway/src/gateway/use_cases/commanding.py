@@ -18,12 +18,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError
 from runtime.clock import utc_now
 from runtime.errors import NATS_FAILURES, nats_errors
 from runtime.event_store import EventStore
 from runtime.keys import SealingKey
-from runtime.nats import subscribe
+from runtime.nats import last_message, subscribe
 from runtime.publishing import publish_first
 from runtime.server_health import ServerHealth
 from runtime.spans import sending
@@ -238,10 +238,9 @@ class Commanding:
         return False
 
     async def _stored(self, shard: int, principal: Principal, subject: str) -> Decoded[AnyCommand]:
-        try:
-            found = await self._js.get_msg(commands(shard).name, subject=subject)
-        except NotFoundError:
-            raise Unavailable("the first command with this key is being removed; try again") from None
+        found = await last_message(self._js, commands(shard).name, subject)
+        if found is None:
+            raise Unavailable("the first command with this key is being removed; try again")
         return decode_command(found.data or b"", principal.key)
 
     async def was_accepted(self, principal: Principal, command_id: str) -> Decoded[AnyCommand]:
@@ -249,10 +248,9 @@ class Commanding:
         shard = subjects.shard_of(principal.uid, self._shards)
         subject = subjects.command_subject(shard, principal.uid, command_id)
         with nats_errors("find the operation"):
-            try:
-                found = await self._js.get_msg(commands(shard).name, subject=subject)
-            except NotFoundError:
-                raise NotFound(f"operation {command_id} was not found") from None
+            found = await last_message(self._js, commands(shard).name, subject)
+        if found is None:
+            raise NotFound(f"operation {command_id} was not found")
         return decode_command(found.data or b"", principal.key)
 
 

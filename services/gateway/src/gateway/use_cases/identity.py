@@ -11,9 +11,9 @@ from contracts.errors import Forbidden, InvalidInput, KeyMissing, Unavailable
 from contracts.streams import USERS
 from contracts.subjects import user_subject
 from nats.js import JetStreamContext
-from nats.js.errors import NotFoundError
 from runtime.errors import nats_errors
 from runtime.keys import KeyStore, SealingKey
+from runtime.nats import last_message
 from runtime.publishing import publish_first
 
 from gateway.service import OWNER_APP, Caller
@@ -81,11 +81,8 @@ class Identities:
 
     async def _directory_entry(self, subject: str) -> str | None:
         with nats_errors("answer the user directory"):
-            try:
-                found = await self._js.get_msg(USERS.name, subject=subject)
-            except NotFoundError:
-                return None
-        return json.loads(found.data or b"{}")["uid"]
+            found = await last_message(self._js, USERS.name, subject)
+        return None if found is None else json.loads(found.data or b"{}")["uid"]
 
     async def _new_entry(self, subject: str) -> str:
         # The key first: an entry in the directory then always has a key, and one without was erased.
