@@ -2,6 +2,10 @@
 
 The revision at which a lease was won is the owner's epoch: it only grows, so a store can refuse a former owner.
 Expiry needs no common clock: a standby takes over when it has seen no change for the lease's time to live.
+
+Leases of the shards of a role spread over the processes that stand for them, so that one that joins later has work as
+well. A process that has at least two fewer than another one wishes for one of these, in the lease itself; at its next
+renewal the owner ends its work in good order and leaves the lease to whoever wished for it.
 """
 
 import asyncio
@@ -20,10 +24,12 @@ from nats.js.kv import KeyValue
 
 from runtime.errors import NATS_FAILURES, nats_errors
 from runtime.metrics import LEASE_HELD
-from runtime.tasks import end
+from runtime.tasks import end, to_its_end
 
 log = structlog.get_logger()
 _RELEASED = b""
+_WISHED = b"?"
+"""Between the owner and who wishes for its lease. Without an owner, it was left to the latter."""
 _EPOCHS = "epochs"
 """No lease: a key that is written to get the next revision."""
 
@@ -39,6 +45,10 @@ class Leases:
         self._ttl = ttl
         self._sole = sole
         self._until: dict[str, float] = {}
+        self._owners: dict[str, bytes | None] = {}
+        """Of the leases that are stood for; None while it is not known."""
+        self._wishes: dict[str, float] = {}
+        """Until when a wish of a role keeps it from another one."""
 
     @classmethod
     async def open(cls, js: JetStreamContext, owner: str, ttl: float, replicas: int, sole: bool) -> "Leases":
@@ -53,8 +63,12 @@ class Leases:
     async def run_owned(self, name: str, body: Callable[[int], Awaitable[None]]) -> None:
         """Own `name` and run `body(epoch)`; when the lease is lost, cancel it and stand by again. Returns when `body`
         returns; errors of `body` propagate. Cancelling gives the lease back."""
-        with LEASE_HELD.known(lambda: [(float(self.holds(name)), {"lease": name})]):
-            await self._run_owned(name, body)
+        self._owners[name] = None
+        try:
+            with LEASE_HELD.known(lambda: [(float(self.holds(name)), {"lease": name})]):
+                await self._run_owned(name, body)
+        finally:
+            del self._owners[name]
 
     async def _run_owned(self, name: str, body: Callable[[int], Awaitable[None]]) -> None:
         while True:
@@ -69,14 +83,12 @@ class Leases:
                         return work.result()
                     except ConcurrencyConflict as error:  # a newer owner was noticed by what it wrote
                         log.warning("lease_overtaken", lease=name, epoch=epoch, reason=error.message)
+                elif renewal.result():
+                    log.info("lease_handed_over", lease=name, epoch=epoch)
                 else:
                     log.warning("lease_lost", lease=name, epoch=epoch)
             finally:
-                await end(work, renewal)
-                for task in (work, renewal):
-                    if not task.cancelled():
-                        task.exception()  # retrieved: it is propagated, or of no interest any more
-                await self._release(name)
+                await to_its_end(self._give_back(name, work, renewal))
 
     def holds(self, name: str) -> bool:
         """Whether the lease is surely this owner's still, by its own clock: an owner that slept must look before it
@@ -99,20 +111,38 @@ class Leases:
                     revision, value = entry.revision or 0, entry.value
                 except KeyNotFoundError:
                     revision, value = 0, _RELEASED
+                owner, _, wished = (value or _RELEASED).partition(_WISHED)
+                self._owners[name] = owner
+                renewed = seen not in (None, revision)
                 if revision != seen:
                     seen, since = revision, time.monotonic()
                 # After an outage the lease may still be our own, from before.
-                free = value in (None, _RELEASED, self._owner) or self._sole or time.monotonic() - since > self._ttl
-                if free:
-                    with contextlib.suppress(APIError):  # somebody was quicker
+                ours = owner == self._owner or (not owner and wished in (b"", self._owner))
+                with contextlib.suppress(APIError):  # somebody was quicker
+                    if ours or self._sole or time.monotonic() - since > self._ttl:
                         asked = time.monotonic()
                         epoch = await self._bucket.update(name, self._owner, last=revision)
                         self._until[name] = asked + self._ttl
+                        self._owners[name] = self._owner
+                        self._wishes.pop(_role(name), None)
                         return epoch
+                    # Of a living owner alone: a change makes all who stand by for a dead one wait anew.
+                    if renewed and not wished and self._has_too_few(name, owner):
+                        self._wishes[_role(name)] = time.monotonic() + 2 * self._ttl
+                        await self._bucket.update(name, owner + _WISHED + self._owner, last=revision)
             await asyncio.sleep(min(0.5, self._ttl / 8))
 
-    async def _renew(self, name: str, revision: int) -> None:
-        """Renew until it fails for good."""
+    def _has_too_few(self, name: str, owner: bytes) -> bool:
+        """Whether `owner` has at least two more than this process of the leases on shards of the same role: with one
+        more, both would have reason to wish, in turns. One wish at a time: it is fulfilled first."""
+        role = _role(name)
+        owners = [known for other, known in self._owners.items() if _role(other) == role]
+        if not role or not owner or None in owners or time.monotonic() < self._wishes.get(role, 0.0):
+            return False
+        return owners.count(owner) - owners.count(self._owner) >= 2
+
+    async def _renew(self, name: str, revision: int) -> bool:
+        """Renew until it fails for good, or, which is what is returned, until somebody wishes for the lease."""
         renewed = time.monotonic()
         while time.monotonic() - renewed < self._ttl * 0.7:
             await asyncio.sleep(self._ttl / 4)
@@ -127,22 +157,42 @@ class Leases:
                 # A renewal whose ack was lost has moved the revision itself.
                 mine = await self._mine(name)
                 if mine is None:
-                    return
-                revision = mine
+                    return False
+                revision, wished = mine
+                if wished:
+                    return True
             except NATS_FAILURES as error:
                 log.warning("lease_renewal_failed", lease=name, error=str(error) or type(error).__name__)
+        return False
 
-    async def _mine(self, name: str) -> int | None:
-        """The lease's revision while it is this owner's; None when it is not, or cannot be asked."""
+    async def _mine(self, name: str) -> tuple[int, bytes] | None:
+        """The lease's revision while it is this owner's, and who wishes for it; None when it is not, or cannot be
+        asked."""
         with contextlib.suppress(*NATS_FAILURES):
             entry = await self._bucket.get(name)
-            if entry.value == self._owner:
-                return entry.revision
+            owner, _, wished = (entry.value or _RELEASED).partition(_WISHED)
+            if owner == self._owner and entry.revision is not None:
+                return entry.revision, wished
         return None
+
+    async def _give_back(self, name: str, work: "asyncio.Future[None]", renewal: "asyncio.Future[bool]") -> None:
+        await end(work, renewal)
+        for task in (work, renewal):
+            if not task.cancelled():
+                task.exception()  # retrieved: it is propagated, or of no interest any more
+        self._owners[name] = None
+        await self._release(name)
 
     async def _release(self, name: str) -> None:
         with contextlib.suppress(*NATS_FAILURES):
             async with asyncio.timeout(1.0):
-                revision = await self._mine(name)
-                if revision is not None:
-                    await self._bucket.update(name, _RELEASED, last=revision)
+                mine = await self._mine(name)
+                if mine is not None:
+                    revision, wished = mine
+                    await self._bucket.update(name, _WISHED + wished if wished else _RELEASED, last=revision)
+
+
+def _role(name: str) -> str:
+    """`index` of `index.2`; empty for what is no lease on a shard."""
+    role, _, shard = name.rpartition(".")
+    return role if shard.isdigit() else ""

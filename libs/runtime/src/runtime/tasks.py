@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 _CANCEL_AGAIN_S = 0.25
@@ -22,3 +23,18 @@ async def end(*tasks: "asyncio.Future[Any]", within: float = float("inf")) -> bo
             task.cancel()
         await asyncio.wait(pending, timeout=min(_CANCEL_AGAIN_S, left))
     return True
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await what has to be done whole, such as giving back what is held. A cancellation meanwhile (`end` repeats its
+    own) comes out afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
