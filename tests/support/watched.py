@@ -59,7 +59,7 @@ async def watched(folder: Path) -> AsyncGenerator[Watched]:
                         "gen_ai_client_token_usage_count",
                         'gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="chat", error_type!=""}',
                     )
-                    values = [await watching.query(f"count_over_time({each}[10m]) > 2") for each in expressions]
+                    values = [await watching.query(f"count_over_time({each}[10m]) > 1") for each in expressions]
                     rules = await watching.rules()
                     return all(values) and set(rules.values()) == {"ok"}
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.expressions import Expression, of_alerts, of_autoscaling, of_dashboards
-from support.prometheus import OBSERVABILITY, promtool
+from support.prometheus import OBSERVABILITY, ROOT, promtool
 from support.watched import SECRET, Watched
 
 EXPRESSIONS = [*of_dashboards(), *of_alerts(), *of_autoscaling()]
@@ -64,6 +64,14 @@ async def test_no_metric_holds_what_a_client_chose(watched: Watched) -> None:
     assert SECRET not in text.lower()
     assert not re.search(r'"[^"]*\b[0-9a-f]{32}\b', text), "an id"
     assert not re.search(r'"[^"]*[0-9a-f]{8}-[0-9a-f]{4}-', text), "an id"
+
+
+async def test_the_documentation_lists_what_is_exported(watched: Watched) -> None:
+    families = text_string_to_metric_families(await watched.metrics())
+    exported = {re.sub(r"_(bucket|sum|count)$", "", s.name) for family in families for s in family.samples}
+    own = {name for name in exported if not name.startswith(("process_", "python_"))}
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    assert sorted(name for name in own if f"`{name}`" not in page) == []
 
 
 async def test_no_client_makes_more_time_series(watched: Watched) -> None:
