@@ -24,9 +24,8 @@ _SETTINGS = """\
 #MEMLOG_LLM=llama3.1
 #MEMLOG_LLM_BASE_URL=http://ollama:11434/v1
 #
-# How clients reach the gateway, where that is not 127.0.0.1: behind your own TLS proxy.
+# How clients reach the gateway, where that is not 127.0.0.1: behind a TLS proxy. Its name belongs into .env, too.
 #MEMLOG_PUBLIC_URL=https://memlog.example.org
-#MEMLOG_ALLOWED_HOSTS=memlog.example.org
 """
 _COMPOSE = """\
 # Read by docker compose itself.
@@ -35,6 +34,8 @@ MEMLOG_PORT=8765
 GRAFANA_PORT=3000
 JAEGER_PORT=16686
 PROMETHEUS_PORT=9090
+# Names by which clients reach the gateway, comma-separated, where that is not 127.0.0.1.
+#MEMLOG_ALLOWED_HOSTS=memlog.example.org
 """
 
 
@@ -63,7 +64,7 @@ def made(folder: Path, say: Callable[[str], None]) -> None:
     secret("qdrant_config.yaml", lambda: f"service:\n  api_key: {key}")
     secret("grafana_admin_password")
     secret("postgres_grafana_password")
-    secret("llm_api_key", lambda: "")  # yours, if you name a language model
+    _once(vault / "llm_api_key", lambda: "", 0o644, say)  # yours to fill in, if you name a language model
     _once(folder / "memlog.env", lambda: _SETTINGS.rstrip("\n"), 0o644, say)
     _once(folder / ".env", lambda: _COMPOSE.rstrip("\n"), 0o644, say)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
@@ -200,6 +201,12 @@ def test_the_gateway_may_listen_where_compose_says_because_it_asks_for_tokens() 
     environment = IMAGES["gateway"].environment | ALL["gateway"]["environment"]
     check_bind(environment["MEMLOG_HOST"], authenticated=environment["MEMLOG_AUTH"] != "off")
     assert environment["MEMLOG_ADMIN_TOKEN_FILE"]
+    # By the name that the tools have for it.
+    url: str = ALL["tools"]["environment"]["MEMLOG_URL"]
+    asked = urlsplit(url)
+    assert (
+        asked.hostname in environment["MEMLOG_ALLOWED_HOSTS"].split(",") and f"{asked.port}" in IMAGES["gateway"].ports
+    )
 
 
 def test_qdrant_has_a_key_and_sends_no_telemetry() -> None:

@@ -53,6 +53,12 @@ async def test_a_memory_is_added_and_found_with_the_admin_token(running: Compose
         await eventually(categorized, timeout=60.0)
 
 
+async def test_the_gateway_answers_to_its_name_in_compose_and_to_no_foreign_one(running: Composed) -> None:
+    async with client(running, running.admin_token) as http:
+        for host, status in (("gateway:8765", 200), ("evil.example", 403)):
+            assert (await http.get("/api/v1/apps", headers={"Host": host})).status_code == status
+
+
 async def test_nobody_is_let_in_without_a_token(running: Composed) -> None:
     async with client(running) as http:
         assert (await http.get("/api/v1/memories")).status_code == 401
