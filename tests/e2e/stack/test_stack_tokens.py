@@ -22,7 +22,7 @@ from mcp_types import Implementation
 from support.command import memlog
 from support.fleet import Fleet, running_fleet
 from support.servers import opened
-from support.stack import WIRES, call, running_stack
+from support.stack import WIRES, call, eventually, running_stack
 from support.stdio_bridge import environment, over_stdio
 from support.writer import Sender
 
@@ -159,6 +159,38 @@ async def test_nobody_issues_what_they_do_not_have_or_for_whom_they_are_not(flee
     assert (await ask(fleet, eve["token"], "GET", TOKENS)).json()["total"] == 1
     peek = await ask(fleet, None, "GET", "/api/v1/memories", params={"user_id": "eve"})
     assert (peek.status_code, peek.json()["code"]) == (403, "another_user"), "the operator reads nobody else's"
+
+
+@pytest.mark.guarantee("G8")
+async def test_what_was_done_with_a_token_stands_under_its_id_and_an_app_is_told_of_its_own_operations(
+    fleet: Fleet,
+) -> None:
+    cursor = await issue(fleet, "eli", "cursor", "read", "write")
+    cline = await issue(fleet, "eli", "cline", "read", "write")
+    person = await issue(fleet, "eli", "dashboard")
+    body = {"text": "Eli plays the cello", "infer": False}
+    memory = (await ask(fleet, cursor["token"], "POST", "/api/v1/memories", json=body)).json()
+    await ask(fleet, cline["token"], "GET", "/api/v1/search", params={"query": "cello"})
+    path = f"/api/v1/memories/{memory['id']}"
+    revised = await ask(fleet, cline["token"], "PUT", path, json={"memory_content": "Eli plays the viola"})
+    operation = f"/api/v1/operations/{revised.json()['operation_id']}"
+
+    history = (await ask(fleet, person["token"], "GET", f"{path}/history")).json()["entries"]
+    assert [each["actor"] for each in history] == [f"token:{cursor['id']}", f"token:{cline['id']}"]
+
+    async def reads() -> set[tuple[str, str]]:
+        log = (await ask(fleet, person["token"], "GET", f"{path}/access-log")).json()["logs"]
+        found = {(each["app_name"], each["metadata_"]["actor"]) for each in log}
+        return found if len(found) > 1 else set()
+
+    expected = {("cline", f"token:{cline['id']}"), ("dashboard", f"token:{person['id']}")}
+    assert await eventually(reads) == expected
+
+    own = (await ask(fleet, cline["token"], "GET", operation)).json()
+    assert (own["status"], [each["id"] for each in own["results"]]) == ("done", [memory["id"]])
+    assert "Eli" not in json.dumps(own)
+    assert (await ask(fleet, cursor["token"], "GET", operation)).status_code == 404
+    assert "Eli plays the viola" in (await ask(fleet, person["token"], "GET", operation)).text
 
 
 async def test_no_token_stands_anywhere_but_in_its_answer(fleet: Fleet) -> None:
