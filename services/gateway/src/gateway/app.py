@@ -12,6 +12,7 @@ from gateway.auth.limits import RateLimits
 from gateway.auth.middleware import AuthMiddleware, AuthOptions
 from gateway.auth.resource_metadata import metadata_routes
 from gateway.cors import CorsMiddleware
+from gateway.dashboard import DashboardMiddleware
 from gateway.edge import EdgeMiddleware
 from gateway.errors import install
 from gateway.mcp.endpoint import McpEndpoint
@@ -84,6 +85,7 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
         app.router.routes.extend(metadata_routes(auth.public_url, auth.issuer, auth.scope_prefix))
         limits = RateLimits(auth.rate_limit, auth.failure_limit)
         app.add_middleware(AuthMiddleware, authenticators=options.authenticators, options=auth, limits=limits)
+    app.add_middleware(DashboardMiddleware)
     if options.allowed_origins:
         app.add_middleware(CorsMiddleware, origins=options.allowed_origins)
     app.add_middleware(
