@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 from support.composed import Composed, nats_of_compose, postgres_of_compose
 from support.kustomize import Object, containers
-from support.manifests import SERVICES, environment, image_of, made_secrets, named, secrets_used
+from support.manifests import SERVICES, environment, image_of, made_secrets, named, pod_of, secrets_used
 from support.stack import eventually, free_port
 
 OVERLAY = "single"
@@ -81,6 +81,12 @@ class Pods(Composed):
                 return False
 
         await asyncio.gather(*(eventually(lambda service=service: started(service)) for service in SERVICES))
+
+    async def terminated(self, service: str) -> int:
+        """The exit status of a service that is told to stop, and is given as long as its manifest says."""
+        self.processes[service].terminate()
+        async with asyncio.timeout(pod_of(named(OVERLAY, "Deployment", service))["terminationGracePeriodSeconds"]):
+            return await self.processes[service].wait()
 
 
 @asynccontextmanager
