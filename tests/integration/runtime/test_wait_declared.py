@@ -15,7 +15,7 @@ async def test_a_service_that_may_not_make_streams_waits_for_the_log_and_says_fo
     settings = servers.settings(declare_streams=False, shards=2)
     async with connect(settings, "test") as client:
         js = jetstream(client)
-        with pytest.raises(Unavailable, match=r"MEMLOG_DEAD is not there: start the memory-writer"):
+        with pytest.raises(Unavailable, match=r"MEMLOG_DEAD is not there: start memory-writer"):
             await wait_declared(js, settings, patience=0.0)
         assert await js.streams_info() == []
 

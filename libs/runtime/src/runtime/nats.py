@@ -12,7 +12,7 @@ import nats
 import structlog
 from contracts.errors import ConfigurationError, LogNotTrusted, Unavailable
 from contracts.permissions import LEASES, inbox_prefix
-from contracts.streams import GLOBAL, StreamSpec, is_truth, of_shard
+from contracts.streams import GLOBAL, WRITER_CONSUMER, StreamSpec, is_truth, of_shard
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -252,12 +252,12 @@ async def wait_declared(js: JetStreamContext, settings: Settings, patience: floa
         while not await _is_made(js, name):
             if asyncio.get_running_loop().time() > until:
                 raise Unavailable(
-                    f"{name} is not there: start the memory-writer, which makes the streams "
+                    f"{name} is not there: start {WRITER_CONSUMER}, which makes the streams "
                     "(this service may not: MEMLOG_DECLARE_STREAMS)"
                 )
             if not told:
                 told = True
-                log.info("waits_for_streams", missing=name, made_by="memory-writer")
+                log.info("waits_for_streams", missing=name, made_by=WRITER_CONSUMER)
             await asyncio.sleep(_LOOK_S)
 
 
