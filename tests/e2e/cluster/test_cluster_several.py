@@ -40,9 +40,14 @@ class Several:
         """The instance that has the lease on shard 0; of gateways, which have none, any."""
         if module == "gateway":
             return "gateway-0"
-        entry = await (await self.log.js.key_value(LEASE_BUCKET)).get(_LEASE_OF[module])
-        pid = int((entry.value or b"0").decode().split("#")[0].rpartition(":")[2])
-        return next(name for name, process in self.fleet.instances.items() if process.pid == pid)
+        bucket = await self.log.js.key_value(LEASE_BUCKET)
+
+        async def owns() -> str | None:
+            owner = ((await bucket.get(_LEASE_OF[module])).value or b"").decode().partition("#")[0]
+            running = {str(process.pid): name for name, process in self.fleet.instances.items()}
+            return running.get(owner.rpartition(":")[2])  # nobody, while it goes from one to another
+
+        return await eventually(owns, timeout=60.0)
 
 
 @pytest.fixture(scope="module")
