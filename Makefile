@@ -12,7 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: help setup run test lint fmt bench conformance lock clean
+.PHONY: help setup run test lint fmt bench fuzz conformance lock clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ fmt: $(STAMP) ## format and fix what can be fixed
 
 bench: $(STAMP) ## measure over real HTTP and MCP, about 25 minutes (ARGS='--only search' to narrow)
 	@$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(STAMP) ## send 20,000 hostile requests over REST and as many over MCP (ARGS='--cases 2000 --seed 7' to repeat some)
+	@$(BIN)/python -m fuzz $(ARGS)
 
 conformance: $(STAMP) ## the official MCP conformance suite (npm) against a running Memlog
 	@PYTHONPATH=tests $(BIN)/python -m support.conformance

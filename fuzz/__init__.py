@@ -1,0 +1,1 @@
+"""Fuzzing of a running Memlog over its doors: `python -m fuzz`."""
