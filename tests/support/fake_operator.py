@@ -14,6 +14,7 @@ from contracts.positions import Position
 from contracts.verification import Anchor, AnchorReply, ChainHead, Check, Verification
 from gateway.service import Caller, EventFilter
 from support.fake_access import FakeAccess
+from support.fake_auditing import FakeAuditing
 from support.fake_openmemory import FakeOpenMemory
 from support.fake_settings import FakeSettings
 from support.fake_tokens import FakeTokens
@@ -39,7 +40,7 @@ def dead_letter(number: int, aggregate: str = "m", count: int = 1) -> DeadLetter
 
 
 @dataclass
-class FakeOperator(FakeAccess, FakeSettings, FakeTokens, FakeOpenMemory):
+class FakeOperator(FakeAccess, FakeAuditing, FakeSettings, FakeTokens, FakeOpenMemory):
     """`log` is everybody's. `following` counts the streams that are open, `orders` are about generations."""
 
     log: list[LogEvent] = field(default_factory=list[LogEvent])
@@ -68,8 +69,11 @@ class FakeOperator(FakeAccess, FakeSettings, FakeTokens, FakeOpenMemory):
     ) -> Reprocessing:
         return Reprocessing(run=run, total=1, done=1, failed=0)
 
-    async def events(self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int) -> EventPage:
+    async def events(
+        self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int, newest: bool = False
+    ) -> EventPage:
         found = self._after(after, wanted)
+        found = found[-limit:] if newest else found
         return EventPage(events=found[:limit], next=found[limit - 1].position if len(found) > limit else None)
 
     async def follow(

@@ -107,3 +107,56 @@ async def test_a_stream_is_live_resumes_where_it_was_and_is_audited_each_hundred
         return not any(info.config.filter_subject for info in infos)
 
     await eventually(consumers_are_gone)
+
+
+async def test_the_newest_events_are_the_last_of_the_log_in_its_order(memlog: Inside) -> None:
+    ada, bob = user("ada"), user("bob")
+    await add(memlog, ada, "The first")
+    for number in range(12):
+        await add(memlog, bob, f"Bob's {number}")
+    await add(memlog, ada, "The last")
+    found = await pages(memlog, ada)
+    for limit in (1, 3, len(found), 500):
+        asked = {"user_id": ada, "newest": True, "limit": limit}
+        page = (await memlog.http.get("/api/v1/events", params=asked)).raise_for_status().json()
+        assert page["events"] == found[-limit:]
+    added = [event for event in found if event["type"] == "MemoryAdded"]
+    asked = {"user_id": ada, "newest": True, "limit": 1, "type": "MemoryAdded"}
+    page = (await memlog.http.get("/api/v1/events", params=asked)).raise_for_status().json()
+    assert page["events"] == added[-1:]
+    both = {"user_id": ada, "newest": True, "after": found[0]["position"]}
+    assert (await memlog.http.get("/api/v1/events", params=both)).status_code == 422
+
+
+async def test_the_audit_tells_who_read_and_wrote_what_newest_first(memlog: Inside) -> None:
+    ada, bob = user("ada"), user("bob")
+    green, black = await add(memlog, ada, "I drink green tea"), await add(memlog, ada, "I drink black coffee")
+    await add(memlog, bob, "I drink water")
+    found = await memlog.http.get("/api/v1/search", params={"user_id": ada, "query": "tea", "app": "cursor"})
+    hits = found.raise_for_status().json()["results"]
+
+    async def audited(who: str, **params: Any) -> list[dict[str, Any]]:
+        page = (await memlog.http.get("/api/v1/audit", params={"user_id": who, **params})).raise_for_status().json()
+        assert page["total"] >= len(page["items"])
+        return page["items"]
+
+    async def searched() -> list[dict[str, Any]]:
+        return await audited(ada, action="read", kind="search")
+
+    [search] = await eventually(searched, 30)
+    assert (search["app_name"], search["memories"], search["actor"]) == ("cursor", len(hits), "rest")
+    path = f"/api/v1/audit/{search['id']}"
+    read = (await memlog.http.get(path, params={"user_id": ada})).raise_for_status().json()["memories"]
+    assert [(m["memory_id"], m["rank"]) for m in read] == [(hit["id"], at + 1) for at, hit in enumerate(hits)]
+    assert all(0 < m["score"] <= 1 for m in read)
+    assert (await memlog.http.get(path, params={"user_id": bob})).status_code == 404
+    writes = await audited(ada, action="write", kind="MemoryAdded")
+    assert [entry["memory_id"] for entry in writes] == [black, green]
+    everything = await audited(ada)
+    assert {entry["action"] for entry in everything} == {"read", "write"}
+    assert [entry["at"] for entry in everything] == sorted((entry["at"] for entry in everything), reverse=True)
+    about = await audited(ada, memory_id=green)
+    assert {entry["memory_id"] for entry in about if entry["action"] == "write"} == {green}
+    assert search["id"] in {entry["id"] for entry in about}
+    assert await audited(ada, app_id=search["app_id"], action="write", kind="MemoryAdded") == []
+    assert await audited(ada, to_date=1) == []

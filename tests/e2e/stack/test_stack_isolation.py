@@ -38,14 +38,15 @@ def test_an_id_of_another_user_is_like_a_random_one_in_every_route_and_tool(
     http: httpx.Client, ada: Person, bob: Person
 ) -> None:
     paths = readings(http)
-    before = {path: ada.ask("GET", path).text for path in paths}
+    # The audit grows by what the owner reads meanwhile, in this very test.
+    before = {path: ada.ask("GET", path).text for path in paths if path != "/api/v1/audit"}
     for path in paths:
         assert not leak(bob.ask("GET", path).text, ada), path
     tried = probes(http)
     assert len(tried) > 40, [probe.name for probe in tried]
     told = [probe.tell_apart(bob, id_, ada) for probe in tried for id_ in probe.of(ada)[:4]]
     assert not [words for words in told if words]
-    for path in paths:
+    for path in before:
         assert ada.ask("GET", path).text == before[path], f"{path} changed by what another user asked"
         assert ada.mark not in bob.ask("GET", path).text  # (their ids are: in what became of Bob's own requests)
 

@@ -73,6 +73,21 @@ class BackupQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Filters of the audit: reads or writes, of this kind or type, by this app, of this memory; epoch seconds,
+    inclusive."""
+
+    action: Literal["read", "write"] | None = None
+    kind: str | None = None
+    app_id: str | None = None
+    memory_id: str | None = None
+    from_date: int | None = None
+    to_date: int | None = None
+    page: int = 1
+    size: int = 50
+
+
+@dataclass(frozen=True, slots=True)
 class EventFilter:
     """Which events of the log: of this type, about this memory. None: all."""
 

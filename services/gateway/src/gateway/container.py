@@ -30,6 +30,7 @@ from gateway.use_cases.access_log import AccessLogReading
 from gateway.use_cases.apps import Apps
 from gateway.use_cases.archive_policies import ArchivePolicies
 from gateway.use_cases.audit_trail import AuditTrail
+from gateway.use_cases.auditing import Auditing
 from gateway.use_cases.categories import Categories
 from gateway.use_cases.commanding import Commanding
 from gateway.use_cases.config import Configuring
@@ -128,6 +129,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             ),
             Apps(identities, commanding, pool, trail, freshness),
             AccessLogReading(identities, pool, freshness),
+            Auditing(identities, pool, freshness, context.shards),
             Related(context.client, identities, pool, trail, freshness),
             Exporting(identities, pool, trail, freshness),
             Importing(identities, commanding, pool, freshness),

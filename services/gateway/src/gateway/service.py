@@ -37,6 +37,7 @@ from contracts.api import (
     Wait,
 )
 from contracts.archiving import ArchiveAfter, ArchivePolicy, ArchivePolicyList, ArchivePreview
+from contracts.auditing import AuditPage, ReadMemories
 from contracts.configuration import Configured
 from contracts.dead_letters import DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
 from contracts.generations import GenerationRequest, ProjectionList, ProjectionView
@@ -48,6 +49,7 @@ from pydantic import JsonValue
 from gateway.asking import (
     OWNER_APP,
     AppQuery,
+    AuditQuery,
     BackupQuery,
     Caller,
     EventFilter,
@@ -65,6 +67,7 @@ from gateway.backup.writing import ExportedBackup
 __all__ = [
     "OWNER_APP",
     "AppQuery",
+    "AuditQuery",
     "BackupQuery",
     "Caller",
     "EventFilter",
@@ -243,6 +246,14 @@ class MemoryService(Protocol):
         """Who read the memory, also a deleted one, newest first."""
         ...
 
+    async def audit(self, caller: Caller, query: AuditQuery) -> AuditPage:
+        """Who read or wrote what."""
+        ...
+
+    async def read_memories(self, caller: Caller, read_id: str) -> ReadMemories:
+        """Which memories a read returned. Raises `NotFound`."""
+        ...
+
     async def related(
         self, caller: Caller, memory_id: str, *, inactive: bool = False, page: int = 1, size: int = 5
     ) -> Page:
@@ -256,8 +267,10 @@ class MemoryService(Protocol):
         """An app is told of its own, without the texts that memories have now. Raises `NotFound`."""
         ...
 
-    async def events(self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int) -> EventPage:
-        """The user's part of the log, from the position `after` on, oldest first."""
+    async def events(
+        self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int, newest: bool = False
+    ) -> EventPage:
+        """The user's part of the log, from the position `after` on, or the `newest` of it; oldest first."""
         ...
 
     async def follow(

@@ -1,13 +1,13 @@
 """`/api/v1/events`: the user's part of the log, page by page or as it grows."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from contracts.api import EventPage
 from contracts.errors import InvalidInput
 from contracts.events import EVENTS
 from contracts.ids import parse_uuid
 from fastapi import Header, Query, Request, Response
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.mcp.sse_session import SseOptions
 from gateway.rest.common import Params, RestDep, requires, router
@@ -43,12 +43,21 @@ class EventParams(FollowParams):
     """Which events, from where on, and how many."""
 
     limit: int = Field(default=50, ge=1, le=500)
+    newest: bool = Field(default=False, description="The last ones instead of the first ones; without `after`")
+
+    @model_validator(mode="after")
+    def _from_one_end(self) -> Self:
+        if self.newest and self.after is not None:
+            raise ValueError("say either `after` or `newest`")
+        return self
 
 
 @routes.get("", dependencies=[requires(Scope.READ)], response_model_exclude_none=True)
 async def events(params: Annotated[EventParams, Query()], rest: RestDep) -> EventPage:
     """A page of the user's events in the order of the log, content included. It is a read, and audited as an export."""
-    return await rest.service.events(rest.caller(params.user_id), params.wanted, after=params.after, limit=params.limit)
+    return await rest.service.events(
+        rest.caller(params.user_id), params.wanted, after=params.after, limit=params.limit, newest=params.newest
+    )
 
 
 @routes.get(

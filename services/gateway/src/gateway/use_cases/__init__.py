@@ -4,6 +4,7 @@ from gateway.use_cases.access import AccessRules
 from gateway.use_cases.access_log import AccessLogReading
 from gateway.use_cases.apps import Apps
 from gateway.use_cases.archive_policies import ArchivePolicies
+from gateway.use_cases.auditing import Auditing
 from gateway.use_cases.categories import Categories
 from gateway.use_cases.config import Configuring
 from gateway.use_cases.dead_letters import DeadLetterDesk
@@ -33,6 +34,7 @@ class Memlog:
         reading: Reading,
         apps: Apps,
         access_log: AccessLogReading,
+        auditing: Auditing,
         related: Related,
         exporting: Exporting,
         importing: Importing,
@@ -76,6 +78,8 @@ class Memlog:
         self.set_app_active = apps.set_app_active
         self.stats = apps.stats
         self.access_log = access_log.access_log
+        self.audit = auditing.audit
+        self.read_memories = auditing.read_memories
         self.related = related.related
         self.export_backup = exporting.export_backup
         self.import_backup = importing.import_backup

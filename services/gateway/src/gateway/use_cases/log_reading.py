@@ -29,6 +29,8 @@ _MOST_READ = 5_000
 """Events that a page looks at, at most: with a filter that nothing passes, it ends without a full page."""
 _MOST_BYTES = 8 * 1024 * 1024
 """Of stored events in a page."""
+_MOST_WINDOWS = 40
+"""In which the newest events are looked for: of a type that has been rare for long, fewer are shown."""
 _AUDIT_EVERY = 100
 _DEMAND = 64
 _CONSUMER_IDLE_S = 30.0
@@ -48,11 +50,13 @@ class LogReading:
         self._trail = trail
         self._names: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    async def events(self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int) -> EventPage:
+    async def events(
+        self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int, newest: bool = False
+    ) -> EventPage:
         """See `gateway.service.MemoryService`."""
         principal = await self._identities.owner(caller)
         shard = subjects.shard_of(principal.uid, self._log.shards)
-        at = _sequence(after, shard)
+        at = await self._before_newest(principal, shard, wanted, limit) if newest else _sequence(after, shard)
         found: list[LogEvent] = []
         looked = size = 0
         more = True
@@ -74,6 +78,21 @@ class LogReading:
             more = left + pending > 0
         await self._trail.record(principal, "export", _memories(found))
         return EventPage(events=found, next=str(Position(shard, at)) if more else None)
+
+    async def _before_newest(self, principal: Principal, shard: int, wanted: EventFilter, limit: int) -> int:
+        """The sequence behind which the newest `limit` events of the user are, looking back window by window."""
+        stream, subject = events_stream(shard).name, _subject(shard, principal.uid, wanted)
+        start, window, found = await self._log.last_sequence(stream), limit, list[int]()
+        for _ in range(_MOST_WINDOWS):
+            end, start, window = start, max(start - window, 0), min(window * 4, _MOST_READ)
+            page, _ = await self._log.read_page(stream, subject, start + 1, end - start)
+            fitting = [m.sequence for m in page if m.sequence <= end and _fits(m, wanted)]
+            found = [*fitting, *found]
+            if len(found) >= limit:
+                return found[-limit] - 1
+            if start == 0:
+                break
+        return start
 
     async def follow(
         self, caller: Caller, wanted: EventFilter, *, after: str | None, idle: float
@@ -179,6 +198,10 @@ class LogReading:
             if len(self._names) > _CACHED_NAMES:
                 self._names.popitem(last=False)
         return self._names[known]
+
+
+def _fits(message: StoredMessage, wanted: EventFilter) -> bool:
+    return wanted.type is None or without_payload(0, message).type == wanted.type
 
 
 def message_view(message: StoredMessage, key: SealingKey | None) -> LogMessage:
