@@ -66,11 +66,12 @@ def _quoted(text: str) -> str:
 
 def show(tallies: list[Tally], console: Console) -> None:
     """A table of cases by status, and the failures, each with a command that repeats it."""
-    statuses = sorted({status for tally in tallies for status in tally.statuses})
-    table = Table("", "cases", *statuses, "kinds of failure")
-    for tally in tallies:
-        counts = [str(tally.statuses[status] or "") for status in statuses]
-        table.add_row(tally.name, str(tally.cases), *counts, str(len(tally.failures)))
+    table = Table("status", *(tally.name for tally in tallies))
+    for status in sorted({status for tally in tallies for status in tally.statuses}):
+        table.add_row(status, *(str(tally.statuses[status] or "") for tally in tallies))
+    table.add_section()
+    table.add_row("cases", *(str(tally.cases) for tally in tallies))
+    table.add_row("kinds of failure", *(str(len(tally.failures)) for tally in tallies))
     console.print(table)
     for tally in tallies:
         for what, repeat in tally.failures.items():

@@ -44,7 +44,7 @@ async def raw_stdio(*arguments: str) -> AsyncGenerator[asyncio.subprocess.Proces
 
 async def run_stdio(*arguments: str, given: bytes = b"") -> tuple[int, bytes, bytes]:
     """Give it all of its input and wait for its end: exit status, stdout, stderr."""
-    async with raw_stdio(*arguments) as process, asyncio.timeout(60):
+    async with raw_stdio(*arguments) as process, asyncio.timeout(240):
         out, said = await process.communicate(given)
         assert process.returncode is not None
         return process.returncode, out, said

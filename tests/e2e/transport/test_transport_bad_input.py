@@ -55,6 +55,7 @@ REST_ONLY: dict[str, tuple[str, str, Any, int, str]] = {
     "a page of zero": ("GET", "/api/v1/memories?page=0", None, 422, "page: "),
     "a size over 100": ("GET", "/api/v1/memories?size=101", None, 422, "size: "),
     "a column that is none": ("GET", "/api/v1/memories?sort_column=hash", None, 422, "sort_column: "),
+    "a date after all dates": ("GET", "/api/v1/memories?to_date=67026031457960816", None, 422, "to_date: "),
     "a date that is none": ("GET", "/api/v1/memories?from_date=monday", None, 422, "from_date: "),
     "an app id that is none": ("GET", "/api/v1/memories?app_id=1", None, 422, "not a valid app id"),
     "NUL in a query parameter": ("GET", "/api/v1/memories?search_query=%00", None, 422, "search_query: "),

@@ -159,3 +159,6 @@ AsOf = Annotated[
     AfterValidator(_storable),
 ]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+Epoch = Annotated[int, Field(ge=0, le=253_402_300_799)]
+"""Seconds since 1970, up to the end of the year 9999: no calendar here goes further."""

@@ -9,7 +9,7 @@ from fastapi import File, Form, Query, Response, UploadFile
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from gateway.inputs import STRICT, Name
+from gateway.inputs import STRICT, Epoch, Name
 from gateway.rest.apps import AppId
 from gateway.rest.common import RestDep, json_answer, location, requires, router
 from gateway.service import BackupQuery, Scope
@@ -26,8 +26,8 @@ class ExportBackup(BaseModel):
     model_config = STRICT
     user_id: Name | None = None
     app_id: AppId | None = None
-    from_date: int | None = Field(default=None, ge=0)
-    to_date: int | None = Field(default=None, ge=0)
+    from_date: Epoch | None = None
+    to_date: Epoch | None = None
     include_vectors: bool = Field(default=True, description="Without effect: vectors are made anew from the texts")
 
 

@@ -7,7 +7,7 @@ from contracts.errors import BadRequest
 from contracts.ids import parse_uuid
 from pydantic import AfterValidator, BaseModel, Field
 
-from gateway.inputs import STRICT, AsOf, Name, Needle
+from gateway.inputs import STRICT, AsOf, Epoch, Name, Needle
 from gateway.rest.common import RestDep, requires, router
 from gateway.service import ListQuery, Scope
 
@@ -39,8 +39,8 @@ class FilterMemories(BaseModel):
     category_ids: _Ids | None = Field(default=None, description="A memory with any of these categories")
     sort_column: str | None = Field(default=None, description="memory, app_name or created_at (default)")
     sort_direction: str | None = Field(default=None, description="asc or desc (default)")
-    from_date: int | None = Field(default=None, ge=0)
-    to_date: int | None = Field(default=None, ge=0)
+    from_date: Epoch | None = None
+    to_date: Epoch | None = None
     show_archived: bool | None = Field(default=False, description="Whether archived memories are listed as well")
     as_of: AsOf | None = None
 

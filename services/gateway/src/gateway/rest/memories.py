@@ -10,7 +10,19 @@ from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
 
 from gateway.auth.refusals import as_told, may_read
-from gateway.inputs import STRICT, AsOf, Categories, MemoryId, MemoryIds, Metadata, Name, Needle, Text, require_name
+from gateway.inputs import (
+    STRICT,
+    AsOf,
+    Categories,
+    Epoch,
+    MemoryId,
+    MemoryIds,
+    Metadata,
+    Name,
+    Needle,
+    Text,
+    require_name,
+)
 from gateway.rest.common import (
     Message,
     Params,
@@ -33,8 +45,8 @@ class ListParams(Params):
     """Filters of the list."""
 
     app_id: str | None = None
-    from_date: int | None = Field(default=None, ge=0, description="Epoch seconds, inclusive")
-    to_date: int | None = Field(default=None, ge=0, description="Epoch seconds, inclusive")
+    from_date: Epoch | None = Field(default=None, description="Epoch seconds, inclusive")
+    to_date: Epoch | None = Field(default=None, description="Epoch seconds, inclusive")
     categories: Needle | None = Field(
         default=None, description="Comma-separated names, any case; a memory with any of them"
     )
