@@ -33,7 +33,7 @@ $(STAMP): $(BIN)/uv requirements.lock $(PACKAGES)
 	@$(BIN)/uv pip install --quiet --no-deps $(foreach p,$(PACKAGES),-e $(dir $(p)))
 	@touch $@
 
-run: $(STAMP) ## start Memlog on http://127.0.0.1:8765 (MEMLOG_PORT, MEMLOG_HOST, MEMLOG_HOME)
+run: $(STAMP) dashboard ## start Memlog on http://127.0.0.1:8765 (MEMLOG_PORT, MEMLOG_HOST, MEMLOG_HOME)
 	@exec $(BIN)/memlog up
 
 # Debian's package, unpacked: nothing of it is installed.
@@ -44,11 +44,22 @@ run: $(STAMP) ## start Memlog on http://127.0.0.1:8765 (MEMLOG_PORT, MEMLOG_HOST
 	  dpkg -x prometheus_*.deb . && rm -f prometheus_*.deb; } || \
 	  echo "Prometheus could not be fetched, and its tests will fail. Install it: apt install prometheus"
 
-test: $(STAMP) .cache/prometheus/usr/bin/promtool ## run the whole suite, two files at a time (ARGS='-k name' to narrow, WORKERS=0 for one after the other)
+# The same, with what it needs and this machine has not.
+CHROMIUM := .cache/chromium/usr/lib/chromium/chromium
+$(CHROMIUM):
+	@command -v chromium >/dev/null || { echo "Fetching Chromium for the tests of the dashboard (Debian's packages, about 100 MB)…"; \
+	  mkdir -p .cache/chromium/debs/partial && cd .cache/chromium && \
+	  fetch() { apt-get install -qq --yes --no-install-recommends --download-only -o Debug::NoLocking=1 -o Dir::Cache::archives="$$PWD/debs" chromium; } && \
+	  { fetch || { apt-get update -qq && fetch; }; } >/dev/null 2>&1 && \
+	  for package in debs/*.deb; do dpkg -x $$package . || exit 1; done && rm -rf debs; } || \
+	  echo "Chromium could not be fetched, and the tests of the dashboard will be skipped. Install it: apt install chromium"
+
+test: $(STAMP) dashboard .cache/prometheus/usr/bin/promtool $(CHROMIUM) ## run the whole suite, two files at a time (ARGS='-k name' to narrow, WORKERS=0 for one after the other)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(STAMP) ## ruff and pyright (strict)
+lint: $(STAMP) ## ruff and pyright (strict); where the dashboard was built, tsc and Biome
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+	@[ ! -e $(UI_MODULES) ] || $(NPM) run check
 
 fmt: $(STAMP) ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
@@ -67,7 +78,8 @@ lock: $(BIN)/uv ## write requirements.lock anew from the pyproject files
 	@$(BIN)/uv export --quiet --format requirements-txt --all-packages --all-groups --no-emit-workspace --no-header --no-annotate --output-file requirements.lock
 	@awk '/^[a-z]/ {keep = /^uv==/} keep' requirements.lock > requirements-uv.txt
 
+include services/dashboard/dashboard.mk
 include deploy/compose.mk
 
 clean: ## remove .venv and caches (never data)
-	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis uv.lock
+	@rm -rf $(VENV) services/dashboard/node_modules $(dir $(UI)) .pytest_cache .ruff_cache .hypothesis uv.lock

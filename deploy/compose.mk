@@ -3,7 +3,7 @@ COMPOSE = docker compose --file deploy/compose.yaml $(if $(PROFILE),--profile $(
 TOOLS = $(COMPOSE) --profile tools run --rm
 URL = http://127.0.0.1:$$(sed -n 's/^MEMLOG_PORT=//p' deploy/.env 2>/dev/null | grep . || echo 8765)
 
-.PHONY: env build up down logs shell ui migrate docker
+.PHONY: env build up down logs shell where migrate docker
 
 env: ## compose: make secrets and settings, once (nothing that is there is changed)
 	@$(PYTHON) deploy/env.py
@@ -13,12 +13,12 @@ docker:
 	@docker compose version >/dev/null 2>&1 || { echo "This needs the compose plugin of Docker (docker compose)."; exit 1; }
 	@docker info >/dev/null || { echo "Docker is here but does not answer: is it running, and may you use it?"; exit 1; }
 
-build: docker env ## compose: build the images (PYTHON_IMAGE=…@sha256:… pins the base's bytes)
+build: docker env dashboard ## compose: build the images (PYTHON_IMAGE=…@sha256:… pins the base's bytes)
 	@$(COMPOSE) --profile tools build
 
 up: docker env ## compose: start everything and wait until it is healthy (PROFILE=ollama for a local model)
 	@$(COMPOSE) up --detach --wait || { echo "Not everything became healthy. See: make logs"; exit 1; }
-	@$(MAKE) --no-print-directory ui
+	@$(MAKE) --no-print-directory where
 
 down: docker ## compose: stop everything; all data stays
 	@$(COMPOSE) --profile '*' down
@@ -29,7 +29,7 @@ logs: docker ## compose: follow the logs (ARGS=gateway for one service)
 shell: docker ## compose: a shell with the command memlog, as the operator
 	@$(TOOLS) --entrypoint bash tools
 
-ui: ## compose: say where everything is, and open the dashboard
+where: ## compose: say where everything is, and open the dashboard
 	@echo "Memlog      $(URL)   (the token is in deploy/secrets/admin_token; your own: make shell, then memlog token issue --help)"
 	@echo "Grafana     http://127.0.0.1:3000   (user admin, password in deploy/secrets/grafana_admin_password)"
 	@echo "Jaeger      http://127.0.0.1:16686"
