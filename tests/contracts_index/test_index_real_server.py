@@ -4,6 +4,7 @@ import asyncio
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -65,7 +66,7 @@ def owner(fleet: Fleet, logs: Path) -> str | None:
 
 
 async def test_the_other_indexer_takes_over(tmp_path: Path) -> None:
-    qdrant = {name: value for name, value in os.environ.items() if name.startswith("MEMLOG_QDRANT_")}
+    qdrant: dict[str, Any] = {n: value for n, value in os.environ.items() if n.startswith("MEMLOG_QDRANT_")}
     qdrant["MEMLOG_QDRANT_COLLECTION"] = server_alias(tmp_path)
     texts: list[str] = []
     async with running_fleet(tmp_path, {"indexer": 2}, **qdrant) as fleet:
