@@ -523,6 +523,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Me
+         * @description The user and app of this request, and what it may do.
+         */
+        get: operations["me_api_v1_me_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/backup/export": {
         parameters: {
             query?: never;
@@ -875,6 +895,46 @@ export interface paths {
          *     again with `Last-Event-ID`, as browsers do by themselves, misses nothing.
          */
         get: operations["stream_api_v1_events_stream_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Audit
+         * @description Reads and writes of the user's memories, newest first.
+         */
+        get: operations["audit_api_v1_audit_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/{read_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Memories
+         * @description Which memories a read returned, by rank. Their content is not in it.
+         */
+        get: operations["read_memories_api_v1_audit__read_id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1605,6 +1665,68 @@ export interface components {
         ArchivePreview: {
             /** Due */
             due: number;
+        };
+        /**
+         * AuditEntry
+         * @description One answer with memory content, or one event. `kind`: how it was read (`search`, `list`, …), or the event's type.
+         *     `position` is in the access stream for reads, in the log for writes.
+         */
+        AuditEntry: {
+            /** Id */
+            id: string;
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "read" | "write";
+            /** Kind */
+            kind: string;
+            /**
+             * At
+             * @description ISO 8601, UTC
+             */
+            at: string;
+            /** App Id */
+            app_id: string;
+            /** App Name */
+            app_name: string | null;
+            /** Actor */
+            actor: string;
+            /**
+             * Memories
+             * @description How many memories a read returned
+             */
+            memories: number | null;
+            /**
+             * Memory Id
+             * @description The memory that a write is about
+             */
+            memory_id: string | null;
+            /** Trace Id */
+            trace_id: string | null;
+            /**
+             * Request Id
+             * @description What one request led to carries the same id
+             */
+            request_id: string;
+            /** Position */
+            position: string;
+        };
+        /**
+         * AuditPage
+         * @description Newest first.
+         */
+        AuditPage: {
+            /** Items */
+            items: components["schemas"]["AuditEntry"][];
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Pages */
+            pages: number;
         };
         /** Body_import_backup_api_v1_backup_import_post */
         Body_import_backup_api_v1_backup_import_post: {
@@ -2404,6 +2526,11 @@ export interface components {
             correlation_id: string;
             /** Causation Id */
             causation_id: string;
+            /**
+             * Trace Id
+             * @description Of the call that led to it: 32 hex digits (W3C)
+             */
+            trace_id?: string | null;
             /** Data */
             data?: {
                 [key: string]: components["schemas"]["JsonValue"];
@@ -2447,12 +2574,38 @@ export interface components {
             correlation_id: string;
             /** Causation Id */
             causation_id: string;
+            /**
+             * Trace Id
+             * @description Of the call that led to it: 32 hex digits (W3C)
+             */
+            trace_id?: string | null;
             /** Data */
             data?: {
                 [key: string]: components["schemas"]["JsonValue"];
             } | null;
             /** Unreadable */
             unreadable?: string | null;
+        };
+        /**
+         * Me
+         * @description `authenticated`: a token says so; without authentication everybody is everything.
+         */
+        Me: {
+            /** User */
+            user: string;
+            /** App */
+            app: string;
+            /** Scopes */
+            scopes: ("read" | "write" | "delete" | "admin")[];
+            /** Operator */
+            operator: boolean;
+            /** Authenticated */
+            authenticated: boolean;
+            /**
+             * Trace Url
+             * @description Where a trace is looked at; {trace_id} stands for its id
+             */
+            trace_url: string | null;
         };
         /** Mem0Change */
         Mem0Change: {
@@ -2752,6 +2905,23 @@ export interface components {
             rebuild?: components["schemas"]["RebuildProgress"] | null;
             /** Failure */
             failure?: string | null;
+        };
+        /** ReadMemories */
+        ReadMemories: {
+            /** Memories */
+            memories: components["schemas"]["ReadMemory"][];
+        };
+        /**
+         * ReadMemory
+         * @description A memory that a read returned: `rank` from 1, `score` for searches.
+         */
+        ReadMemory: {
+            /** Memory Id */
+            memory_id: string;
+            /** Rank */
+            rank: number;
+            /** Score */
+            score: number | null;
         };
         /** Ready */
         Ready: {
@@ -5272,6 +5442,59 @@ export interface operations {
             };
         };
     };
+    me_api_v1_me_get: {
+        parameters: {
+            query?: {
+                /** @description The user; the default user when absent */
+                user_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "user": "text",
+                     *       "app": "cursor",
+                     *       "scopes": [
+                     *         "read"
+                     *       ],
+                     *       "operator": true,
+                     *       "authenticated": true,
+                     *       "trace_url": "text"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     export_backup_api_v1_backup_export_post: {
         parameters: {
             query?: never;
@@ -6699,6 +6922,8 @@ export interface operations {
                 type?: string | null;
                 memory_id?: string | null;
                 limit?: number;
+                /** @description The last ones instead of the first ones; without `after` */
+                newest?: boolean;
             };
             header?: never;
             path?: never;
@@ -6724,6 +6949,7 @@ export interface operations {
                      *           "actor": "rest",
                      *           "correlation_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
                      *           "causation_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "trace_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
                      *           "data": {},
                      *           "unreadable": "text",
                      *           "position": "0-42",
@@ -6787,6 +7013,138 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": unknown;
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit_api_v1_audit_get: {
+        parameters: {
+            query?: {
+                /** @description The user; the default user when absent */
+                user_id?: string | null;
+                /** @description Reads or writes alone */
+                action?: ("read" | "write") | null;
+                /** @description How it was read (search, list, get, history, export, stream), or an event's type */
+                kind?: string | null;
+                app_id?: string | null;
+                /** @description Reads that returned it, and events about it */
+                memory_id?: string | null;
+                /** @description Epoch seconds, inclusive */
+                from_date?: number | null;
+                /** @description Epoch seconds, inclusive */
+                to_date?: number | null;
+                page?: number;
+                size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "action": "read",
+                     *           "kind": "text",
+                     *           "at": "2026-11-01T12:00:00.000Z",
+                     *           "app_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "app_name": "cursor",
+                     *           "actor": "rest",
+                     *           "memories": 0,
+                     *           "memory_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "trace_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "request_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "position": "0-42"
+                     *         }
+                     *       ],
+                     *       "total": 1,
+                     *       "page": 1,
+                     *       "size": 10,
+                     *       "pages": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_memories_api_v1_audit__read_id__get: {
+        parameters: {
+            query?: {
+                /** @description The user; the default user when absent */
+                user_id?: string | null;
+            };
+            header?: never;
+            path: {
+                read_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "memories": [
+                     *         {
+                     *           "memory_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "rank": 0,
+                     *           "score": 0.62
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReadMemories"];
                 };
             };
             /** @description The request was refused; `code` says why */
@@ -6975,6 +7333,7 @@ export interface operations {
                      *         "actor": "rest",
                      *         "correlation_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
                      *         "causation_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *         "trace_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
                      *         "data": {},
                      *         "unreadable": "text"
                      *       }
