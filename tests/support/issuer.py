@@ -1,10 +1,15 @@
 """An OpenID Connect issuer for tests: real keys and signatures, its metadata and keys as an ASGI application."""
 
+import asyncio
+import contextlib
+import socket
 import time
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from starlette.requests import Request
@@ -72,3 +77,25 @@ class Issuer:
             for kid, key in self.keys.items()
         ]
         return JSONResponse({"keys": published})
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def served_issuer() -> AsyncGenerator[Issuer]:
+    """An issuer on loopback, until the block ends."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    issuer = Issuer(f"http://127.0.0.1:{listening.getsockname()[1]}/realm")
+    config = uvicorn.Config(issuer, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="off")
+    server = _Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield issuer  # the socket listens already: who comes before the server waits a moment
+    finally:
+        server.should_exit = True
+        await running
+        listening.close()

@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^/@\s?#]+$",
         description="How clients reach the gateway, such as https://memlog.example.org; taken from Host when not set",
     )
+    trace_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S*\{trace_id\}\S*$",
+        description="Where people look at traces, such as http://localhost:16686/trace/{trace_id}",
+    )
     rate_limit: str = Field(default="1200/minute", description="Most requests of one token; off: no limit")
     oidc_issuer: str | None = Field(default=None, pattern=r"^https?://", description="Whose tokens count, too")
     oidc_audience: str | None = Field(default=None, description="Whom they have to be for; public_url when not set")

@@ -38,6 +38,7 @@ class GatewayOptions:
     default_user: str = "default"
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    trace_url: str | None = None
     max_body_bytes: int = 1024 * 1024
     max_import_bytes: int = 128 * 1024 * 1024
     sse: SseOptions = field(default_factory=SseOptions)
@@ -74,7 +75,7 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
     app.state.stopping = stopping
     app.state.sse = sse
     app.state.event_streams = OpenStreams(stopping, options.sse)
-    app.state.rest = Rest(service, options.default_user)
+    app.state.rest = Rest(service, options.default_user, trace_url=options.trace_url)
     install(app)
     for router in ROUTERS:
         app.include_router(router)

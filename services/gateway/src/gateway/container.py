@@ -199,6 +199,7 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
         options = GatewayOptions(
             version=version("memlog-gateway"),
             default_user=settings.default_user,
+            trace_url=settings.trace_url,
             allowed_hosts=settings.allowed_hosts,
             allowed_origins=settings.allowed_origins,
             max_body_bytes=settings.max_body_bytes,

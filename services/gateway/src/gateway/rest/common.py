@@ -48,12 +48,13 @@ def requires(scope: Scope, *, apps: bool = False, operator: bool = False) -> Dep
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What each route needs: the service, the user whom a request means that names none, and who asks, where that is
-    proven."""
+    """What each route needs: the service, the user whom a request means that names none, who asks, where that is
+    proven, and where traces are looked at."""
 
     service: MemoryService
     default_user: str
     identity: Identity | None = None
+    trace_url: str | None = None
 
     def caller(self, user_id: str | None, app: str | None = None, *, default_app: str = OWNER_APP) -> Caller:
         """Who asks: as the token says, and then the request must not name anybody else. Without authentication, as the
