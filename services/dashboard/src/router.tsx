@@ -30,6 +30,16 @@ export type AppsSearch = {
   page?: number;
 };
 
+export type AuditSearch = {
+  action?: "read" | "write";
+  kind?: string;
+  app?: string;
+  memory?: string;
+  from?: number;
+  to?: number;
+  page?: number;
+};
+
 const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 const whole = (value: unknown): number | undefined =>
   typeof value === "number" && Number.isInteger(value) && value > 0 ? value : undefined;
@@ -105,6 +115,16 @@ const pages = [
   createRoute({
     getParentRoute: () => root,
     path: "/audit",
+    validateSearch: (given): AuditSearch =>
+      drop<AuditSearch>({
+        action: oneOf(["read", "write"] as const, given.action),
+        kind: text(given.kind),
+        app: text(given.app),
+        memory: text(given.memory),
+        from: whole(given.from),
+        to: whole(given.to),
+        page: whole(given.page),
+      }),
     component: lazyRouteComponent(() => import("./pages/audit"), "AuditPage"),
   }),
   createRoute({

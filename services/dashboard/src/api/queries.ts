@@ -201,7 +201,12 @@ export const events = (type: string) =>
   queryOptions({
     queryKey: ["events", type],
     queryFn: ({ signal }) =>
-      body(api.GET("/api/v1/events", { signal, params: { query: { limit: 200, ...(type ? { type } : {}) } } })),
+      body(
+        api.GET("/api/v1/events", {
+          signal,
+          params: { query: { limit: 200, newest: true, ...(type ? { type } : {}) } },
+        }),
+      ),
   });
 
 export const accessRules = (app: string, page: number, size: number) =>
@@ -233,6 +238,55 @@ export const configuration = () =>
   queryOptions({
     queryKey: ["configuration"],
     queryFn: ({ signal }) => body(api.GET("/api/v1/config", { signal })),
+  });
+
+/** For whom this tab acts, and what it may do. */
+export const me = () =>
+  queryOptions({
+    queryKey: ["me"],
+    staleTime: Number.POSITIVE_INFINITY,
+    queryFn: ({ signal }) => body(api.GET("/api/v1/me", { signal })),
+  });
+
+export type AuditFilter = {
+  action?: "read" | "write" | undefined;
+  kind?: string | undefined;
+  app?: string | undefined;
+  memory?: string | undefined;
+  from?: number | undefined;
+  to?: number | undefined;
+  page: number;
+  size: number;
+};
+
+export const audit = ({ action, kind, app, memory, from, to, page, size }: AuditFilter) =>
+  queryOptions({
+    queryKey: ["audit", action, kind, app, memory, from, to, page, size],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      body(
+        api.GET("/api/v1/audit", {
+          signal,
+          params: {
+            query: {
+              page,
+              size,
+              ...(action ? { action } : {}),
+              ...(kind ? { kind } : {}),
+              ...(app ? { app_id: app } : {}),
+              ...(memory ? { memory_id: memory } : {}),
+              ...(from === undefined ? {} : { from_date: from }),
+              ...(to === undefined ? {} : { to_date: to }),
+            },
+          },
+        }),
+      ),
+  });
+
+export const readMemories = (id: string) =>
+  queryOptions({
+    queryKey: ["audit", "read", id],
+    queryFn: ({ signal }) => body(api.GET("/api/v1/audit/{read_id}", { signal, params: { path: { read_id: id } } })),
   });
 
 /** Make stale what an event may have changed. Queries that nobody looks at are asked again when somebody does. */

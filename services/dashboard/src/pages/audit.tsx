@@ -1,5 +1,211 @@
-import { PageHead } from "../ui/panel";
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { ExternalLink, Eye, PenLine } from "lucide-react";
+import { useState } from "react";
+import type { Schemas } from "../api/client";
+import { apps, audit, me, readMemories } from "../api/queries";
+import { plural } from "../lib/format";
+import { AppIcon } from "../parts/app-icon";
+import { type AuditSearch, drop } from "../router";
+import { Button } from "../ui/button";
+import { Dialog } from "../ui/dialog";
+import { Input, Select } from "../ui/field";
+import { Pagination } from "../ui/pagination";
+import { Badge, PageHead, Panel } from "../ui/panel";
+import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { When } from "../ui/when";
+
+const SIZE = 20;
+const READS = ["search", "list", "get", "history", "export", "stream"];
+const WRITES = ["MemoryAdded", "MemoryRevised", "MemoryCategorized", "MemoryPaused", "MemoryArchived", "MemoryDeleted"];
 
 export function AuditPage() {
-  return <PageHead title="Audit" />;
+  const search = useSearch({ from: "/audit" });
+  const navigate = useNavigate({ from: "/audit" });
+  const [shown, setShown] = useState<Schemas["AuditEntry"] | null>(null);
+  const { page = 1 } = search;
+  const found = useQuery(audit({ ...search, page, size: SIZE }));
+  const known = useQuery(apps());
+  const change = (to: Partial<Record<keyof AuditSearch, unknown>>) =>
+    void navigate({ search: (now) => drop<AuditSearch>({ ...now, page: undefined, ...to }) });
+  const day = (value: string, end: boolean) =>
+    value === "" ? undefined : Math.floor(new Date(`${value}T${end ? "23:59:59" : "00:00:00"}`).getTime() / 1000);
+  const shownDay = (epoch: number | undefined) =>
+    epoch === undefined ? "" : new Date(epoch * 1000).toLocaleDateString("sv-SE");
+  return (
+    <>
+      <PageHead title="Audit" hint="Who read or wrote what, and when. No answer leaves before its read stands here." />
+      <Panel>
+        <div className="flex flex-wrap items-center gap-2 border-b p-3">
+          <span className="w-32">
+            <Select
+              aria-label="Reads or writes"
+              value={search.action ?? ""}
+              onChange={(event) => change({ action: event.target.value || undefined, kind: undefined })}
+            >
+              <option value="">All</option>
+              <option value="read">Reads</option>
+              <option value="write">Writes</option>
+            </Select>
+          </span>
+          <span className="w-48">
+            <Select
+              aria-label="Kind"
+              value={search.kind ?? ""}
+              onChange={(event) => change({ kind: event.target.value || undefined })}
+            >
+              <option value="">Every kind</option>
+              {[...(search.action === "write" ? [] : READS), ...(search.action === "read" ? [] : WRITES)].map(
+                (kind) => (
+                  <option key={kind}>{kind}</option>
+                ),
+              )}
+            </Select>
+          </span>
+          <span className="w-44">
+            <Select
+              aria-label="App"
+              value={search.app ?? ""}
+              onChange={(event) => change({ app: event.target.value || undefined })}
+            >
+              <option value="">Every app</option>
+              {known.data?.apps.map((app) => (
+                <option key={app.id} value={app.id}>
+                  {app.name}
+                </option>
+              ))}
+            </Select>
+          </span>
+          <span className="w-40">
+            <Input
+              type="date"
+              aria-label="From"
+              value={shownDay(search.from)}
+              onChange={(event) => change({ from: day(event.target.value, false) })}
+            />
+          </span>
+          <span className="w-40">
+            <Input
+              type="date"
+              aria-label="To"
+              value={shownDay(search.to)}
+              onChange={(event) => change({ to: day(event.target.value, true) })}
+            />
+          </span>
+          {search.memory && (
+            <Button small onClick={() => change({ memory: undefined })}>
+              Of one memory ✕
+            </Button>
+          )}
+        </div>
+        {found.isPending ? (
+          <SkeletonRows rows={8} />
+        ) : found.error && !found.data ? (
+          <Failure error={found.error} retry={found.refetch} />
+        ) : found.data.total === 0 ? (
+          <Empty title="Nothing of the kind" />
+        ) : (
+          <>
+            <ol className="divide-y" aria-label="Reads and writes, newest first">
+              {found.data.items.map((entry) => (
+                <Row key={entry.id} entry={entry} onShow={() => setShown(entry)} />
+              ))}
+            </ol>
+            <Pagination
+              page={page}
+              size={SIZE}
+              total={found.data.total}
+              onPage={(to) => change({ page: to > 1 ? to : undefined })}
+            />
+          </>
+        )}
+      </Panel>
+      {shown && <Returned entry={shown} onClose={() => setShown(null)} />}
+    </>
+  );
+}
+
+function Row({ entry, onShow }: { entry: Schemas["AuditEntry"]; onShow: () => void }) {
+  const name = entry.app_name ?? "an app that is gone";
+  return (
+    <li className="flex flex-wrap items-center gap-x-3 gap-y-1 px-4 py-2.5 text-sm">
+      {entry.action === "read" ? (
+        <Eye aria-label="read" size={16} className="text-accent" />
+      ) : (
+        <PenLine aria-label="write" size={16} className="text-warn" />
+      )}
+      <AppIcon name={name} size={22} />
+      <span className="font-medium">{name}</span>
+      <Badge>{entry.kind}</Badge>
+      {entry.memories !== null &&
+        (entry.memories > 0 ? (
+          <button type="button" className="text-accent hover:underline" onClick={onShow}>
+            {plural(entry.memories, "memory", "memories")}
+          </button>
+        ) : (
+          <span className="text-faint">nothing</span>
+        ))}
+      {entry.memory_id && (
+        <Link to="/memory/$id" params={{ id: entry.memory_id }} className="text-accent hover:underline">
+          the memory
+        </Link>
+      )}
+      <span className="text-xs text-faint">{entry.actor}</span>
+      <span className="ml-auto flex items-center gap-3 text-soft">
+        <TraceLink id={entry.trace_id} />
+        <When time={entry.at} />
+      </span>
+    </li>
+  );
+}
+
+/** To where traces are looked at, when the server knows where that is. */
+export function TraceLink({ id }: { id: string | null }) {
+  const who = useQuery(me());
+  const template = who.data?.trace_url;
+  if (!id || !template) return null;
+  return (
+    <a
+      href={template.replace("{trace_id}", id)}
+      target="_blank"
+      rel="noreferrer"
+      className="inline-flex items-center gap-1 text-accent hover:underline"
+    >
+      Trace <ExternalLink aria-hidden size={12} />
+    </a>
+  );
+}
+
+function Returned({ entry, onClose }: { entry: Schemas["AuditEntry"]; onClose: () => void }) {
+  const found = useQuery(readMemories(entry.id));
+  return (
+    <Dialog
+      open
+      onClose={onClose}
+      title={`What this ${entry.kind} returned`}
+      description={`To ${entry.app_name ?? "an app"}`}
+    >
+      {found.isPending ? (
+        <SkeletonRows />
+      ) : found.error ? (
+        <Failure error={found.error} retry={found.refetch} />
+      ) : (
+        <ol className="max-h-96 divide-y overflow-y-auto">
+          {found.data.memories.map((memory) => (
+            <li key={memory.rank} className="flex items-center gap-3 py-2 text-sm">
+              <span className="w-8 text-right text-faint tabular-nums">{memory.rank}</span>
+              <Link
+                to="/memory/$id"
+                params={{ id: memory.memory_id }}
+                className="min-w-0 grow truncate font-mono text-xs hover:underline"
+              >
+                {memory.memory_id}
+              </Link>
+              {memory.score !== null && <span className="text-soft tabular-nums">{memory.score.toFixed(3)}</span>}
+            </li>
+          ))}
+        </ol>
+      )}
+    </Dialog>
+  );
 }

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Search } from "lucide-react";
 import { useState } from "react";
-import { health, memories, stats } from "../api/queries";
+import { health, me, memories, stats } from "../api/queries";
 import { count } from "../lib/format";
 import { useDebounced } from "../lib/use-debounced";
 import { AppIcon } from "../parts/app-icon";
@@ -19,12 +19,13 @@ export function HomePage() {
   const [draft, setDraft] = useState("");
   const search = useDebounced(draft);
   const found = useQuery(memories({ search, size: SHOWN }));
+  const who = useQuery(me());
   return (
     <>
       <PageHead title="Dashboard" hint="What your agents remember, and who reads it." />
       <div className="grid gap-4 lg:grid-cols-3">
         <div className="min-w-0 lg:col-span-2">
-          <InstallPanel user="default" />
+          <InstallPanel user={who.data?.user ?? "default"} authenticated={who.data?.authenticated ?? false} />
         </div>
         <Numbers />
       </div>

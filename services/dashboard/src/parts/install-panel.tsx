@@ -1,3 +1,4 @@
+import { Link } from "@tanstack/react-router";
 import { Check, Copy } from "lucide-react";
 import { Tabs } from "radix-ui";
 import { useState } from "react";
@@ -6,13 +7,24 @@ import { Button } from "../ui/button";
 import { Panel } from "../ui/panel";
 
 /** Connects a client to this very server: pick it, copy, done. */
-export function InstallPanel({ user }: { user: string }) {
-  const all = clients({ url: location.origin, user });
+export function InstallPanel({ user, authenticated }: { user: string; authenticated: boolean }) {
+  const all = clients({ url: location.origin, user, token: authenticated ? "<token>" : undefined });
   return (
     <Panel className="p-5">
       <h2 className="text-base font-semibold">Connect a client</h2>
       <p className="mt-1 text-sm text-soft">
         Memory is shared: what one client remembers, every other one that you allow can find.
+        {authenticated && (
+          <>
+            {" "}
+            Put a token in the place of <code className="font-mono text-xs">{"<token>"}</code>: issue one for the client
+            on the page{" "}
+            <Link to="/tokens" className="text-accent underline">
+              Tokens
+            </Link>
+            .
+          </>
+        )}
       </p>
       <Tabs.Root defaultValue="link" className="mt-4">
         <Tabs.List aria-label="Clients" className="flex gap-1 overflow-x-auto pb-2">

@@ -1,14 +1,17 @@
 /** What stands around every page: where one can go, refresh, a new memory, and whether it is live. */
-import { useIsFetching, useQueryClient } from "@tanstack/react-query";
+import { useIsFetching, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet } from "@tanstack/react-router";
-import { ChevronDown, Menu as MenuIcon, Moon, Plus, RefreshCw, Sun } from "lucide-react";
+import { ChevronDown, LogOut, Menu as MenuIcon, Moon, Plus, RefreshCw, Sun } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
+import { ApiError } from "../api/client";
 import { follow, type LiveState } from "../api/live";
-import { invalidate } from "../api/queries";
+import { invalidate, me } from "../api/queries";
+import { signOut, token } from "../api/session";
 import { cx } from "../lib/cx";
 import { Button, IconButton } from "../ui/button";
 import { Menu, MenuItem, MenuLine } from "../ui/menu";
 import { CreateMemory } from "./create-memory";
+import { SignIn } from "./sign-in";
 
 const MAIN = [
   { to: "/", name: "Dashboard" },
@@ -31,7 +34,9 @@ export function Shell() {
   const queries = useQueryClient();
   const fetching = useIsFetching();
   const [creating, setCreating] = useState(false);
-  const live = useLive();
+  const who = useQuery(me());
+  const locked = who.error instanceof ApiError && who.error.status === 401;
+  const live = useLive(!locked);
   return (
     <div className="flex min-h-dvh flex-col">
       <a href="#content" className="sr-only focus:not-sr-only focus:absolute focus:z-50 focus:bg-raised focus:p-2">
@@ -78,6 +83,17 @@ export function Shell() {
             <RefreshCw size={16} className={cx(fetching > 0 && "animate-spin")} />
           </IconButton>
           <Theme />
+          {token() && !locked && (
+            <IconButton
+              label="Sign out"
+              onClick={() => {
+                signOut();
+                void queries.resetQueries();
+              }}
+            >
+              <LogOut size={16} />
+            </IconButton>
+          )}
           <Button kind="primary" small onClick={() => setCreating(true)} aria-label="Create memory">
             <Plus aria-hidden size={16} />
             <span className="max-sm:hidden">Create memory</span>
@@ -85,7 +101,7 @@ export function Shell() {
         </div>
       </header>
       <main id="content" className="mx-auto w-full max-w-7xl grow px-4 py-6">
-        <Outlet />
+        {locked ? <SignIn refused={token() !== null} /> : <Outlet />}
       </main>
       <CreateMemory open={creating} onClose={() => setCreating(false)} />
     </div>
@@ -114,10 +130,11 @@ function Go({ to, children }: { to: (typeof MAIN)[number]["to"]; children: React
 }
 
 /** Follows the log; what an event may have changed is asked for again. After a gap, everything is. */
-function useLive(): LiveState {
+function useLive(wanted: boolean): LiveState {
   const queries = useQueryClient();
   const [state, setState] = useState<LiveState>("connecting");
   useEffect(() => {
+    if (!wanted) return;
     const ending = new AbortController();
     let lost = false;
     void follow(
@@ -132,7 +149,7 @@ function useLive(): LiveState {
       ending.signal,
     );
     return () => ending.abort();
-  }, [queries]);
+  }, [queries, wanted]);
   return state;
 }
 
