@@ -22,7 +22,7 @@ export function clients({ url, user, token }: Server): Client[] {
     text: installMcp(id),
   });
   return [
-    { id: "link", name: "MCP link", kind: "link", where: "For any MCP client", text: sse("openmemory") },
+    { id: "link", name: "MCP Link", kind: "link", where: "For any MCP client", text: sse("openmemory") },
     viaInstaller("claude", "Claude"),
     viaInstaller("cursor", "Cursor"),
     viaInstaller("cline", "Cline"),

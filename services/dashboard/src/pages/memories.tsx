@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Archive, Pause, Play, Trash2 } from "lucide-react";
 import { useState } from "react";
+import type { Schemas } from "../api/client";
 import { memories } from "../api/queries";
 import { plural } from "../lib/format";
 import { useChanging } from "../parts/changing";
@@ -49,7 +50,9 @@ export function MemoriesPage() {
         />
       </PageHead>
       <Panel>
-        {selected.size > 0 && <Bulk ids={[...selected]} onDone={() => setSelected(new Set())} />}
+        {selected.size > 0 && (
+          <Bulk memories={rows.filter((row) => selected.has(row.id))} onDone={() => setSelected(new Set())} />
+        )}
         {found.isPending ? (
           <SkeletonRows rows={8} />
         ) : found.error && !found.data ? (
@@ -87,22 +90,22 @@ export function MemoriesPage() {
   );
 }
 
-function Bulk({ ids, onDone }: { ids: string[]; onDone: () => void }) {
+function Bulk({ memories, onDone }: { memories: Schemas["Memory"][]; onDone: () => void }) {
   const { state, remove } = useChanging();
   const done = { onSuccess: onDone };
   return (
     <div role="toolbar" aria-label="Selected memories" className="flex flex-wrap items-center gap-2 border-b px-4 py-2">
-      <span className="mr-2 text-sm font-medium">{ids.length} selected</span>
-      <Button small busy={state.isPending} onClick={() => state.mutate({ ids, to: "archived" }, done)}>
+      <span className="mr-2 text-sm font-medium">{memories.length} selected</span>
+      <Button small busy={state.isPending} onClick={() => state.mutate({ memories, to: "archived" }, done)}>
         <Archive aria-hidden size={14} /> Archive
       </Button>
-      <Button small busy={state.isPending} onClick={() => state.mutate({ ids, to: "paused" }, done)}>
+      <Button small busy={state.isPending} onClick={() => state.mutate({ memories, to: "paused" }, done)}>
         <Pause aria-hidden size={14} /> Pause
       </Button>
-      <Button small busy={state.isPending} onClick={() => state.mutate({ ids, to: "active" }, done)}>
+      <Button small busy={state.isPending} onClick={() => state.mutate({ memories, to: "active" }, done)}>
         <Play aria-hidden size={14} /> Resume
       </Button>
-      <Button small kind="danger" busy={remove.isPending} onClick={() => remove.mutate({ ids }, done)}>
+      <Button small kind="danger" busy={remove.isPending} onClick={() => remove.mutate({ memories }, done)}>
         <Trash2 aria-hidden size={14} /> Delete
       </Button>
     </div>

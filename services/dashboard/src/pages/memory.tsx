@@ -54,9 +54,8 @@ export function MemoryPage() {
                             disabled={state.isPending}
                             onChange={(event) =>
                               state.mutate({
-                                ids: [id],
+                                memories: [found.data],
                                 to: event.target.value as (typeof STATES)[number],
-                                from: found.data.state,
                               })
                             }
                           >
@@ -72,7 +71,10 @@ export function MemoryPage() {
                           kind="danger"
                           busy={remove.isPending}
                           onClick={() =>
-                            remove.mutate({ ids: [id] }, { onSuccess: () => void navigate({ to: "/memories" }) })
+                            remove.mutate(
+                              { memories: [found.data] },
+                              { onSuccess: () => void navigate({ to: "/memories" }) },
+                            )
                           }
                         >
                           <Trash2 aria-hidden size={14} /> Delete

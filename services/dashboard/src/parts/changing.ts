@@ -5,11 +5,21 @@ import type { State } from "../api/queries";
 import { plural } from "../lib/format";
 import { useToast } from "../ui/toast";
 
-type Change = { ids: string[]; from?: State };
+type Change = { memories: readonly { id: string; state: State }[] };
 type Pausable = "active" | "paused" | "archived";
+const PAUSABLE: readonly Pausable[] = ["active", "paused", "archived"];
+const ids = ({ memories }: Change) => memories.map((memory) => memory.id);
 
 async function setState(ids: string[], state: Pausable): Promise<void> {
   await body(api.POST("/api/v1/memories/actions/pause", { body: { memory_ids: ids, state } }));
+}
+
+/** Each into the state that it says. */
+async function setBack({ memories }: Change): Promise<void> {
+  for (const state of PAUSABLE) {
+    const those = ids({ memories: memories.filter((memory) => memory.state === state) });
+    if (those.length > 0) await setState(those, state);
+  }
 }
 
 async function restore(ids: string[]): Promise<void> {
@@ -25,23 +35,22 @@ export function useChanging() {
   const undo = (work: () => Promise<void>) => () => void work().then(settled, toast.failed);
 
   const state = useMutation({
-    mutationFn: ({ ids, to }: Change & { to: Pausable }) => setState(ids, to),
-    onSuccess: (_, { ids, to, from }) => {
-      const before = from === "paused" || from === "archived" ? from : "active";
+    mutationFn: ({ to, ...change }: Change & { to: Pausable }) => setState(ids(change), to),
+    onSuccess: (_, { to, ...change }) => {
       toast.done(
-        `${DONE[to]}: ${plural(ids.length, "memory", "memories")}`,
-        undo(() => setState(ids, before)),
+        `${DONE[to]}: ${plural(change.memories.length, "memory", "memories")}`,
+        undo(() => setBack(change)),
       );
     },
     onError: toast.failed,
     onSettled: settled,
   });
   const remove = useMutation({
-    mutationFn: ({ ids }: Change) => body(api.DELETE("/api/v1/memories", { body: { memory_ids: ids } })),
-    onSuccess: (_, { ids }) => {
+    mutationFn: (change: Change) => body(api.DELETE("/api/v1/memories", { body: { memory_ids: ids(change) } })),
+    onSuccess: (_, change) => {
       toast.done(
-        `Deleted ${plural(ids.length, "memory", "memories")}`,
-        undo(() => restore(ids)),
+        `Deleted ${plural(change.memories.length, "memory", "memories")}`,
+        undo(() => restore(ids(change))),
       );
     },
     onError: toast.failed,

@@ -140,8 +140,7 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
 function RowMenu({ row, onEdit }: { row: Memory; onEdit: () => void }) {
   const { state, remove } = useChanging();
   const toast = useToast();
-  const to = (wanted: "active" | "paused" | "archived") => () =>
-    state.mutate({ ids: [row.id], to: wanted, from: row.state });
+  const to = (wanted: "active" | "paused" | "archived") => () => state.mutate({ memories: [row], to: wanted });
   const copy = () =>
     navigator.clipboard
       .writeText(`${location.origin}/memory/${row.id}`)
@@ -179,7 +178,7 @@ function RowMenu({ row, onEdit }: { row: Memory; onEdit: () => void }) {
         Copy link
       </MenuItem>
       <MenuLine />
-      <MenuItem danger icon={<Trash2 size={15} />} onSelect={() => remove.mutate({ ids: [row.id] })}>
+      <MenuItem danger icon={<Trash2 size={15} />} onSelect={() => remove.mutate({ memories: [row] })}>
         Delete
       </MenuItem>
     </Menu>

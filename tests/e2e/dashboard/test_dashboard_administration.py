@@ -1,0 +1,223 @@
+"""Apps, access, tokens, settings, projections, events and the install panel in the browser, and what the API then
+says."""
+
+import json
+import re
+import shlex
+import tomllib
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Page, expect
+from support.browser import Windows
+from support.stack import Stack, call, eventually
+
+
+def unique(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+async def get(http: httpx.AsyncClient, path: str, **params: Any) -> Any:
+    return (await http.get(path, params=params)).raise_for_status().json()
+
+
+async def add(http: httpx.AsyncClient, text: str, app: str, **given: Any) -> str:
+    body = {"text": text, "app": app, "infer": False, **given}
+    return (await http.post("/api/v1/memories", json=body)).raise_for_status().json()["id"]
+
+
+async def app_id(http: httpx.AsyncClient, name: str) -> str:
+    return next(app["id"] for app in (await get(http, "/api/v1/apps", name=name))["apps"])
+
+
+async def test_an_app_is_found_and_paused_and_then_writes_nothing(stack: Stack, windows: Windows) -> None:
+    app = unique("cursor")
+    async with stack.http() as http:
+        await add(http, f"I was written by {app}", app)
+        page = await windows.open("/apps")
+        await page.get_by_label("Search apps").fill(app)
+        await expect(page.get_by_text("1 app", exact=True)).to_be_visible()
+        await page.get_by_role("link", name=app).click()
+        await expect(page.get_by_role("link", name=f"I was written by {app}")).to_be_visible()
+        await page.get_by_role("button", name="Pause", exact=True).click()
+        await expect(page.get_by_role("button", name="Unpause")).to_be_visible()
+        body = {"text": "more", "app": app, "infer": False}
+        assert (await http.post("/api/v1/memories", json=body)).status_code == 403
+        await page.goto(f"/apps?show=inactive&name={app}")
+        await expect(page.get_by_role("link", name=app)).to_contain_text("paused")
+        await page.get_by_role("link", name=app).click()
+        await page.get_by_role("button", name="Unpause").click()
+        await expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+        assert (await http.post("/api/v1/memories", json=body)).is_success
+
+
+async def test_what_a_client_reads_stands_under_its_app(stack: Stack, windows: Windows) -> None:
+    app = unique("reader")
+    async with stack.http() as http, stack.mcp(path=f"/mcp/{app}/http/default") as client:
+        await add(http, f"Read by {app}", "cursor")
+        await call(client, "search_memory", query=f"Read by {app}", limit=1)
+        page = await windows.open(f"/apps/{await app_id(http, app)}")
+        await page.get_by_role("tab", name="Accessed").click()
+        await expect(page.get_by_role("link", name=f"Read by {app}")).to_be_visible()
+        await expect(page.get_by_text("1 read", exact=True)).to_be_visible()
+
+
+async def test_a_rule_is_added_previewed_and_removed(stack: Stack, windows: Windows) -> None:
+    app, category = unique("ruled"), unique("secrets")
+    async with stack.http() as http:
+        await add(http, f"Mine alone {category}", app, categories=[category])
+        id_ = await app_id(http, app)
+        page = await windows.open("/access")
+        await page.get_by_label("App", exact=True).select_option(app)
+        seen = page.get_by_role("listitem").filter(has_text=f"Mine alone {category}")
+        await expect(page.get_by_role("heading", name=f"What {app} would see")).to_be_visible()
+        await expect(seen).to_be_visible()
+        await page.get_by_role("button", name="Add a rule").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("combobox", name="Category", exact=True).select_option(category)
+        await dialog.get_by_role("button", name="Add", exact=True).click()
+        await expect(seen).to_have_count(0)
+        rules = (await get(http, "/api/v1/access-rules", app_id=id_))["items"]
+        assert [(rule["effect"], rule["category"]) for rule in rules] == [("deny", category)]
+        await page.get_by_role("button", name=f"Remove the rule of {app}").click()
+        await expect(seen).to_be_visible()
+        assert (await get(http, "/api/v1/access-rules", app_id=id_))["total"] == 0
+
+
+async def test_the_default_of_access_is_changed(stack: Stack, windows: Windows) -> None:
+    async with stack.http() as http:
+        page = await windows.open("/access")
+        choice = page.get_by_label("Where no rule speaks, an app may read")
+        for policy in ("own", "allow"):
+            await expect(choice).to_be_enabled()
+            await choice.select_option(policy)
+            await expect(choice).to_have_value(policy)
+
+            async def changed(wanted: str = policy) -> bool:
+                return (await get(http, "/api/v1/access-rules/default"))["policy"] == wanted
+
+            await eventually(changed)
+
+
+async def test_a_token_is_shown_once_and_revoked(stack: Stack, windows: Windows) -> None:
+    app = unique("tokened")
+    async with stack.http() as http:
+        page = await windows.open("/tokens")
+        await page.get_by_role("button", name="Issue a token").click()
+        await page.get_by_label("App").fill(app)
+        await page.get_by_label("Label").fill("my laptop")
+        await page.get_by_label("Ends after").select_option("7")
+        await page.get_by_role("button", name="Issue", exact=True).click()
+        token = await page.get_by_role("dialog").locator("code").first.inner_text()
+        await page.get_by_role("button", name="Done").click()
+        row = page.get_by_role("listitem").filter(has_text=app)
+        await expect(row).to_contain_text("my laptop")
+        await page.reload()
+        await expect(row).to_contain_text("active")
+        assert token not in await page.content()
+        held = next(each for each in (await get(http, "/api/v1/tokens"))["items"] if each["app"] == app)
+        assert held["expires_at"] - held["created_at"] == pytest.approx(7 * 86400, abs=5)
+        await row.get_by_role("button", name="Revoke").click()
+        await page.get_by_role("alertdialog").get_by_role("button", name="Revoke").click()
+        await expect(row).to_contain_text("revoked")
+        held = next(each for each in (await get(http, "/api/v1/tokens"))["items"] if each["app"] == app)
+        assert held["state"] == "revoked"
+
+
+async def test_settings_are_saved_by_form_and_as_json_and_reset(stack: Stack, windows: Windows) -> None:
+    async with stack.http() as http:
+
+        async def instructions() -> str | None:
+            return (await get(http, "/api/v1/config"))["openmemory"]["custom_instructions"]
+
+        page = await windows.open("/settings")
+        await page.get_by_label("Custom instructions").fill("Remember dates")
+        await page.locator("form").filter(has=page.get_by_label("Custom instructions")).get_by_role("button").click()
+        await expect(page.get_by_text("Saved.")).to_be_visible()
+        assert await instructions() == "Remember dates"
+        await page.get_by_role("tab", name="JSON").click()
+        editor = page.get_by_label("Settings as JSON")
+        await editor.fill("{")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_text("This is not valid JSON")).to_be_visible()
+        await editor.fill(json.dumps({"openmemory": {"custom_instructions": "Forget dates"}}))
+        await page.get_by_role("button", name="Save").click()
+        await expect(editor).to_have_value(re.compile('"mem0".*', re.DOTALL))
+        assert await instructions() == "Forget dates"
+        await page.get_by_role("button", name="Reset").click()
+        await page.get_by_role("alertdialog").get_by_role("button", name="Reset").click()
+        await expect(page.get_by_text("as if nothing had ever been set")).to_be_visible()
+        assert await instructions() is None
+
+
+async def test_a_projection_is_rebuilt_to_the_end_and_rolled_back(stack: Stack, windows: Windows) -> None:
+    async with stack.http() as http:
+        names = [each["name"] for each in (await get(http, "/api/v1/projections"))["projections"]]
+        name = next(each for each in names if each != "index")
+        before = await serving(http, name)
+        page = await windows.open("/projections")
+        panel = page.locator("section").filter(has=page.get_by_role("heading", name=name, exact=True))
+        await panel.get_by_role("button", name="Rebuild").click()
+        await expect(panel.get_by_role("listitem").filter(has_text="serving")).to_contain_text(
+            f"Generation {before + 1}"
+        )
+        await expect(panel.get_by_role("listitem").filter(has_text="retired")).to_contain_text(f"Generation {before}")
+        assert await serving(http, name) == before + 1
+        await panel.get_by_role("button", name="Roll back").click()
+        await page.get_by_role("button", name="Go back").click()
+        await expect(panel.get_by_role("listitem").filter(has_text="serving")).to_contain_text(f"Generation {before}")
+        assert await serving(http, name) == before
+
+
+async def serving(http: httpx.AsyncClient, name: str) -> int:
+    generations = (await get(http, f"/api/v1/projections/{name}"))["generations"]
+    return next(each["number"] for each in generations if each["state"] == "serving")
+
+
+async def test_an_event_appears_while_one_looks_with_its_json(stack: Stack, windows: Windows) -> None:
+    text = unique("I happened just now")
+    page = await windows.open("/events")
+    await page.get_by_label("Type of event").select_option("MemoryAdded")
+    await expect(page.locator("main").get_by_text("live", exact=True)).to_be_visible()
+    async with stack.http() as http:
+        id_ = await add(http, text, "cursor")
+    row = page.locator("li").filter(has_text=text)
+    await expect(row).to_have_count(1)
+    await row.locator("summary").click()
+    await expect(row.locator("pre")).to_contain_text(id_)
+
+
+async def test_each_part_and_model_is_named(stack: Stack, windows: Windows) -> None:
+    async with stack.http() as http:
+        health = await get(http, "/api/v1/health")
+    page = await windows.open("/health")
+    await expect(page.get_by_text(health["embedder"]).first).to_be_visible()
+    for service in health["services"]:
+        await expect(page.get_by_text(service["service"], exact=True).first).to_be_visible()
+
+
+async def test_what_the_install_panel_says_connects_a_client(stack: Stack, windows: Windows) -> None:
+    page = await windows.open("/")
+    await expect(page.get_by_role("tab", name="MCP Link")).to_be_visible()
+    said = {name: await shown(page, name) for name in await page.locator("[role=tab]").all_inner_texts()}
+    assert said["MCP Link"] == f"{stack.url}/mcp/openmemory/sse/default"
+    for name, client in [("Claude", "claude"), ("Roo Cline", "roo-cline"), ("Augment", "augment")]:
+        command = ["npx", "install-mcp", f"{stack.url}/mcp/{client}/sse/default", "--client", client]
+        assert shlex.split(said[name]) == command
+    claude = shlex.split(said["Claude Code"])
+    assert claude[:-1] == ["claude", "mcp", "add", "-s", "user", "-t", "http", "memlog"]
+    vscode = json.loads(said["VS Code"])["servers"]["memlog"]
+    assert vscode["type"] == "http"
+    gemini = json.loads(said["Gemini CLI"])["mcpServers"]["memlog"]
+    codex = tomllib.loads(said["Codex"])["mcp_servers"]["memlog"]
+    for url in (claude[-1], vscode["url"], gemini["httpUrl"], codex["url"]):
+        assert url.startswith(stack.url)
+        async with stack.mcp(path=url.removeprefix(stack.url)) as client:
+            await call(client, "list_memories", limit=1)
+
+
+async def shown(page: Page, name: str) -> str:
+    await page.get_by_role("tab", name=name, exact=True).click()
+    return await page.locator("[role=tabpanel] code").inner_text()

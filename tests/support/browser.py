@@ -1,0 +1,121 @@
+"""A headless Chromium (Debian's package), driven by Playwright, that notices what no page of the dashboard may do."""
+
+import os
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    async_playwright,
+    expect,
+)
+
+_ROOT = Path(__file__).parents[2]
+_UNPACKED = _ROOT / ".cache" / "chromium"
+_BUILT = _ROOT / "services" / "gateway" / "src" / "gateway" / "dashboard_files" / "index.html"
+_AXE = _ROOT / "services" / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
+_ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-gpu")
+_WAIT_MS = 30_000
+
+
+def program() -> Path | None:
+    """Chromium's: the one that is installed, else the one that `make test` has unpacked."""
+    unpacked = _UNPACKED / "usr" / "lib" / "chromium" / "chromium"
+    installed = shutil.which("chromium")
+    return Path(installed) if installed else unpacked if unpacked.exists() else None
+
+
+def missing() -> str | None:
+    """What a test in a browser lacks here, and what to do about it."""
+    if program() is None:
+        return "there is no Chromium: apt install chromium"
+    if not _BUILT.exists() or not _AXE.exists():
+        return "the dashboard is not built: make dashboard"
+    return None
+
+
+@asynccontextmanager
+async def running_browser() -> AsyncGenerator[Browser]:
+    """One that asks nobody for anything by itself."""
+    expect.set_options(timeout=_WAIT_MS)
+    libraries = {"LD_LIBRARY_PATH": ":".join(str(folder) for folder in _UNPACKED.glob("usr/lib/*-linux-gnu*"))}
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=program(),
+            args=_ARGUMENTS,
+            env={**os.environ, **(libraries if _UNPACKED.exists() else {})},
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@dataclass
+class Windows:
+    """Opens pages of one Memlog, each in a context of its own (nothing is shared, as with two browsers). `wrong` is
+    what they did that no page may do."""
+
+    browser: Browser
+    url: str
+    wrong: list[str] = field(default_factory=list[str])
+    _opened: list[BrowserContext] = field(default_factory=list[BrowserContext])
+
+    async def open(self, path: str, **options: Any) -> Page:
+        """The page at this path; `options` are those of Playwright's `new_context`."""
+        page = await self.blank(**options)
+        await page.goto(path)
+        return page
+
+    async def blank(self, **options: Any) -> Page:
+        given = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
+        context = await self.browser.new_context(base_url=self.url, **given)
+        context.set_default_timeout(_WAIT_MS)
+        self._opened.append(context)
+        context.on("request", self._on_request)
+        context.on("console", self._on_console)
+        context.on("weberror", lambda error: self.wrong.append(f"error: {error.error}"))
+        page = await context.new_page()
+        # Without a listener Playwright closes dialogs without a word.
+        page.on("dialog", self._on_dialog)
+        return page
+
+    async def close(self) -> None:
+        for context in self._opened:
+            await context.close()
+
+    def _on_request(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.url}/", "data:", f"blob:{self.url}/")):
+            self.wrong.append(f"request to another origin: {request.url}")
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            self.wrong.append(message.text)
+
+    async def _on_dialog(self, dialog: Dialog) -> None:
+        self.wrong.append(f"dialog: {dialog.message}")
+        await dialog.dismiss()
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe finds on this page that is serious or critical: rule, element and reason. The page's context has to let
+    scripts in (`bypass_csp`)."""
+    await page.add_script_tag(path=_AXE)
+    found: list[dict[str, Any]] = await page.evaluate(
+        "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
+    )
+    return [
+        f"{rule['id']}: {node['html'][:160]} {' '.join(node['failureSummary'].split())[:200]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
