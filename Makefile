@@ -42,7 +42,7 @@ run: $(STAMP) dashboard ## start Memlog on http://127.0.0.1:8765 (MEMLOG_PORT, M
 	  mkdir -p .cache/prometheus && cd .cache/prometheus && \
 	  { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } >/dev/null 2>&1 && \
 	  dpkg -x prometheus_*.deb . && rm -f prometheus_*.deb; } || \
-	  echo "Prometheus could not be fetched, and its tests will fail. Install it: apt install prometheus"
+	  echo "Prometheus could not be fetched, and its tests will be skipped. Install it: apt install prometheus"
 
 # The same, with what it needs and this machine has not.
 CHROMIUM := .cache/chromium/usr/lib/chromium/chromium

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 from support.stack import eventually, free_port
 
@@ -19,9 +20,11 @@ _READY_S = 60.0
 
 
 def program(name: str) -> Path:
-    """`prometheus` or `promtool`: installed, or as `make test` unpacks it. Fails, saying what to do, without it."""
+    """`prometheus` or `promtool`: installed, or as `make test` unpacks it. Without it the test is skipped, saying what
+    to do."""
     found = shutil.which(name) or shutil.which(name, path=_UNPACKED)
-    assert found is not None, f"{name} is missing: make test unpacks Debian's package; or apt install prometheus"
+    if found is None:
+        pytest.skip(f"{name} is missing: make test unpacks Debian's package; or apt install prometheus")
     return Path(found)
 
 
