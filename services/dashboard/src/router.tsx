@@ -40,6 +40,9 @@ export type AuditSearch = {
   page?: number;
 };
 
+export type AccessSearch = { app?: string };
+export type EventsSearch = { type?: string };
+
 const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 const whole = (value: unknown): number | undefined =>
   typeof value === "number" && Number.isInteger(value) && value > 0 ? value : undefined;
@@ -110,6 +113,7 @@ const pages = [
   createRoute({
     getParentRoute: () => root,
     path: "/access",
+    validateSearch: (given): AccessSearch => drop<AccessSearch>({ app: text(given.app) }),
     component: lazyRouteComponent(() => import("./pages/access"), "AccessPage"),
   }),
   createRoute({
@@ -130,6 +134,7 @@ const pages = [
   createRoute({
     getParentRoute: () => root,
     path: "/events",
+    validateSearch: (given): EventsSearch => drop<EventsSearch>({ type: text(given.type) }),
     component: lazyRouteComponent(() => import("./pages/events"), "EventsPage"),
   }),
   createRoute({

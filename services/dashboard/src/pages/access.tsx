@@ -1,4 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Plus, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
@@ -17,7 +18,8 @@ import { When } from "../ui/when";
 const SIZE = 20;
 
 export function AccessPage() {
-  const [app, setApp] = useState("");
+  const { app = "" } = useSearch({ from: "/access" });
+  const navigate = useNavigate({ from: "/access" });
   const [page, setPage] = useState(1);
   const [adding, setAdding] = useState(false);
   const all = useQuery(apps());
@@ -54,7 +56,7 @@ export function AccessPage() {
             aria-label="App"
             value={app}
             onChange={(event) => {
-              setApp(event.target.value);
+              void navigate({ search: event.target.value ? { app: event.target.value } : {} });
               setPage(1);
             }}
           >
@@ -70,7 +72,7 @@ export function AccessPage() {
           <Plus aria-hidden size={15} /> Add a rule
         </Button>
       </PageHead>
-      <div className="grid items-start gap-4 lg:grid-cols-2">
+      <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-2">
         <div className="min-w-0 space-y-4">
           <Default />
           <Panel>
@@ -156,7 +158,7 @@ function Preview({ app, names }: { app: string; names: readonly { id: string; na
   const name = names.find((each) => each.id === app)?.name;
   return (
     <Panel>
-      <h2 className="border-b px-4 py-3 text-base font-semibold">
+      <h2 className="border-b px-4 py-3 text-base font-semibold break-words">
         {name ? `What ${name} would see` : "What an app would see"}
         {found.data && (
           <span className="ml-2 font-normal text-soft">{plural(found.data.total, "memory", "memories")}</span>

@@ -32,7 +32,7 @@ export function AppPage() {
           <Failure error={found.error} retry={found.refetch} />
         </Panel>
       ) : (
-        <div className="grid items-start gap-4 lg:grid-cols-4">
+        <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-4">
           <Panel className="min-w-0 lg:col-span-3">
             <Tabs.Root defaultValue="created">
               <Tabs.List aria-label="Memories of this app" className="flex border-b">

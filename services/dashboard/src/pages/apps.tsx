@@ -57,7 +57,7 @@ export function AppsPage() {
         </IconButton>
       </PageHead>
       {found.isPending ? (
-        <div role="status" aria-label="Loading" className="grid gap-4 sm:grid-cols-2 lg:grid-cols-3">
+        <div role="status" aria-label="Loading" className="grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3">
           {["a", "b", "c"].map((each) => (
             <Skeleton key={each} className="h-32" />
           ))}
@@ -74,7 +74,7 @@ export function AppsPage() {
         </Panel>
       ) : (
         <>
-          <ul className="grid gap-4 sm:grid-cols-2 lg:grid-cols-3">
+          <ul className="grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3">
             {found.data.apps.map((app) => (
               <li key={app.id}>
                 <AppCard app={app} />

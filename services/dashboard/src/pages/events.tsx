@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Pause, Play } from "lucide-react";
 import { useEffect, useState } from "react";
 import { follow, type LiveState, type LogEvent } from "../api/live";
@@ -40,7 +41,8 @@ const TYPES = [
 ];
 
 export function EventsPage() {
-  const [type, setType] = useState("");
+  const { type = "" } = useSearch({ from: "/events" });
+  const navigate = useNavigate({ from: "/events" });
   const [running, setRunning] = useState(true);
   const { seen, state } = useStream(type, running);
   const past = useQuery(events(type));
@@ -53,7 +55,11 @@ export function EventsPage() {
           {!running ? "halted" : state === "live" ? "live" : "connecting…"}
         </Badge>
         <span className="w-56">
-          <Select aria-label="Type of event" value={type} onChange={(event) => setType(event.target.value)}>
+          <Select
+            aria-label="Type of event"
+            value={type}
+            onChange={(event) => void navigate({ search: event.target.value ? { type: event.target.value } : {} })}
+          >
             <option value="">All types</option>
             {TYPES.map((each) => (
               <option key={each}>{each}</option>

@@ -22,7 +22,7 @@ export function HealthPage() {
           <Failure error={found.error} retry={found.refetch} />
         </Panel>
       ) : (
-        <div className="grid items-start gap-4 lg:grid-cols-3">
+        <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-3">
           <Panel className="min-w-0 lg:col-span-2">
             <ul className="divide-y">
               {found.data.services.map((service) => (

@@ -23,7 +23,7 @@ export function HomePage() {
   return (
     <>
       <PageHead title="Dashboard" hint="What your agents remember, and who reads it." />
-      <div className="grid gap-4 lg:grid-cols-3">
+      <div className="grid grid-cols-1 gap-4 lg:grid-cols-3">
         <div className="min-w-0 lg:col-span-2">
           <InstallPanel user={who.data?.user ?? "default"} authenticated={who.data?.authenticated ?? false} />
         </div>

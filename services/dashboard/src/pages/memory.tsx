@@ -34,7 +34,7 @@ export function MemoryPage() {
           <Failure error={found.error} retry={found.refetch} />
         </Panel>
       ) : (
-        <div className="grid items-start gap-4 lg:grid-cols-3">
+        <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-3">
           <div className="min-w-0 space-y-4 lg:col-span-2">
             <Panel className="p-5">
               <h1 className="sr-only">Memory</h1>

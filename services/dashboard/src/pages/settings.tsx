@@ -98,21 +98,23 @@ type EditorProps = { now: Configuration; busy: boolean; onSave: (change: object)
 
 function Form({ now, busy, onSave }: EditorProps) {
   return (
-    <div className="grid items-start gap-4 lg:grid-cols-2">
-      <Instructions now={now} busy={busy} onSave={onSave} />
+    <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-2">
+      <div className="space-y-4">
+        <Instructions now={now} busy={busy} onSave={onSave} />
+        <Model
+          title="Embedder"
+          hint="Turns texts into vectors for search. The one that comes along needs no key and no network."
+          now={now.mem0?.embedder}
+          busy={busy}
+          onSave={(model) => onSave({ mem0: { embedder: model } })}
+        />
+      </div>
       <Model
         title="Language model"
         hint="Finds facts in texts, and categories. Without one, texts are kept word for word."
         now={now.mem0?.llm}
         busy={busy}
         onSave={(model) => onSave({ mem0: { llm: model } })}
-      />
-      <Model
-        title="Embedder"
-        hint="Turns texts into vectors for search. The one that comes along needs no key and no network."
-        now={now.mem0?.embedder}
-        busy={busy}
-        onSave={(model) => onSave({ mem0: { embedder: model } })}
       />
     </div>
   );

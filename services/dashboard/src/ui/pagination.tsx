@@ -23,7 +23,7 @@ export function Pagination({ page, size, total, onPage, onSize }: Props) {
       </span>
       <div className="flex items-center gap-2">
         {onSize && (
-          <span className="w-28">
+          <span className="w-32">
             <Select aria-label="Rows a page" value={size} onChange={(event) => onSize(Number(event.target.value))}>
               {SIZES.map((each) => (
                 <option key={each} value={each}>
