@@ -77,7 +77,7 @@ class Windows:
         return page
 
     async def blank(self, **options: Any) -> Page:
-        given = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
+        given: dict[str, Any] = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
         context = await self.browser.new_context(base_url=self.url, **given)
         context.set_default_timeout(_WAIT_MS)
         self._opened.append(context)

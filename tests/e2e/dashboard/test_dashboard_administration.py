@@ -74,6 +74,8 @@ async def test_a_rule_is_added_previewed_and_removed(stack: Stack, windows: Wind
         seen = page.get_by_role("listitem").filter(has_text=f"Mine alone {category}")
         await expect(page.get_by_role("heading", name=f"What {app} would see")).to_be_visible()
         await expect(seen).to_be_visible()
+        await page.reload()
+        await expect(page.get_by_label("App", exact=True)).to_have_value(id_)
         await page.get_by_role("button", name="Add a rule").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("combobox", name="Category", exact=True).select_option(category)
@@ -135,7 +137,7 @@ async def test_settings_are_saved_by_form_and_as_json_and_reset(stack: Stack, wi
         page = await windows.open("/settings")
         await page.get_by_label("Custom instructions").fill("Remember dates")
         await page.locator("form").filter(has=page.get_by_label("Custom instructions")).get_by_role("button").click()
-        await expect(page.get_by_text("Saved.")).to_be_visible()
+        await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
         assert await instructions() == "Remember dates"
         await page.get_by_role("tab", name="JSON").click()
         editor = page.get_by_label("Settings as JSON")
@@ -148,7 +150,7 @@ async def test_settings_are_saved_by_form_and_as_json_and_reset(stack: Stack, wi
         assert await instructions() == "Forget dates"
         await page.get_by_role("button", name="Reset").click()
         await page.get_by_role("alertdialog").get_by_role("button", name="Reset").click()
-        await expect(page.get_by_text("as if nothing had ever been set")).to_be_visible()
+        await expect(page.get_by_text("as if nothing had ever been set").first).to_be_visible()
         assert await instructions() is None
 
 

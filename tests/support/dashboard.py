@@ -1,0 +1,67 @@
+"""The dashboard's pages, and a Memlog that has something to show on each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+HOSTILE = """<img src=x onerror="alert('xss')"><script>alert(1)</script>{{7*7}}"""
+"""As an app's and a category's name, and in a text."""
+_TEXTS: Mapping[str, list[str]] = {
+    "cursor": ["I write Python with type hints and short functions", "My editor has a dark theme", "I dislike mocks"],
+    "claude-desktop": ["I prefer tea to coffee in the morning", "My sister Ana lives in Porto", "I run on Tuesdays"],
+    "windsurf": ["The project Orion ships in March", "We deploy to Kubernetes with Helm"],
+}
+
+
+async def _add(http: httpx.AsyncClient, text: str, app: str, **given: Any) -> str:
+    body = {"text": text, "app": app, "infer": False, **given}
+    return (await http.post("/api/v1/memories", json=body)).raise_for_status().json()["id"]
+
+
+async def _app(http: httpx.AsyncClient, name: str) -> str:
+    apps = (await http.get("/api/v1/apps", params={"page_size": 100})).raise_for_status().json()["apps"]
+    return next(app["id"] for app in apps if app["name"] == name)
+
+
+async def fill(http: httpx.AsyncClient, *, hostile: bool = False) -> dict[str, str]:
+    """Memories of several apps in each state, a revision, a rule and a token; with `hostile`, texts, names and labels
+    are HTML. Page by name → its path."""
+    names = {app: HOSTILE if hostile else app for app in _TEXTS}
+    text = f"{HOSTILE} [a](javascript:alert(2))" if hostile else "I moved from Braga to Lisbon"
+    ids = [await _add(http, each, names[app]) for app, texts in _TEXTS.items() for each in texts]
+    await _add(http, "averylongword" * 30, names["cursor"])
+    category = HOSTILE if hostile else "music"
+    shown = await _add(http, text, names["cursor"], categories=[category, "travel", "home", "plans"])
+    revised = {"memory_content": f"{text} in May"}
+    (await http.put(f"/api/v1/memories/{shown}", json=revised)).raise_for_status()
+    for id_, state in zip(ids, ("paused", "archived"), strict=False):
+        body = {"memory_ids": [id_], "state": state}
+        (await http.post("/api/v1/memories/actions/pause", json=body)).raise_for_status()
+    await http.get("/api/v1/search", params={"query": "tea"})
+    app = await _app(http, names["cursor"])
+    rule = {"app_id": app, "effect": "deny", "category": category}
+    (await http.put("/api/v1/access-rules", json=rule)).raise_for_status()
+    token = {"app": names["cursor"], "label": HOSTILE if hostile else "my laptop", "scopes": ["read", "write"]}
+    (await http.post("/api/v1/tokens", json=token)).raise_for_status()
+    return pages(shown, app)
+
+
+def pages(memory: str, app: str) -> dict[str, str]:
+    """Page by name → its path; those of this memory and app among them."""
+    return {
+        "home": "/",
+        "memories": "/memories?archived=true",
+        "memory": f"/memory/{memory}",
+        "apps": "/apps",
+        "app": f"/apps/{app}",
+        "settings": "/settings",
+        "access": f"/access?app={app}",
+        "audit": "/audit",
+        "events": "/events",
+        "projections": "/projections",
+        "dead-letters": "/dead-letters",
+        "tokens": "/tokens",
+        "health": "/health",
+        "not-found": "/no-such-page",
+    }
