@@ -7,7 +7,7 @@ NODE = $(CURDIR)/$(shell cd $(CURDIR) && ls -d $(VENV)/lib/python3*/site-package
 NPM = PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix services/dashboard --loglevel=error
 UI_LOG := $(VENV)/dashboard.log
 
-.PHONY: ui dashboard
+.PHONY: ui dashboard screenshots
 
 $(UI_MODULES): services/dashboard/package-lock.json
 	@$(NPM) ci --no-audit --no-fund
@@ -23,3 +23,6 @@ dashboard: $(STAMP)
 ui: $(STAMP) ## develop the dashboard: Vite with hot reload, against MEMLOG_URL (http://127.0.0.1:8765)
 	@$(MAKE) --no-print-directory $(UI_MODULES)
 	@$(NPM) run dev
+
+screenshots: $(STAMP) dashboard ## a picture of each page in both themes, wide and narrow (ARGS=FOLDER)
+	@PYTHONPATH=tests $(BIN)/python -m support.screenshots $(or $(ARGS),screenshots)
