@@ -300,5 +300,22 @@ export function invalidate(event: LogEvent): void {
     policy: ["archive-policies"],
     token: ["tokens"],
   };
-  for (const key of touched[event.aggregate.kind] ?? []) void client.invalidateQueries({ queryKey: [key] });
+  for (const key of touched[event.aggregate.kind] ?? []) {
+    void client.invalidateQueries({ queryKey: [key] });
+    for (const pause of AGAIN_MS) later(key, pause);
+  }
+}
+
+/** The read models follow the log by a moment: what is asked for at once may be what was before the event. */
+const AGAIN_MS = [1000, 5000];
+const waiting = new Set<string>();
+
+function later(key: string, pause: number): void {
+  const name = `${key} ${pause}`;
+  if (waiting.has(name)) return;
+  waiting.add(name);
+  setTimeout(() => {
+    waiting.delete(name);
+    void client.invalidateQueries({ queryKey: [key] });
+  }, pause);
 }
