@@ -123,9 +123,9 @@ async def test_openmemorys_own_zip_comes_in_with_app_state_categories_times_and_
         found = (await http.get("/api/v1/search", params={"user_id": who, "query": "allergies"})).json()["results"]
         assert [each["id"] for each in found] == [allergic["id"]]
         entries = (await http.get(f"/api/v1/memories/{ARCHIVED}/history", params={"user_id": who})).json()["entries"]
-        assert [(e["event"], e["state"], e["app_name"], e["actor"]) for e in entries] == [
-            ("MemoryAdded", "archived", "claude", "rest")
-        ]
+        first, *later = [(e["event"], e["state"], e["app_name"], e["actor"]) for e in entries]
+        assert first == ("MemoryAdded", "archived", "claude", "rest")
+        assert {event for event, *_ in later} <= {"MemoryCategorized"}, "which comes by itself, sooner or later"
     async with stack.mcp(path=f"/mcp/cursor/http/{who}") as cursor:
         assert (await call(cursor, "search_memory", query="allergic to penicillin"))["results"] == []
 

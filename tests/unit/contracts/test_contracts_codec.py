@@ -56,7 +56,10 @@ METAS = st.builds(
 def _messages(kind: type[Message]) -> st.SearchStrategy[Message]:
     given_fields: dict[str, st.SearchStrategy[Any]] = {}
     for name, field in kind.model_fields.items():
-        if field.annotation is str:
+        pattern = next((each.pattern for each in field.metadata if getattr(each, "pattern", None)), None)
+        if pattern is not None:
+            given_fields[name] = st.from_regex(pattern, fullmatch=True)
+        elif field.annotation is str:
             given_fields[name] = NAME if kind in COMMANDS.values() else TEXT
         elif name in ("metadata", "settings"):
             given_fields[name] = METADATA

@@ -7,7 +7,7 @@ from contracts.auditing import AuditEntry, AuditPage, ReadMemories, ReadMemory
 from contracts.codec import timestamp
 from contracts.errors import NotFound
 from contracts.positions import Position
-from contracts.streams import ACCESS_LOG, READ_MODELS
+from contracts.streams import READ_MODELS
 from runtime.postgres import Pool, Row, postgres_errors
 
 from gateway.asking import AuditQuery, Caller
@@ -57,7 +57,7 @@ class Auditing:
     async def audit(self, caller: Caller, query: AuditQuery) -> AuditPage:
         """See `gateway.service.MemoryService`."""
         principal = await self._identities.owner(caller)
-        self._freshness.require(principal.uid, (READ_MODELS, ACCESS_LOG))
+        self._freshness.require(principal.uid, (READ_MODELS,))
         about = None
         if query.memory_id is not None:
             shard = subjects.shard_of(principal.uid, self._shards)
@@ -76,7 +76,6 @@ class Auditing:
     async def read_memories(self, caller: Caller, read_id: str) -> ReadMemories:
         """See `gateway.service.MemoryService`."""
         principal = await self._identities.owner(caller)
-        self._freshness.require(principal.uid, (ACCESS_LOG,))
         with postgres_errors():
             read = await self._pool.fetchrow(_READ, principal.uid, read_id)
             if read is None:
