@@ -209,3 +209,25 @@ async def test_reads_that_were_put_aside_are_healed_and_dropped_each_by_itself(
         assert await ask(log, name=name, subject=subject) == RedriveReply()
         assert runner.status.quarantined == 0
     assert await put_aside(log, name, subject) == []
+
+
+@pytest.mark.guarantee("G5")
+async def test_a_read_that_is_healed_has_its_trace_as_in_a_replay_also_when_it_has_aged_out(
+    log: Log, store_of: Callable[..., RefusingStore]
+) -> None:
+    store, name, subject = store_of(1, 2), "access-log", access_subject(0, UID, "app")
+    key = await log.keys.create(UID)
+    traces = [f"{number:032x}" for number in (1, 2)]
+    for trace in traces:
+        read = encode(meta_of(uuid7()), MemoriesRead(kind="get", items=()), key)
+        await log.js.publish(subject, read, headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    runner = ProjectionRunner(name, 0, access(0).name, store, log.client, log.js, log.events, log.keys)
+    async with running(runner.run(1)):
+        await eventually(lambda: runner.status.quarantined == 1)
+        await eventually(
+            lambda: runner.status.checkpoint is not None and runner.status.checkpoint.position.sequence == 2
+        )
+        await log.js.purge_stream(access(0).name, seq=2)  # the first ages out
+        store.bad = set()
+        assert await ask(log, name=name, subject=subject) == RedriveReply()
+    assert store.traces == traces

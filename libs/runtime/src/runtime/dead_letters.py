@@ -14,6 +14,7 @@ from nats.js.errors import NotFoundError
 
 from runtime.errors import nats_errors
 from runtime.event_store import EventStore, StoredMessage
+from runtime.telemetry import carried
 
 SUBJECT, STREAM, SEQUENCE, REASON = "Memlog-Subject", "Memlog-Stream", "Memlog-Sequence", "Memlog-Reason"
 _REASON_LENGTH = 500
@@ -79,6 +80,7 @@ async def bury(js: JetStreamContext, consumer: str, stream: str, message: Stored
         except NotFoundError:
             pass
         headers = {
+            **carried(message.headers),
             SUBJECT: message.subject,
             STREAM: stream,
             SEQUENCE: str(message.sequence),

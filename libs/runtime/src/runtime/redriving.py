@@ -74,8 +74,10 @@ class Redriving:
         """Reads do not build on each other: each that can be applied is. Why letters stay, or None."""
         why: str | None = None
         for letter in letters:
-            original = letter.headers[SUBJECT]
-            message = replace(letter, subject=original, sequence=int(letter.headers[SEQUENCE]))
+            original, sequence = letter.headers[SUBJECT], int(letter.headers[SEQUENCE])
+            # What a replay reads, so that both come to hold the same; the letter where it has aged out meanwhile.
+            message = await self._events.message_at(self._stream, sequence)
+            message = message or replace(letter, subject=original, sequence=sequence)
             failure = await self._attempt(original, [await self._decoded(message)])
             if failure is None:
                 await self._quarantine.letters.remove(letter)
