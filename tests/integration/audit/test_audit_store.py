@@ -400,3 +400,16 @@ async def test_a_batch_takes_as_many_statements_for_five_hundred_events_as_for_f
     monkeypatch.setattr(asyncpg.Connection, "execute", counted)
     few = await statements_for(1, 5)
     assert 0 < await statements_for(6, 500) <= few
+
+
+@pytest.mark.guarantee("G5")
+async def test_a_read_that_is_healed_behind_later_ones_counts_as_in_a_replay_and_once(pool: Pool) -> None:
+    store = await a_store(pool, access_models())
+    reads = [recorded(n, MemoriesRead(kind="get", items=(ReadItem(id="m", rank=1),))) for n in (1, 2, 3)]
+    await store.apply([reads[0], replace(reads[1], payload=None), reads[2]], 1)
+    for _ in range(2):  # its dead letter may outlive it
+        await store.refold(Aggregate(UID, "access", APP), [reads[1]], 1)
+    found = [
+        (row["reads"], row["first_at"], row["last_at"], row["last_sequence"]) for row in await table(pool, "app_reads")
+    ]
+    assert found == [(3, at(1), at(3), 3)]

@@ -28,26 +28,33 @@ _DDL = (
     """,
 )
 
-# Many reads return the same memory: they are summed here, and not each in a statement of its own. A read counts once,
-# also where it comes again: those of an app come in their order.
-_COUNT = """
+# Many reads return the same memory: they are summed here, and not each in a statement of its own. Those of an app come
+# in their order. Where one does not (it comes again, or was put aside and is healed), the memory's reads by the app are
+# counted anew in the access log, which has this one by now.
+_KINDS = ", ".join(f"'{kind}'" for kind in COUNTED)
+_COUNT = f"""
     WITH returned AS MATERIALIZED (
         SELECT r.uid, r.app_id, id AS memory_id, r.at, r.sequence
         FROM json_to_recordset($1::text::json) AS r(
             uid text, app_id text, at timestamptz, sequence bigint, ids json)
         CROSS JOIN json_array_elements_text(r.ids) AS id
-    ), fresh AS (
-        SELECT returned.*
-        FROM returned LEFT JOIN {table} AS t
-          ON t.uid = returned.uid AND t.app_id = returned.app_id AND t.memory_id = returned.memory_id
-        WHERE t.last_sequence IS NULL OR t.last_sequence < returned.sequence
+    ), summed AS (
+        SELECT r.uid, r.app_id, r.memory_id, count(*) AS reads, min(r.at) AS first_at, max(r.at) AS last_at,
+               max(r.sequence) AS last_sequence, max(t.reads) AS known, bool_or(r.sequence <= t.last_sequence) AS late
+        FROM returned AS r
+        LEFT JOIN {{table}} AS t ON t.uid = r.uid AND t.app_id = r.app_id AND t.memory_id = r.memory_id
+        GROUP BY r.uid, r.app_id, r.memory_id
     )
-    INSERT INTO {table} AS t (uid, app_id, memory_id, reads, first_at, last_at, last_sequence)
-    SELECT uid, app_id, memory_id, count(*), min(at), max(at), max(sequence) FROM fresh
-    GROUP BY uid, app_id, memory_id
+    INSERT INTO {{table}} AS t (uid, app_id, memory_id, reads, first_at, last_at, last_sequence)
+    SELECT uid, app_id, memory_id, CASE WHEN late THEN (
+               SELECT count(DISTINCT l.sequence) FROM {{schema}}.access_log AS l
+               WHERE l.uid = s.uid AND l.memory_id = s.memory_id AND l.app_id = s.app_id AND l.kind IN ({_KINDS})
+           ) - known ELSE reads END, first_at, last_at, last_sequence
+    FROM summed AS s
     ON CONFLICT (uid, app_id, memory_id) DO UPDATE
     SET reads = t.reads + excluded.reads, first_at = least(t.first_at, excluded.first_at),
-        last_at = greatest(t.last_at, excluded.last_at), last_sequence = excluded.last_sequence
+        last_at = greatest(t.last_at, excluded.last_at),
+        last_sequence = greatest(t.last_sequence, excluded.last_sequence)
 """
 
 
