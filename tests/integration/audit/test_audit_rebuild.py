@@ -173,6 +173,7 @@ async def test_an_event_that_cannot_be_applied_fails_the_rebuild_and_is_named(
 
 async def test_the_access_log_is_rebuilt_likewise(log: Log, operator: Operator) -> None:
     reads = Operator(log, "access-log")
+    await reads.reachable()  # each projection has a desk of its own, open when its owner has the lease
     await reads.ask("rebuild")
     await reads.becomes(2, "serving")
     assert await operator.states() == {1: "serving"}
