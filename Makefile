@@ -12,10 +12,10 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: help setup run test lint fmt bench fuzz conformance lock clean
+.PHONY: help setup run test test-dashboard lint fmt bench fuzz conformance lock clean
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything into .venv (run and test do it themselves)
 
@@ -54,8 +54,11 @@ $(CHROMIUM):
 	  for package in debs/*.deb; do dpkg -x $$package . || exit 1; done && rm -rf debs; } || \
 	  echo "Chromium could not be fetched, and the tests of the dashboard will be skipped. Install it: apt install chromium"
 
-test: $(STAMP) dashboard .cache/prometheus/usr/bin/promtool $(CHROMIUM) ## run the whole suite, two files at a time (ARGS='-k name' to narrow, WORKERS=0 for one after the other)
+test: $(STAMP) dashboard .cache/prometheus/usr/bin/promtool ## run the whole suite, two files at a time (ARGS='-k name' to narrow, WORKERS=0 for one after the other)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-dashboard: $(STAMP) dashboard $(CHROMIUM) ## the tests of the dashboard in a browser, a few minutes
+	@MEMLOG_TEST_BROWSER=1 $(BIN)/python -m pytest tests/e2e/dashboard $(ARGS)
 
 lint: $(STAMP) ## ruff and pyright (strict); where the dashboard was built, tsc and Biome
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

@@ -1,13 +1,24 @@
 """One Memlog and one browser for all tests of this folder. They are one user's, who is told apart by nothing: tests
 keep apart by their texts."""
 
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, Iterable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 from support.browser import Windows, missing, running_browser
 from support.stack import Stack, running_stack
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """A browser takes minutes of two slow cores: these tests have a target of their own."""
+    if os.environ.get("MEMLOG_TEST_BROWSER"):
+        return
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.skip("a browser is wanted for these: make test-dashboard"))
 
 
 @pytest_asyncio.fixture(scope="session")
