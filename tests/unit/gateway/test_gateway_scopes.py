@@ -18,6 +18,7 @@ APPS = {
     ("POST", "/api/v1/memories"),
     ("DELETE", "/api/v1/memories"),
     ("PUT", "/api/v1/memories/{memory_id}"),
+    ("GET", "/api/v1/me"),
     ("GET", "/api/v1/search"),
     ("GET", "/api/v1/operations/{operation_id}"),
 }
