@@ -146,14 +146,17 @@ class McpSdk:
 Transport = Literal["rest", "mcp", "mcp-sdk"]
 
 
+def over(connection: Connection, transport: Literal["rest", "mcp"], user: str) -> MemoryClient:
+    """A client on this connection, as the app `bench` of this user."""
+    return Rest(connection, user) if transport == "rest" else McpWire(connection, user)
+
+
 async def connect(transport: Transport, port: int, user: str) -> MemoryClient:
     """A client on a connection of its own, as the app `bench` of this user. The owner of the SDK's client must close
     it in the task that opened it."""
     match transport:
-        case "rest":
-            return Rest(await Connection.open("127.0.0.1", port), user)
-        case "mcp":
-            return McpWire(await Connection.open("127.0.0.1", port), user)
+        case "rest" | "mcp":
+            return over(await Connection.open("127.0.0.1", port), transport, user)
         case "mcp-sdk":
             owned = AsyncExitStack()
             url = f"http://127.0.0.1:{port}/mcp/{_APP}/http/{quote(user)}"

@@ -3,6 +3,7 @@ load generator shares the machine's cores with what it measures."""
 
 import asyncio
 import json
+import random
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,7 +26,8 @@ class Answer:
 
 class Connection(asyncio.Protocol):
     """One keep-alive connection, one request at a time, opened anew when the server has closed it while it was idle.
-    Understands answers with a Content-Length only."""
+    Understands answers with a Content-Length only. Where `sampled` is said, each request belongs to a trace of its own
+    that is to be recorded, or is not."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -33,6 +35,7 @@ class Connection(asyncio.Protocol):
         self._received = bytearray()
         self._answer: asyncio.Future[Answer] | None = None
         self._transport: asyncio.Transport | None = None
+        self.sampled: bool | None = None
 
     @classmethod
     async def open(cls, host: str, port: int) -> "Connection":
@@ -45,16 +48,22 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     async def get(self, target: str) -> Answer:
-        return await self._send(f"GET {target} HTTP/1.1\r\nhost: {self._authority}\r\n\r\n".encode())
+        return await self._send(f"GET {target} HTTP/1.1\r\nhost: {self._authority}\r\n{self._trace()}\r\n".encode())
 
     async def post(self, target: str, value: dict[str, Any], headers: str = "") -> Answer:
         """POST `value` as JSON. `headers` are further header lines, each with its line end."""
         body = json.dumps(value).encode()
         head = (
             f"POST {target} HTTP/1.1\r\nhost: {self._authority}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n{headers}\r\n"
+            f"content-length: {len(body)}\r\n{headers}{self._trace()}\r\n"
         )
         return await self._send(head.encode() + body)
+
+    def _trace(self) -> str:
+        if self.sampled is None:
+            return ""
+        trace, span = random.getrandbits(128) | 1, random.getrandbits(64) | 1
+        return f"traceparent: 00-{trace:032x}-{span:016x}-{self.sampled:02x}\r\n"
 
     async def _connect(self) -> None:
         await asyncio.get_running_loop().create_connection(lambda: self, self._host, self._port)

@@ -146,16 +146,22 @@ STORAGE_LIMIT = Gauge("memlog.nats.storage.limit", "By", "What they may take: be
 READY = Gauge("memlog.service.ready", "1", "1 while the service can do its work.")
 
 
-@contextmanager
-def took(histogram: metrics.Histogram, attributes: Attributes) -> Generator[None]:
-    """Record how long the block takes; an error that leaves it by its kind (`error.type`), and not by its words."""
-    began = time.perf_counter()
-    try:
-        yield
-    except BaseException as error:
-        histogram.record(time.perf_counter() - began, {**attributes, "error.type": kind_of(error)})
-        raise
-    histogram.record(time.perf_counter() - began, attributes)
+class took:
+    """Record how long a block takes; an error that leaves it by its kind (`error.type`), and not by its words."""
+
+    __slots__ = ("_attributes", "_began", "_histogram")
+
+    def __init__(self, histogram: metrics.Histogram, attributes: Attributes) -> None:
+        self._histogram = histogram
+        self._attributes = attributes
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        duration = time.perf_counter() - self._began
+        more = {} if error is None else {"error.type": kind_of(error)}
+        self._histogram.record(duration, {**self._attributes, **more})
 
 
 def kind_of(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
+from types import TracebackType
 
 from opentelemetry import context, trace
 from opentelemetry.metrics import Histogram
@@ -30,7 +31,7 @@ _VERB = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|SET)\b", re.I)
 _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(?:ONLY\s+)?((?:[a-z_]\w*\.)?[a-z_]\w*)(?!\s*\()", re.I)
 
 
-def sending(stream: str, type_: str) -> AbstractContextManager[Span]:
+def sending(stream: str, type_: str) -> AbstractContextManager[step]:
     """A message of this type is sent within the block, and acknowledged; `trace_headers` are what to send with it."""
     message = _message("send", stream, {"memlog.message.types": type_})
     return _timed(PUBLISHED, _PUBLISHING, f"send {stream}", message, SpanKind.PRODUCER)
@@ -125,7 +126,7 @@ def replaying(stream: str, projection: str, messages: Iterable[Headers]) -> Abst
     )
 
 
-def statement(query: str) -> AbstractContextManager[Span]:
+def statement(query: str) -> AbstractContextManager[step]:
     """A statement runs in PostgreSQL within the block."""
     summary = _summary(query)
     attributes = {
@@ -136,7 +137,7 @@ def statement(query: str) -> AbstractContextManager[Span]:
     return _timed(QUERIES, _QUERYING, summary, attributes)
 
 
-def transaction(generation: str, events: int) -> AbstractContextManager[Span]:
+def transaction(generation: str, events: int) -> AbstractContextManager[step]:
     """A batch of events is applied to read models in PostgreSQL within the block."""
     attributes = {
         "db.system.name": "postgresql",
@@ -147,13 +148,13 @@ def transaction(generation: str, events: int) -> AbstractContextManager[Span]:
     return _timed(QUERIES, _QUERYING, f"BATCH {generation}", attributes)
 
 
-def indexing(operation: str, store: str) -> AbstractContextManager[Span]:
+def indexing(operation: str, store: str) -> AbstractContextManager[step]:
     """The vector index (`store`: which one) is searched or written within the block."""
     attributes = {"db.system.name": "qdrant", "db.operation.name": operation, "db.collection.name": store}
     return _timed(QUERIES, _QUERYING, f"{operation} {store}", attributes)
 
 
-def embedding(model: str, provider: str, texts: int) -> AbstractContextManager[Span]:
+def embedding(model: str, provider: str, texts: int) -> AbstractContextManager[step]:
     """Texts are embedded within the block."""
     attributes = {
         "gen_ai.operation.name": "embeddings",
@@ -165,7 +166,7 @@ def embedding(model: str, provider: str, texts: int) -> AbstractContextManager[S
     return _timed(ASKED, _ASKING, f"embeddings {model}", attributes)
 
 
-def asking(model: str, place: str) -> AbstractContextManager[Span]:
+def asking(model: str, place: str) -> AbstractContextManager[step]:
     """A language model is asked within the block; `answered` says what came."""
     attributes = {
         "gen_ai.operation.name": "chat",
@@ -176,12 +177,12 @@ def asking(model: str, place: str) -> AbstractContextManager[Span]:
     return _timed(ASKED, _ASKING, f"chat {model}", attributes)
 
 
-def answered(of: Span, asked: str, model: str, input_tokens: int, output_tokens: int) -> None:
+def answered(of: step, asked: str, model: str, input_tokens: int, output_tokens: int) -> None:
     """What a language model says about its answer; `asked`: as it was asked for."""
     attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": asked}
     TOKENS.record(input_tokens, {**attributes, "gen_ai.token.type": "input"})
     TOKENS.record(output_tokens, {**attributes, "gen_ai.token.type": "output"})
-    of.set_attributes(
+    of.add(
         {
             "gen_ai.response.model": model,
             "gen_ai.usage.input_tokens": input_tokens,
@@ -200,17 +201,31 @@ def _message(operation: str, stream: str, more: Attributes) -> dict[str, Attribu
     }
 
 
-@contextmanager
-def _timed(
-    histogram: Histogram,
-    names: Sequence[str],
-    name: str,
-    attributes: Mapping[str, AttributeValue],
-    kind: SpanKind = SpanKind.CLIENT,
-) -> Generator[Span]:
+class _timed:
     """A step, and how long it took by those of its attributes."""
-    with took(histogram, _of(names, attributes)), step(name, attributes, kind) as current:
-        yield current
+
+    __slots__ = ("_step", "_took")
+
+    def __init__(
+        self,
+        histogram: Histogram,
+        names: Sequence[str],
+        name: str,
+        attributes: Mapping[str, AttributeValue],
+        kind: SpanKind = SpanKind.CLIENT,
+    ) -> None:
+        self._took = took(histogram, _of(names, attributes))
+        self._step = step(name, attributes, kind)
+
+    def __enter__(self) -> step:
+        self._took.__enter__()
+        return self._step.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._step.__exit__(kind)
+        self._took.__exit__(kind, error)
 
 
 def _of(names: Sequence[str], attributes: Mapping[str, AttributeValue]) -> dict[str, str]:

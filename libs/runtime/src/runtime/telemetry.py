@@ -8,26 +8,53 @@ starts inherits it. Spans hold ids, counts and names of parts; never a text, a q
 import os
 import re
 import socket
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+import time
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import INVALID_SPAN, Link, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    NoOpTracer,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
-_SILENT = NoOpTracer()
-_TRACER: ContextVar[Tracer] = ContextVar("memlog_tracer", default=_SILENT)
-_TO: ContextVar[SpanProcessor | None] = ContextVar("memlog_spans_to", default=None)
+_IDS = RandomIdGenerator()
+_SCOPE = InstrumentationScope("memlog")
+_UNSET, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 Attributes = Mapping[str, AttributeValue]
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """Whose spans these are, and where they go (None: nowhere)."""
+
+    tracer: Tracer
+    resource: Resource
+    spans: SpanProcessor | None
+
+
+_NOBODY = _Service(NoOpTracer(), Resource.get_empty(), None)
+_SERVICE = ContextVar("memlog_service", default=_NOBODY)
+_TO: ContextVar[SpanProcessor | None] = ContextVar("memlog_spans_to", default=None)
 
 
 def resource(service: str) -> Resource:
@@ -50,16 +77,16 @@ def trace_to(processor: SpanProcessor | None) -> None:
 
 def trace_as(service: str) -> None:
     """From here on, in this task and what it starts, spans are of this service."""
-    processor = _TO.get()
+    processor, about = _TO.get(), resource(service)
     provider = TracerProvider(
         # The environment chooses the sampler (OTEL_TRACES_SAMPLER); what goes nowhere need not be recorded.
         sampler=None if processor is not None else ALWAYS_OFF,
-        resource=resource(service),
+        resource=about,
         shutdown_on_exit=False,  # `runtime.tracing` ends what it began, and does not wait for ever
     )
     if processor is not None:
         provider.add_span_processor(processor)
-    _TRACER.set(provider.get_tracer("memlog"))
+    _SERVICE.set(_Service(provider.get_tracer(_SCOPE.name), about, processor))
 
 
 def trace_headers(of: Context | None = None) -> dict[str, str]:
@@ -94,10 +121,9 @@ def begin(
     links: Sequence[Link] = (),
 ) -> Span:
     """A span in the current trace, or in that of `parent`. The caller ends it; it is not made the current one."""
-    return _TRACER.get().start_span(name, parent, kind, attributes, links)
+    return _SERVICE.get().tracer.start_span(name, parent, kind, attributes, links)
 
 
-@contextmanager
 def span(
     name: str,
     headers: Mapping[str, str] | None = None,
@@ -105,59 +131,95 @@ def span(
     kind: SpanKind = SpanKind.INTERNAL,
     attributes: Attributes | None = None,
     links: Sequence[Link] = (),
-) -> Generator[Span]:
+) -> "being":
     """A span with which work of this service begins: in the trace that `headers` carry (None: in the current one), or
-    in a new one."""
+    in a new one. It is the current one for the length of a block."""
     parent = context.get_current() if headers is None else extract(headers)
-    begun = begin(name, parent, kind=kind, attributes=attributes, links=links)
-    with being(begun):
-        yield begun
+    return being(begin(name, parent, kind=kind, attributes=attributes, links=links))
+
+
+# The two below are no generators: of these blocks a call has a dozen, and a generator makes each a quarter dearer.
 
 
 class step:
-    """A span within the current one, for the length of a block; where that is not recorded, nothing, at no cost."""
+    """A span within the current one, for the length of a block; where that is not recorded, nothing, at no cost. Only
+    one of kind `PRODUCER` becomes the current one, so that what is sent carries it: nothing else begins within a step.
 
-    # Not a generator: of these a call has several, and a generator makes each a quarter dearer.
-    __slots__ = ("_attributes", "_begun", "_kind", "_name", "_token")
+    What it records is put together when it ends, and given to where the spans go: most spans are steps, and to make
+    one of the SDK's, that anybody might change meanwhile, costs five times as much (`bench/tracing.py`).
+    """
+
+    __slots__ = ("_attributes", "_context", "_kind", "_name", "_parent", "_start", "_token")
 
     def __init__(self, name: str, attributes: Attributes | None = None, kind: SpanKind = SpanKind.CLIENT) -> None:
         self._name = name
-        self._attributes = attributes
+        self._attributes = attributes or {}
         self._kind = kind
-        self._begun: Span | None = None
+        self._parent: SpanContext | None = None
+        self._token: Token[Context] | None = None
 
-    def __enter__(self) -> Span:
-        if not trace.get_current_span().is_recording():
-            return INVALID_SPAN
-        self._begun = begun = _TRACER.get().start_span(self._name, None, self._kind, self._attributes)
-        self._token = context.attach(trace.set_span_in_context(begun))
-        return begun
+    def __enter__(self) -> "step":
+        current = trace.get_current_span()
+        if current.is_recording():
+            self._parent = parent = current.get_span_context()
+            id_ = _IDS.generate_span_id()
+            self._context = SpanContext(parent.trace_id, id_, False, parent.trace_flags, parent.trace_state)
+            if self._kind is SpanKind.PRODUCER:
+                self._token = context.attach(trace.set_span_in_context(NonRecordingSpan(self._context)))
+            self._start = time.time_ns()
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        begun = self._begun
-        if begun is None:
+        if self._parent is None:
             return
+        end = time.time_ns()
+        if self._token is not None:
+            context.detach(self._token)
+        status = _UNSET
         if kind is not None and issubclass(kind, Exception):
-            failed(begun, kind.__name__)
-        context.detach(self._token)
-        begun.end()
+            self.add({"error.type": kind.__name__})
+            status = _FAILED
+        of = _SERVICE.get()
+        if of.spans is not None:
+            span = ReadableSpan(
+                self._name,
+                self._context,
+                self._parent,
+                of.resource,
+                self._attributes,
+                kind=self._kind,
+                status=status,
+                start_time=self._start,
+                end_time=end,
+                instrumentation_scope=_SCOPE,
+            )
+            of.spans.on_end(span)
+
+    def add(self, attributes: Attributes) -> None:
+        """Say more of it, while it lasts."""
+        self._attributes = {**self._attributes, **attributes}
 
 
-@contextmanager
-def being(begun: Span) -> Generator[None]:
+class being:
     """Within the block the span is the current one; at the end of it, it ends."""
-    token = context.attach(trace.set_span_in_context(begun))
-    try:
-        yield
-    except Exception as error:
-        failed(begun, type(error).__name__)
-        raise
-    finally:
-        context.detach(token)
-        begun.end()
+
+    __slots__ = ("_begun", "_token")
+
+    def __init__(self, begun: Span) -> None:
+        self._begun = begun
+
+    def __enter__(self) -> Span:
+        self._token = context.attach(trace.set_span_in_context(self._begun))
+        return self._begun
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, Exception):
+            failed(self._begun, kind.__name__)
+        context.detach(self._token)
+        self._begun.end()
 
 
 def failed(of: Span, kind: str) -> None:
     """Mark a span as failed, by the kind of error alone: messages may repeat what somebody said."""
     of.set_attribute("error.type", kind)
-    of.set_status(Status(StatusCode.ERROR))
+    of.set_status(_FAILED)
