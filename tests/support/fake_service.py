@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contracts.api import (
+    Activity,
     AddedMemory,
     App,
     AppPage,
@@ -32,6 +33,7 @@ from contracts.api import (
     State,
     StateChanged,
     Stats,
+    Step,
     Wait,
 )
 from contracts.errors import AppIsPaused, NotFound
@@ -314,6 +316,10 @@ class FakeService(FakeOperator):
         await self._called("stats", caller)
         found = self._apps(caller)
         return Stats(total_memories=len(self._of(caller)), total_apps=len(found), apps=list(found))
+
+    async def activity(self, caller: Caller, step: Step, steps: int) -> Activity:
+        await self._called("activity", caller)
+        return Activity(step=step, starts=[*range(steps)], apps=[])
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
         await self._called("operation", caller)

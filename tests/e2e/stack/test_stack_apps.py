@@ -135,3 +135,30 @@ async def test_the_access_log_tells_who_read_a_memory_newest_first(stack: Stack)
         assert (await http.get(f"/api/v1/memories/{id_}/access-log", params=other)).status_code == 404
         too_many = {"user_id": who, "page_size": 101}
         assert (await http.get(f"/api/v1/memories/{id_}/access-log", params=too_many)).status_code == 422
+
+
+async def test_what_apps_wrote_and_read_is_counted_by_day(stack: Stack) -> None:
+    who = user("busy")
+    async with stack.http() as http, stack.mcp(path=f"/mcp/cursor/http/{who}") as cursor:
+        kept, deleted = [(await add(http, who, text))["id"] for text in TEXTS[:2]]
+        body = {"memory_ids": [deleted], "user_id": who}
+        (await http.request("DELETE", "/api/v1/memories", json=body)).raise_for_status()
+        await call(cursor, "add_memories", text=TEXTS[2], infer=False)
+        for _ in range(3):
+            await call(cursor, "search_memory", query="tea", limit=2)
+        await get(http, f"/api/v1/memories/{kept}", user_id=who)
+
+        async def counted() -> dict[str, Any] | None:
+            found = await get(http, "/api/v1/stats/activity", user_id=who, steps=7)
+            return found if any(sum(app["reads"]) == 3 for app in found["apps"]) else None
+
+        found = await eventually(counted)
+        assert found["step"] == "day" and len(found["starts"]) == 7
+        # By the end, or the last but one, should midnight have passed meanwhile. The owner's own read is not counted.
+        totals = {app["name"]: (sum(app["added"][-2:]), sum(app["reads"][-2:])) for app in found["apps"]}
+        assert totals == {"cursor": (1, 3), "openmemory": (1, 0)}
+        assert all(len(app["added"]) == len(app["reads"]) == 7 for app in found["apps"])
+        months = await get(http, "/api/v1/stats/activity", user_id=who, step="month", steps=2)
+        assert {app["name"]: sum(app["added"]) for app in months["apps"]} == {"cursor": 1, "openmemory": 1}
+        for wrong in ({"step": "hour"}, {"steps": 0}, {"steps": 367}):
+            assert (await http.get("/api/v1/stats/activity", params={"user_id": who, **wrong})).status_code == 422

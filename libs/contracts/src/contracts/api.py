@@ -12,6 +12,7 @@ from contracts.access import Access, Effect, Policy
 Wait = Literal["accepted", "stored", "searchable"]
 State = Literal["active", "paused", "archived", "deleted"]
 ChangeKind = Literal["ADD", "UPDATE", "DELETE", "STATE", "NONE"]
+Step = Literal["day", "week", "month"]
 
 
 class View(BaseModel):
@@ -267,6 +268,24 @@ class Stats(View):
     total_memories: int
     total_apps: int
     apps: list[App]
+
+
+class AppActivity(View):
+    """What an app wrote and read in each step: how many memories that are there still, and how many answers."""
+
+    id: str
+    name: str
+    added: list[int]
+    reads: list[int]
+
+
+class Activity(View):
+    """What was written and read over time, in steps of UTC: `starts` says when each begins, and each list of an app has
+    a number for each. The last step is the one that is not over. Apps that did nothing are left out."""
+
+    step: Step
+    starts: list[int] = Field(description="Epoch seconds, oldest first")
+    apps: list[AppActivity] = Field(description="Busiest first")
 
 
 class ServiceHealth(View):

@@ -523,6 +523,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stats/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Activity
+         * @description How many memories each app wrote, and how many answers it read, by day, week or month. What the owner reads in
+         *     the dashboard is not counted.
+         */
+        get: operations["activity_api_v1_stats_activity_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -1468,6 +1489,28 @@ export interface components {
             access_count: number;
         };
         /**
+         * Activity
+         * @description What was written and read over time, in steps of UTC: `starts` says when each begins, and each list of an app has
+         *     a number for each. The last step is the one that is not over. Apps that did nothing are left out.
+         */
+        Activity: {
+            /**
+             * Step
+             * @enum {string}
+             */
+            step: "day" | "week" | "month";
+            /**
+             * Starts
+             * @description Epoch seconds, oldest first
+             */
+            starts: number[];
+            /**
+             * Apps
+             * @description Busiest first
+             */
+            apps: components["schemas"]["AppActivity"][];
+        };
+        /**
          * AddedMemory
          * @description The memory that an add led to. `event`: it is new (`ADD`), or this very text was remembered already (`NONE`), by
          *     whichever app: then nothing was stored, and this is the memory that was there, as it is.
@@ -1571,6 +1614,20 @@ export interface components {
             total_memories_created: number;
             /** Total Memories Accessed */
             total_memories_accessed: number;
+        };
+        /**
+         * AppActivity
+         * @description What an app wrote and read in each step: how many memories that are there still, and how many answers.
+         */
+        AppActivity: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Added */
+            added: number[];
+            /** Reads */
+            reads: number[];
         };
         /**
          * AppDetail
@@ -5420,6 +5477,69 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Stats"];
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    activity_api_v1_stats_activity_get: {
+        parameters: {
+            query?: {
+                /** @description The user; the default user when absent */
+                user_id?: string | null;
+                step?: "day" | "week" | "month";
+                steps?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "step": "day",
+                     *       "starts": [
+                     *         0
+                     *       ],
+                     *       "apps": [
+                     *         {
+                     *           "id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "name": "cursor",
+                     *           "added": [
+                     *             0
+                     *           ],
+                     *           "reads": [
+                     *             0
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Activity"];
                 };
             };
             /** @description The request was refused; `code` says why */

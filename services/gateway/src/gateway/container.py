@@ -27,6 +27,7 @@ from gateway.edge import check_bind, check_fixtures
 from gateway.use_cases import Memlog
 from gateway.use_cases.access import AccessRules
 from gateway.use_cases.access_log import AccessLogReading
+from gateway.use_cases.activity import Activities
 from gateway.use_cases.apps import Apps
 from gateway.use_cases.archive_policies import ArchivePolicies
 from gateway.use_cases.audit_trail import AuditTrail
@@ -128,6 +129,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
                 TimeTravel(pool, positions, context.events),
             ),
             Apps(identities, commanding, pool, trail, freshness),
+            Activities(identities, pool, freshness),
             AccessLogReading(identities, pool, freshness),
             Auditing(identities, pool, freshness, context.shards),
             Related(context.client, identities, pool, trail, freshness),

@@ -12,6 +12,7 @@ from contracts.access import Effect, Policy
 from contracts.api import (
     AccessRule,
     AccessRulePage,
+    Activity,
     AddedMemory,
     App,
     AppPage,
@@ -34,6 +35,7 @@ from contracts.api import (
     SearchResults,
     StateChanged,
     Stats,
+    Step,
     Wait,
 )
 from contracts.archiving import ArchiveAfter, ArchivePolicy, ArchivePolicyList, ArchivePreview
@@ -262,6 +264,10 @@ class MemoryService(Protocol):
         ...
 
     async def stats(self, caller: Caller) -> Stats: ...
+
+    async def activity(self, caller: Caller, step: Step, steps: int) -> Activity:
+        """What each app wrote and read in the last `steps` days, weeks or months, the present one among them."""
+        ...
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
         """An app is told of its own, without the texts that memories have now. Raises `NotFound`."""

@@ -2,6 +2,7 @@
 
 from gateway.use_cases.access import AccessRules
 from gateway.use_cases.access_log import AccessLogReading
+from gateway.use_cases.activity import Activities
 from gateway.use_cases.apps import Apps
 from gateway.use_cases.archive_policies import ArchivePolicies
 from gateway.use_cases.auditing import Auditing
@@ -33,6 +34,7 @@ class Memlog:
         access: AccessRules,
         reading: Reading,
         apps: Apps,
+        activities: Activities,
         access_log: AccessLogReading,
         auditing: Auditing,
         related: Related,
@@ -77,6 +79,7 @@ class Memlog:
         self.app_accessed = apps.app_accessed
         self.set_app_active = apps.set_app_active
         self.stats = apps.stats
+        self.activity = activities.activity
         self.access_log = access_log.access_log
         self.audit = auditing.audit
         self.read_memories = auditing.read_memories
