@@ -80,6 +80,8 @@ async def test_a_rule_is_added_previewed_and_removed(stack: Stack, windows: Wind
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("combobox", name="Category", exact=True).select_option(category)
         await dialog.get_by_role("button", name="Add", exact=True).click()
+        # While it is open nothing beside it has a role, whatever is seen there.
+        await expect(dialog).to_have_count(0)
         await expect(seen).to_have_count(0)
         rules = (await get(http, "/api/v1/access-rules", app_id=id_))["items"]
         assert [(rule["effect"], rule["category"]) for rule in rules] == [("deny", category)]

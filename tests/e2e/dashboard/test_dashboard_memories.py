@@ -45,8 +45,10 @@ async def choose(page: Page, text: str, action: str) -> None:
     await page.get_by_role("menuitem", name=action, exact=True).click()
 
 
-async def undo(page: Page) -> None:
-    await page.get_by_role("button", name="Undo").last.click()
+async def undo(page: Page, done: str) -> None:
+    """Undo what a toast says to be done: that of what was done before may still stand there."""
+    toast = page.get_by_role("listitem").filter(has_text=done).filter(has=page.get_by_role("button", name="Undo"))
+    await toast.get_by_role("button", name="Undo").click()
 
 
 async def test_a_memory_is_created_by_keyboard_alone(stack: Stack, windows: Windows) -> None:
@@ -81,7 +83,7 @@ async def test_an_edit_is_a_new_version_and_undo_brings_the_text_back(stack: Sta
         await expect(page.locator("main p").filter(has_text="I live in Lisbon").first).to_be_visible()
         await expect(page.get_by_text("version 2")).to_be_visible()
         assert (await found(http, text))[0]["content"].startswith("I live in Lisbon")
-        await undo(page)
+        await undo(page, "Saved as a new version")
         await expect(page.get_by_text("version 3")).to_be_visible()
         assert (await found(http, text))[0]["content"] == text
 
@@ -98,7 +100,7 @@ async def test_a_memory_is_paused_resumed_archived_and_deleted_from_its_row_each
             await choose(page, text, action)
             await expect(row.get_by_text(state, exact=True)).to_be_visible()
             await eventually(in_state(http, text, state))
-            await undo(page)
+            await undo(page, f"{state.capitalize()}: 1 memory")
             await expect(row.get_by_text("active", exact=True)).to_be_visible()
             await eventually(in_state(http, text, "active"))
         await choose(page, text, "Pause")
@@ -108,7 +110,7 @@ async def test_a_memory_is_paused_resumed_archived_and_deleted_from_its_row_each
         await choose(page, text, "Delete")
         await expect(row).to_have_count(0)
         await eventually(in_state(http, text, "deleted"))
-        await undo(page)
+        await undo(page, "Deleted 1 memory")
         await expect(row.get_by_text("active", exact=True)).to_be_visible()
         await eventually(in_state(http, text, "active"))
 
@@ -139,7 +141,7 @@ async def test_what_is_ticked_is_changed_at_once_and_undo_gives_each_its_own_sta
         await expect(page.get_by_text("3 selected")).to_be_visible()
         await page.get_by_role("toolbar").get_by_role("button", name="Archive").click()
         await eventually(in_state(http, marked, "archived", 3))
-        await undo(page)
+        await undo(page, "Archived: 3 memories")
 
         async def as_before() -> bool:
             states = {memory["id"]: memory["state"] for memory in await found(http, marked)}

@@ -51,7 +51,11 @@ export function MemoriesPage() {
       </PageHead>
       <Panel>
         {selected.size > 0 && (
-          <Bulk memories={rows.filter((row) => selected.has(row.id))} onDone={() => setSelected(new Set())} />
+          <Bulk
+            memories={rows.filter((row) => selected.has(row.id))}
+            // What was ticked while it was being done stays so.
+            onDone={() => setSelected((now) => (now === selected ? new Set() : now))}
+          />
         )}
         {found.isPending ? (
           <SkeletonRows rows={8} />
