@@ -216,7 +216,8 @@ async def nats_of_compose(folder: Path) -> AsyncGenerator[tuple[int, int]]:
     shutil.copy(DEPLOY / "nats" / "accounts.conf", config)
     shutil.copy(folder / "secrets" / "nats_passwords.conf", config / "passwords.conf")
     process = await asyncio.create_subprocess_exec(
-        *(nats_binary(), "--config", config / "nats.conf", "--ports_file_dir", config, "--log", folder / "nats.log")
+        *(nats_binary(), "--config", config / "nats.conf", "--ports_file_dir", config, "--log", folder / "nats.log"),
+        env={**os.environ, "MAX_FILE_STORE": "1TB"},
     )
     try:
 

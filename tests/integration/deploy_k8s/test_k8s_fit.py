@@ -199,7 +199,10 @@ async def test_the_servers_take_their_configuration_and_sync_always(overlay: str
     arguments = containers(nats)[0]["args"]
     config = tmp_path / Path(arguments[arguments.index("--config") + 1]).name
     process = await asyncio.create_subprocess_exec(
-        nats_binary(), "--config", config, "-t", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *(nats_binary(), "--config", config, "-t"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={each["name"]: each["value"] for each in containers(nats)[0]["env"] if "value" in each},
     )
     said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from support.expressions import alerts
 from support.kustomize import Object, containers, render
 from support.manifests import FOLDERS, K8S, made_secrets, named, rendered
 
@@ -48,6 +49,7 @@ def test_every_secret_is_valid_by_its_published_schema() -> None:
         ("Cluster", "postgres", ("spec", "bootstrap", "initdb")),
         ("ScaledObject", "indexer", ("spec",)),
         ("ServiceMonitor", "memlog", ("spec",)),
+        ("PrometheusRule", "memlog", ("spec",)),
     ],
 )
 def test_a_field_that_a_schema_does_not_name_is_a_problem(kind: str, name: str, at: tuple[str, ...]) -> None:
@@ -75,6 +77,12 @@ def test_kustomize_itself_renders_the_same(folder: str) -> None:
     )
     by_kind = sorted(yaml.safe_load_all(done.stdout), key=lambda each: (each["kind"], each["metadata"]["name"]))
     assert by_kind == rendered(folder)
+
+
+def test_the_alerts_of_kubernetes_are_those_of_compose() -> None:
+    made = subprocess.run([K8S / "rules.sh"], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert (K8S / "components" / "monitoring" / "prometheus-rule.yaml").read_text() == made
+    assert [rule for group in yaml.safe_load(made)["spec"]["groups"] for rule in group["rules"]] == alerts()
 
 
 def test_an_overlay_takes_the_other_components_too(tmp_path: Path) -> None:
