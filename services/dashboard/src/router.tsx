@@ -11,6 +11,8 @@ const root = createRootRoute({
   errorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
 });
 
+export type HomeSearch = { range?: "7d" | "30d" | "12w" | "12m" };
+
 export type MemoriesSearch = {
   search?: string;
   apps?: string[];
@@ -79,6 +81,8 @@ const pages = [
   createRoute({
     getParentRoute: () => root,
     path: "/",
+    validateSearch: (given): HomeSearch =>
+      drop<HomeSearch>({ range: oneOf(["7d", "30d", "12w", "12m"] as const, given.range) }),
     component: lazyRouteComponent(() => import("./pages/home"), "HomePage"),
   }),
   memoriesRoute,

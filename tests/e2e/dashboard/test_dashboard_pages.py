@@ -133,6 +133,7 @@ EMPTY: Mapping[str, tuple[str, object, str]] = {
         {"items": [], "total": 0, "page": 1, "size": 10, "pages": 0},
         "No memories yet",
     ),
+    "/": ("**/api/v1/stats/activity?*", {"step": "day", "starts": [0], "apps": []}, "No memories are of this time"),
     "/apps": ("**/api/v1/apps?*", {"total": 0, "page": 1, "page_size": 24, "apps": []}, "No apps yet"),
     "/tokens": (
         "**/api/v1/tokens?*",

@@ -162,6 +162,17 @@ export const appAccessed = (id: string, page: number, size: number) =>
 export const stats = () =>
   queryOptions({ queryKey: ["stats"], queryFn: ({ signal }) => body(api.GET("/api/v1/stats", { signal })) });
 
+export type Step = Schemas["Activity"]["step"];
+
+export const activity = (step: Step, steps: number) =>
+  queryOptions({
+    queryKey: ["stats", "activity", step, steps],
+    placeholderData: keepPreviousData,
+    // Reads are no events of the log: nothing says when there are more.
+    refetchInterval: 30_000,
+    queryFn: ({ signal }) => body(api.GET("/api/v1/stats/activity", { signal, params: { query: { step, steps } } })),
+  });
+
 export const health = () =>
   queryOptions({
     queryKey: ["health"],

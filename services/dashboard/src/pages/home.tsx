@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { Search } from "lucide-react";
 import { useState } from "react";
 import { health, me, memories, stats } from "../api/queries";
 import { count } from "../lib/format";
 import { useDebounced } from "../lib/use-debounced";
+import { Activity } from "../parts/activity";
 import { AppIcon } from "../parts/app-icon";
 import { InstallPanel } from "../parts/install-panel";
 import { MemoryTable } from "../parts/memory-table";
@@ -20,6 +21,8 @@ export function HomePage() {
   const search = useDebounced(draft);
   const found = useQuery(memories({ search, size: SHOWN }));
   const who = useQuery(me());
+  const { range = "30d" } = useSearch({ from: "/" });
+  const navigate = useNavigate({ from: "/" });
   return (
     <>
       <PageHead title="Dashboard" hint="What your agents remember, and who reads it." />
@@ -29,6 +32,7 @@ export function HomePage() {
         </div>
         <Numbers />
       </div>
+      <Activity range={range} onRange={(chosen) => void navigate({ search: { range: chosen }, replace: true })} />
       <Panel className="mt-4">
         <div className="flex flex-wrap items-center justify-between gap-3 border-b p-3">
           <h2 className="text-base font-semibold">Memories</h2>
