@@ -15,6 +15,7 @@ from contracts.api import (
     AppPage,
     Category,
     CategoryList,
+    ChangePage,
     Deleted,
     FoundMemory,
     Health,
@@ -34,10 +35,11 @@ from contracts.api import (
     StateChanged,
     Stats,
     Step,
+    Timeline,
     Wait,
 )
 from contracts.errors import AppIsPaused, NotFound
-from gateway.service import AppQuery, Caller, ListQuery, OnProgress, Selection, These
+from gateway.service import AppQuery, Caller, ChangeQuery, ListQuery, OnProgress, Selection, These
 from pydantic import JsonValue
 from support.fake_operator import FakeOperator
 
@@ -58,9 +60,9 @@ class Stored:
 
 @dataclass
 class FakeService(FakeOperator):
-    """`calls` are (method, caller) of everything that reached it, `moments` the `as_of` of reads. `fail` raises for
-    every call, `hold` makes every call wait for it, `unfinished` leaves writes accepted, `progress` is told of each
-    write that may take long."""
+    """`calls` are (method, caller) of everything that reached it, `moments` the `as_of` of reads, `positions` what they
+    had to have reached (True: the index, too). `fail` raises for every call, `hold` makes every call wait for it,
+    `unfinished` leaves writes accepted, `progress` is told of each write that may take long."""
 
     memories: dict[str, Stored] = field(default_factory=dict[str, Stored])
     paused: set[str] = field(default_factory=set[str])
@@ -69,6 +71,7 @@ class FakeService(FakeOperator):
     own_categories: dict[str, Category] = field(default_factory=dict[str, Category])
     keys: list[str | None] = field(default_factory=list[str | None])
     moments: list[str | None] = field(default_factory=list[str | None])
+    positions: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
     fail: Exception | None = None
     hold: asyncio.Event | None = None
     unfinished: bool = False
@@ -311,6 +314,18 @@ class FakeService(FakeOperator):
         await self._called("apps", caller)
         found = self._apps(caller)
         return AppPage(total=len(found), page=query.page, page_size=query.page_size, apps=list(found))
+
+    async def differences(self, caller: Caller, query: ChangeQuery) -> ChangePage:
+        await self._called("differences", caller)
+        self.moments += [query.since, query.until]
+        return ChangePage(items=[], counts={}, total=0, page=query.page, size=query.size, pages=0)
+
+    async def timeline(self, caller: Caller, parts: int) -> Timeline:
+        await self._called("timeline", caller)
+        return Timeline(first=AT, now=AT, changes=[0] * parts)
+
+    async def reached(self, position: str, *, index: bool = False) -> None:
+        self.positions.append((position, index))
 
     async def stats(self, caller: Caller) -> Stats:
         await self._called("stats", caller)

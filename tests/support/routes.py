@@ -15,7 +15,7 @@ _PATH: Mapping[str, str] = {
     "client": "cursor", "user": "ada", "name": "read-models", "number": "1", "letter_id": "1", "token_id": "0" * 32,
     "below": "mcp", "below:path": "mcp",
 }  # fmt: skip
-_QUERY: Mapping[str, str] = {"app_id": ID, "query": "tea", "is_active": "true", "after_days": "1"}
+_QUERY: Mapping[str, str] = {"app_id": ID, "query": "tea", "is_active": "true", "after_days": "1", "since": "0"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,6 +201,47 @@ async def test_the_past_is_what_the_log_says_at_every_position_and_time(memlog: 
         time = event["recorded_at"]
         until = [past for past, other in zip(shown, events, strict=True) if other["recorded_at"] <= time][-1]
         assert await listed(http, who, time) == _unversioned(until)
+    middle = len(events) // 2
+    for earlier, later in ((0, middle), (middle, len(events) - 1), (0, len(events) - 1)):
+        moments = {"since": events[earlier]["position"], "until": events[later]["position"]}
+        expected = _differences(shown[earlier], shown[later])
+        assert {id_: item["kind"] for id_, item in (await differing(http, who, **moments)).items()} == expected
+
+
+async def differing(http: httpx.AsyncClient, who: str, **moments: str) -> dict[str, Json]:
+    """What differs, by id, page by page and kind by kind."""
+    asked = {"user_id": who, "size": 2, **moments}
+    found: list[Json] = []
+    while True:
+        params = {**asked, "page": len(found) // 2 + 1}
+        page = (await http.get(f"{MEMORIES}/changes", params=params)).raise_for_status().json()
+        found += page["items"]
+        if len(found) == page["total"]:
+            break
+    for kind, number in page["counts"].items():
+        answer = await http.get(f"{MEMORIES}/changes", params={**asked, "size": 100, "kind": kind})
+        assert [item["id"] for item in answer.json()["items"]] == [i["id"] for i in found if i["kind"] == kind]
+        assert answer.json()["total"] == number
+    return {item["id"]: item for item in found}
+
+
+def _differences(before: Past, after: Past) -> dict[str, str]:
+    kinds: dict[str, str] = {}
+    for id_ in {**before, **after}:
+        match before.get(id_), after.get(id_):
+            case None, _:
+                kinds[id_] = "added"
+            case _, None:
+                kinds[id_] = "deleted"
+            case Then() as then, Then() as now if then.text != now.text:
+                kinds[id_] = "revised"
+            case Then() as then, Then() as now if then.state != now.state:
+                kinds[id_] = "state"
+            case Then() as then, Then() as now if {*then.categories} != {*now.categories}:
+                kinds[id_] = "categories"
+            case _:
+                pass
+    return kinds
 
 
 def _unversioned(past: Past) -> Past:
@@ -239,7 +280,8 @@ async def test_an_mcp_client_finds_and_lists_what_was_revised_and_deleted_since(
         assert await texts() == [[], []]
         assert await texts(as_of=first) == [["I live in Lisbon"]] * 2
         assert await texts(as_of=second) == [["I live in Porto"]] * 2
-        history = (await http.get(f"{MEMORIES}/{id_}/history", params={"user_id": who})).json()["entries"]
+        entries = (await http.get(f"{MEMORIES}/{id_}/history", params={"user_id": who})).json()["entries"]
+        history = [entry for entry in entries if entry["text"] is not None]  # it may be categorized in between
         assert await texts(as_of=history[0]["recorded_at"]) == [["I live in Lisbon"]] * 2
         assert await texts(as_of=history[1]["recorded_at"]) == [["I live in Porto"]] * 2
         tomorrow = datetime.now(UTC) + timedelta(days=1)
@@ -320,6 +362,58 @@ async def test_a_clock_that_steps_back_shows_nothing_early(memlog: Inside) -> No
     for hour, known in ((7, 0), (8, 1), (9, 1), (10, 1), (11, 3), (12, 4)):
         shown = await listed(http, who, f"2026-05-01T{hour:02}:00:00Z")
         assert set(shown) == set(ids[:known]), hour
+
+
+async def test_a_difference_tells_both_sides_and_its_search_finds_either(memlog: Inside) -> None:
+    who, http = user("difference"), memlog.http
+    kept = await remember(http, who, "I live in Lisbon", categories=["home"])
+    gone = await remember(http, who, "I own a bicycle")
+    before = (await log_of(http, who))[-1]["position"]
+    body = {"user_id": who, "memory_content": "I live in Porto"}
+    (await http.put(f"{MEMORIES}/{kept}", json=body)).raise_for_status()
+    (await http.request("DELETE", MEMORIES, json={"user_id": who, "memory_ids": [gone]})).raise_for_status()
+    passing = await remember(http, who, "I am here for a moment")
+    (await http.request("DELETE", MEMORIES, json={"user_id": who, "memory_ids": [passing]})).raise_for_status()
+    new = await remember(http, who, "I own a boat")
+    found = await differing(http, who, since=before)
+    assert {id_: item["kind"] for id_, item in found.items()} == {new: "added", gone: "deleted", kept: "revised"}
+    assert [found[kept][side]["content"] for side in ("before", "after")] == ["I live in Lisbon", "I live in Porto"]
+    assert found[new]["before"] is None and found[gone]["after"] is None
+    assert set(await differing(http, who, since=before, search_query="lisbon")) == {kept}
+    assert set(await differing(http, who, since=before, search_query="OWN A")) == {gone, new}
+    params = {"user_id": who, "since": (await log_of(http, who))[-1]["position"], "until": before}
+    answer = await http.get(f"{MEMORIES}/changes", params=params)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), answer.text
+
+
+async def test_a_timeline_counts_every_change_from_the_first_one_on(memlog: Inside) -> None:
+    who, http = user("timeline"), memlog.http
+    path, nobody = f"{MEMORIES}/timeline", {"user_id": user("nobody")}
+    empty = (await http.get(path, params=nobody)).raise_for_status().json()
+    assert (empty["first"], empty["changes"]) == (None, [])
+    for number in range(3):
+        await remember(http, who, f"Note number {number}", categories=["notes"])
+    changes = [event for event in await log_of(http, who) if event["aggregate"]["kind"] == "memory"]
+    line = (await http.get(path, params={"user_id": who, "parts": 7})).raise_for_status().json()
+    assert line["first"] == changes[0]["recorded_at"] and line["now"] >= changes[-1]["recorded_at"]
+    assert len(line["changes"]) == 7 and sum(line["changes"]) == len(changes) and line["changes"][0] > 0
+
+
+async def test_a_read_shows_what_is_in_the_log_up_to_the_position_that_it_asks_for(memlog: Inside) -> None:
+    who, http = user("after"), memlog.http
+    position, behind = "", dict[str, str]()
+    for number in range(10):
+        body = {"user_id": who, "text": f"Written down, not yet shown {number}", "infer": False, "wait": "stored"}
+        position = (await http.post(MEMORIES, json=body)).json()["position"]
+        behind = {"memlog-min-position": position}
+        page = (await http.get(MEMORIES, params={"user_id": who}, headers=behind)).raise_for_status().json()
+        assert page["total"] == number + 1
+    found = await http.get("/api/v1/search", params={"user_id": who, "query": "written down"}, headers=behind)
+    assert len(found.json()["results"]) == 10
+    for wrong in ("yesterday", f"{position.split('-')[0]}-999999999", "9999-1"):
+        answer = await http.get(MEMORIES, params={"user_id": who}, headers={"memlog-min-position": wrong})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), answer.text
+    assert (await http.get("/api/v1/projections", headers={"memlog-min-position": "9999-1"})).status_code == 200
 
 
 @pytest.mark.parametrize(

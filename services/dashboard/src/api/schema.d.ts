@@ -68,6 +68,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/memories/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Changes
+         * @description What differs between two moments, memory by memory: what was added, deleted, has another text, state or other
+         *     categories. What changed and changed back does not differ.
+         */
+        get: operations["changes_api_v1_memories_changes_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/memories/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Timeline
+         * @description When memories changed, from the first change on.
+         */
+        get: operations["timeline_api_v1_memories_timeline_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/memories": {
         parameters: {
             query?: never;
@@ -1852,6 +1893,50 @@ export interface components {
             head: string;
         };
         /**
+         * Change
+         * @description A memory that differs between two moments: `before` is null where it was not there then, `after` where it is no
+         *     longer there. `changed_at` (ISO 8601) is when it last changed between them.
+         */
+        Change: {
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "added" | "deleted" | "revised" | "state" | "categories";
+            /** App Id */
+            app_id: string;
+            /** App Name */
+            app_name: string;
+            /** Created At */
+            created_at: number;
+            /** Changed At */
+            changed_at: string;
+            before: components["schemas"]["MemoryThen"] | null;
+            after: components["schemas"]["MemoryThen"] | null;
+        };
+        /**
+         * ChangePage
+         * @description One page of what differs, what changed last first. `counts` are of all kinds, `total` of the one asked for.
+         */
+        ChangePage: {
+            /** Items */
+            items: components["schemas"]["Change"][];
+            /** Counts */
+            counts: {
+                [key: string]: number;
+            };
+            /** Total */
+            total: number;
+            /** Page */
+            page: number;
+            /** Size */
+            size: number;
+            /** Pages */
+            pages: number;
+        };
+        /**
          * ChangeState
          * @description A state, and the memories to set it for, chosen in one way: by their ids, by categories, by the app that wrote
          *     them, or all.
@@ -2751,6 +2836,21 @@ export interface components {
             /** Version */
             version: number;
         };
+        /**
+         * MemoryThen
+         * @description A memory at one moment.
+         */
+        MemoryThen: {
+            /** Content */
+            content: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "paused" | "archived" | "deleted";
+            /** Categories */
+            categories: string[];
+        };
         /** Message */
         Message: {
             /** Message */
@@ -3224,6 +3324,19 @@ export interface components {
             force?: boolean;
         };
         /**
+         * Timeline
+         * @description When memories changed: `changes` counts in parts of equal length from the first change to now (ISO 8601).
+         *     Without any change, `first` is null and there are no parts.
+         */
+        Timeline: {
+            /** First */
+            first: string | null;
+            /** Now */
+            now: string;
+            /** Changes */
+            changes: number[];
+        };
+        /**
          * TokenPage
          * @description One page of a user's tokens. `total` counts all, `pages` is ceil(total / size).
          */
@@ -3604,6 +3717,143 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["OperationResult"];
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changes_api_v1_memories_changes_get: {
+        parameters: {
+            query: {
+                /** @description The user; the default user when absent */
+                user_id?: string | null;
+                /** @description As of then: a time (ISO 8601, epoch seconds) or a position that Memlog returned */
+                since: string;
+                /** @description The later moment: a time or position; now when absent */
+                until?: string | null;
+                /** @description Memories that differ by this; all when absent */
+                kind?: ("added" | "deleted" | "revised" | "state" | "categories") | null;
+                /** @description Substring of the text before or after, any case */
+                search_query?: string | null;
+                page?: number;
+                size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "kind": "added",
+                     *           "app_id": "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f",
+                     *           "app_name": "cursor",
+                     *           "created_at": 1793534400,
+                     *           "changed_at": "text",
+                     *           "before": {
+                     *             "content": "I drink green tea in the morning",
+                     *             "state": "active",
+                     *             "categories": [
+                     *               "food",
+                     *               "habits"
+                     *             ]
+                     *           },
+                     *           "after": {
+                     *             "content": "I drink green tea in the morning",
+                     *             "state": "active",
+                     *             "categories": [
+                     *               "food",
+                     *               "habits"
+                     *             ]
+                     *           }
+                     *         }
+                     *       ],
+                     *       "counts": {},
+                     *       "total": 1,
+                     *       "page": 1,
+                     *       "size": 10,
+                     *       "pages": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ChangePage"];
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    timeline_api_v1_memories_timeline_get: {
+        parameters: {
+            query?: {
+                /** @description The user; the default user when absent */
+                user_id?: string | null;
+                parts?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "first": "text",
+                     *       "now": "text",
+                     *       "changes": [
+                     *         0
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Timeline"];
                 };
             };
             /** @description The request was refused; `code` says why */

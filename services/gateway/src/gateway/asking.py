@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from contracts.api import Progress
+from contracts.api import DifferenceKind, Progress
 from contracts.ids import OWNER_APP as OWNER_APP
 
 
@@ -49,6 +49,19 @@ class ListQuery:
     page: int = 1
     size: int = 50
     as_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeQuery:
+    """What differs between two moments (times or positions; `until` None: now). `kind` None: all. `search`: substring
+    of the text before or after, any case."""
+
+    since: str
+    until: str | None = None
+    kind: DifferenceKind | None = None
+    search: str | None = None
+    page: int = 1
+    size: int = 50
 
 
 @dataclass(frozen=True, slots=True)

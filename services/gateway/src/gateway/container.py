@@ -33,6 +33,7 @@ from gateway.use_cases.archive_policies import ArchivePolicies
 from gateway.use_cases.audit_trail import AuditTrail
 from gateway.use_cases.auditing import Auditing
 from gateway.use_cases.categories import Categories
+from gateway.use_cases.changes import Changes
 from gateway.use_cases.commanding import Commanding
 from gateway.use_cases.config import Configuring
 from gateway.use_cases.dead_letters import DeadLetterDesk
@@ -101,6 +102,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
     identities = Identities(context.js, context.keys, commanding)
     trail = AuditTrail(context.js, context.shards, server)
     freshness = Freshness(positions, context.events, context.shards)
+    time_travel = TimeTravel(pool, freshness, context.shards)
     projections = Projections(context.client)
     stored = StoredSettings(context.js, context.keys, context.shards, settings.default_user)
     chosen = ChosenLanguageModel(stored, settings)
@@ -126,8 +128,9 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
                 context.events,
                 trail,
                 freshness,
-                TimeTravel(pool, positions, context.events),
+                time_travel,
             ),
+            Changes(identities, pool, trail, freshness, time_travel),
             Apps(identities, commanding, pool, trail, freshness),
             Activities(identities, pool, freshness),
             AccessLogReading(identities, pool, freshness),

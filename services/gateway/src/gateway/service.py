@@ -18,6 +18,7 @@ from contracts.api import (
     AppPage,
     Category,
     CategoryList,
+    ChangePage,
     DefaultAccess,
     Deleted,
     EventPage,
@@ -36,6 +37,7 @@ from contracts.api import (
     StateChanged,
     Stats,
     Step,
+    Timeline,
     Wait,
 )
 from contracts.archiving import ArchiveAfter, ArchivePolicy, ArchivePolicyList, ArchivePreview
@@ -54,6 +56,7 @@ from gateway.asking import (
     AuditQuery,
     BackupQuery,
     Caller,
+    ChangeQuery,
     EventFilter,
     Everything,
     InCategories,
@@ -72,6 +75,7 @@ __all__ = [
     "AuditQuery",
     "BackupQuery",
     "Caller",
+    "ChangeQuery",
     "EventFilter",
     "Everything",
     "InCategories",
@@ -227,6 +231,20 @@ class MemoryService(Protocol):
     async def page(self, caller: Caller, query: ListQuery) -> Page: ...
 
     async def get(self, caller: Caller, memory_id: str, *, as_of: str | None = None) -> MemoryDetail: ...
+
+    async def differences(self, caller: Caller, query: ChangeQuery) -> ChangePage:
+        """What differs between two moments; memories that were and are deleted do not. Raises `InvalidInput` for what
+        is no moment, and when `since` is the later one."""
+        ...
+
+    async def timeline(self, caller: Caller, parts: int) -> Timeline:
+        """How many changes of memories there were, in so many parts of the time since the first one."""
+        ...
+
+    async def reached(self, position: str, *, index: bool = False) -> None:
+        """Returns once reads show what is in the log up to this position; with `index`, searches by meaning as well.
+        Raises `InvalidInput` for what is no position in it, and `Unavailable` after 5 s."""
+        ...
 
     async def categories(self, caller: Caller) -> CategoryList:
         """Those that Memlog brings along, the user's own, and what else memories have."""

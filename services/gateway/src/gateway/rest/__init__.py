@@ -7,6 +7,7 @@ from gateway.rest import (
     audit,
     backup,
     categories,
+    changes,
     config,
     dead_letters,
     events,
@@ -27,6 +28,7 @@ from gateway.rest import (
 
 ROUTERS = (
     categories.routes,  # before memories: `categories` is no memory's id
+    changes.routes,  # nor is `changes`
     memories.routes,
     filtering.routes,
     states.routes,

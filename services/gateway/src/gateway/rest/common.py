@@ -19,31 +19,39 @@ from gateway.inputs import Name
 from gateway.service import OWNER_APP, Caller, MemoryService, Scope
 
 ACTOR = "rest"
+MIN_POSITION = "memlog-min-position"
+"""The header of a read that must show what is in the log up to this position."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requires:
     """What a route declares, and holds every request with a token to: a scope; whether apps may use it, too, or the
-    person alone; whether it is the operator's, because it is about all users. It is a dependency."""
+    person alone; whether it is the operator's, because it is about all users. Then it waits for the position that the
+    request asks for; `index`: the index has to have reached it, too. It is a dependency."""
 
     scope: Scope
     apps: bool = False
     operator: bool = False
+    index: bool = False
 
     async def __call__(self, request: Request) -> None:
         identity = identity_in(request.scope)
-        if identity is None:
-            return
-        require_scopes(identity, (self.scope,))
-        if self.operator and not identity.operator:
-            raise OperatorOnly("this is about all users, so it is the operator's")
-        if not self.apps and identity.app != OWNER_APP:
-            raise Forbidden(f"this is for the memories' owner alone, not for the app '{identity.app}'")
+        if identity is not None:
+            require_scopes(identity, (self.scope,))
+            if self.operator and not identity.operator:
+                raise OperatorOnly("this is about all users, so it is the operator's")
+            if not self.apps and identity.app != OWNER_APP:
+                raise Forbidden(f"this is for the memories' owner alone, not for the app '{identity.app}'")
+        position = request.headers.get(MIN_POSITION)
+        # What is the operator's shows where the projections are, however far behind.
+        if position is not None and not self.operator:
+            rest: Rest = request.app.state.rest
+            await rest.service.reached(position, index=self.index)
 
 
-def requires(scope: Scope, *, apps: bool = False, operator: bool = False) -> DependsParam:
+def requires(scope: Scope, *, apps: bool = False, operator: bool = False, index: bool = False) -> DependsParam:
     """`dependencies=[requires(Scope.READ)]` on a route."""
-    return Depends(Requires(scope, apps, operator))
+    return Depends(Requires(scope, apps, operator, index))
 
 
 @dataclass(frozen=True, slots=True)

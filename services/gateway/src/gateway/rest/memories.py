@@ -199,7 +199,7 @@ async def get_access_log(memory_id: MemoryId, params: Annotated[AccessLogParams,
     )
 
 
-@routes.get("/{memory_id}/related", dependencies=[requires(Scope.READ)])
+@routes.get("/{memory_id}/related", dependencies=[requires(Scope.READ, index=True)])
 async def get_related(memory_id: MemoryId, params: Annotated[RelatedParams, Query()], rest: RestDep) -> Page:
     """Memories that share categories with this one, most of them first, then those that are similar in meaning."""
     return await rest.service.related(

@@ -29,7 +29,7 @@ class SearchParams(Params):
     as_of: AsOf | None = None
 
 
-@routes.get("", dependencies=[requires(Scope.READ, apps=True)])
+@routes.get("", dependencies=[requires(Scope.READ, apps=True, index=True)])
 async def search(params: Annotated[SearchParams, Query()], rest: RestDep) -> SearchResults:
     """The memories nearest to the query, best first."""
     return await rest.service.search(

@@ -7,6 +7,7 @@ from gateway.use_cases.apps import Apps
 from gateway.use_cases.archive_policies import ArchivePolicies
 from gateway.use_cases.auditing import Auditing
 from gateway.use_cases.categories import Categories
+from gateway.use_cases.changes import Changes
 from gateway.use_cases.config import Configuring
 from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.exporting import Exporting
@@ -33,6 +34,7 @@ class Memlog:
         categories: Categories,
         access: AccessRules,
         reading: Reading,
+        changes: Changes,
         apps: Apps,
         activities: Activities,
         access_log: AccessLogReading,
@@ -72,6 +74,9 @@ class Memlog:
         self.get_for_app = reading.get_for_app
         self.history = reading.history
         self.page = reading.page
+        self.differences = changes.differences
+        self.timeline = changes.timeline
+        self.reached = changes.reached
         self.get = reading.get
         self.apps = apps.apps
         self.app = apps.app

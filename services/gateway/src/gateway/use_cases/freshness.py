@@ -8,7 +8,8 @@ hold, a read is refused instead of answered from the past.
 import asyncio
 from dataclasses import dataclass
 
-from contracts.errors import Unavailable
+from contracts.errors import InvalidInput, Unavailable
+from contracts.positions import Position
 from contracts.streams import SERVING_PROJECTIONS, events
 from contracts.subjects import shard_of
 from runtime.event_store import EventStore
@@ -16,6 +17,7 @@ from runtime.waiting import Positions
 
 _LOOK_EVERY = 0.1
 _LOOK_AGAIN = 1.0
+_WAIT_S = 5.0
 _MANY = 1000
 """Events that a projection lacks when it is not merely catching up after a restart."""
 
@@ -64,6 +66,19 @@ class Freshness:
         """Raises `Unavailable` while one of the projections is behind for this user."""
         for projection, shard in self._behind(shard_of(uid, self._shards), projections):
             raise Unavailable(self._why(projection, shard))
+
+    async def reached(self, position: Position, projections: tuple[str, ...], said_in: str) -> None:
+        """Returns once the projections have passed the position. Raises `InvalidInput`, which names where it was
+        `said_in`, for one that is not in the log, and `Unavailable` if they have not after 5 s."""
+        at = min(self._positions.known(projection, position.shard) for projection in projections)
+        if position.sequence <= at:
+            return
+        if position.shard >= self._shards or position.sequence > await self._log.last_sequence(
+            events(position.shard).name
+        ):
+            raise InvalidInput(f"{said_in}: the log ends before '{position}'; pass a position that Memlog returned")
+        if not await self._positions.wait(projections, position, _WAIT_S):
+            raise Unavailable(f"{' and '.join(projections)} have not reached '{position}' yet; try again")
 
     def lag(self) -> list[str]:
         """What is behind, in words; empty when all reads are served."""

@@ -9,19 +9,17 @@ from datetime import UTC, datetime, timedelta
 
 from contracts.api import SearchRequest
 from contracts.categories import category_keys
-from contracts.errors import InvalidInput, Unavailable
+from contracts.errors import InvalidInput
 from contracts.positions import Position
-from contracts.streams import READ_MODELS, events
+from contracts.streams import READ_MODELS
 from contracts.subjects import shard_of
 from runtime.clock import utc_now
-from runtime.event_store import EventStore
 from runtime.postgres import Pool, postgres_errors
-from runtime.waiting import Positions
 
 from gateway.asking import OWNER_APP
 from gateway.use_cases import sql
+from gateway.use_cases.freshness import Freshness
 
-_WAIT_S = 5.0
 _SHOWN = timedelta(milliseconds=1)
 """How exactly times are shown: as of the time that is shown of a change, it has been made."""
 _EPOCH = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
@@ -81,19 +79,20 @@ def at(statement: str, sequence: int | None, app: str = OWNER_APP) -> str:
 class TimeTravel:
     """Finds moments of the past in the log."""
 
-    def __init__(self, pool: Pool, positions: Positions, log: EventStore) -> None:
+    def __init__(self, pool: Pool, freshness: Freshness, shards: int) -> None:
         self._pool = pool
-        self._positions = positions
-        self._log = log
+        self._freshness = freshness
+        self._shards = shards
 
-    async def sequence(self, uid: str, moment: str | None) -> int | None:
+    async def sequence(self, uid: str, moment: str | None, said_in: str = "as_of") -> int | None:
         """The sequence of the user's shard that a time or position stands for; None for None, which is now. Raises
-        `InvalidInput` for what is neither, and for a position that is not in this user's log, and `Unavailable`."""
+        `InvalidInput`, which names what it was `said_in`, for what is neither, and for a position that is not in this
+        user's log, and `Unavailable`."""
         if moment is None:
             return None
         if _POSITION.fullmatch(moment):
-            return await self._at(uid, Position.parse(moment))
-        time = _time(moment)
+            return await self._at(uid, Position.parse(moment), said_in)
+        time = _time(moment, said_in)
         # Nothing was recorded after a time to come, whatever the log's clock says.
         end = None if time >= utc_now() else time + _SHOWN
         with postgres_errors():
@@ -113,20 +112,16 @@ class TimeTravel:
             }
         )
 
-    async def _at(self, uid: str, position: Position) -> int:
-        if position.shard != shard_of(uid, self._log.shards):
+    async def _at(self, uid: str, position: Position, said_in: str) -> int:
+        if position.shard != shard_of(uid, self._shards):
             raise InvalidInput(
-                f"as_of: '{position}' is not a position in this user's log; pass one that Memlog returned"
+                f"{said_in}: '{position}' is not a position in this user's log; pass one that Memlog returned"
             )
-        if position.sequence > self._positions.known(READ_MODELS, position.shard):
-            if position.sequence > await self._log.last_sequence(events(position.shard).name):
-                raise InvalidInput(f"as_of: the log ends before '{position}'; pass a position that Memlog returned")
-            if not await self._positions.wait((READ_MODELS,), position, _WAIT_S):
-                raise Unavailable("the read models have not reached the position asked for yet; try again")
+        await self._freshness.reached(position, (READ_MODELS,), said_in)
         return position.sequence
 
 
-def _time(text: str) -> datetime:
+def _time(text: str, said_in: str) -> datetime:
     try:
         if _EPOCH.fullmatch(text):
             return datetime.fromtimestamp(int(float(text) * 1000) / 1000, UTC)
@@ -134,6 +129,6 @@ def _time(text: str) -> datetime:
         return time.replace(microsecond=time.microsecond // 1000 * 1000, tzinfo=time.tzinfo or UTC)
     except (ValueError, OverflowError, OSError):
         raise InvalidInput(
-            f"as_of: '{text[:40]}' is neither a time (ISO 8601, such as 2026-11-01T12:00:00Z, or epoch seconds) nor a "
-            "position that Memlog returned"
+            f"{said_in}: '{text[:40]}' is neither a time (ISO 8601, such as 2026-11-01T12:00:00Z, or epoch seconds) "
+            "nor a position that Memlog returned"
         ) from None
