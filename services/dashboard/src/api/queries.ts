@@ -191,6 +191,8 @@ export const projections = () =>
 export const deadLetters = (after: number) =>
   queryOptions({
     queryKey: ["dead-letters", after],
+    // No event of the log tells that a part gave up.
+    refetchInterval: 5000,
     queryFn: ({ signal }) => body(api.GET("/api/v1/dead-letters", { signal, params: { query: { after, limit: 50 } } })),
   });
 

@@ -60,7 +60,11 @@ export function Backup() {
             type="file"
             accept=".zip"
             className="sr-only"
-            onChange={(event) => setFile(event.target.files?.[0] ?? null)}
+            onChange={(event) => {
+              setFile(event.target.files?.[0] ?? null);
+              // So that the same file can be chosen once more.
+              event.target.value = "";
+            }}
           />
         </label>
         <span className="w-64">
