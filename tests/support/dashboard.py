@@ -7,6 +7,8 @@ import httpx
 
 HOSTILE = """<img src=x onerror="alert('xss')"><script>alert(1)</script>{{7*7}}"""
 """As an app's and a category's name, and in a text."""
+TRACES = "http://traces.example/trace/{trace_id}"
+"""Where traces are looked at, as the Memlog of the browser's tests is told."""
 _TEXTS: Mapping[str, list[str]] = {
     "cursor": ["I write Python with type hints and short functions", "My editor has a dark theme", "I dislike mocks"],
     "claude-desktop": ["I prefer tea to coffee in the morning", "My sister Ana lives in Porto", "I run on Tuesdays"],
@@ -14,12 +16,13 @@ _TEXTS: Mapping[str, list[str]] = {
 }
 
 
-async def _add(http: httpx.AsyncClient, text: str, app: str, **given: Any) -> str:
+async def add(http: httpx.AsyncClient, text: str, app: str, **given: Any) -> str:
+    """Its id."""
     body = {"text": text, "app": app, "infer": False, **given}
     return (await http.post("/api/v1/memories", json=body)).raise_for_status().json()["id"]
 
 
-async def _app(http: httpx.AsyncClient, name: str) -> str:
+async def app_id(http: httpx.AsyncClient, name: str) -> str:
     apps = (await http.get("/api/v1/apps", params={"page_size": 100})).raise_for_status().json()["apps"]
     return next(app["id"] for app in apps if app["name"] == name)
 
@@ -29,17 +32,17 @@ async def fill(http: httpx.AsyncClient, *, hostile: bool = False) -> dict[str, s
     are HTML. Page by name → its path."""
     names = {app: HOSTILE if hostile else app for app in _TEXTS}
     text = f"{HOSTILE} [a](javascript:alert(2))" if hostile else "I moved from Braga to Lisbon"
-    ids = [await _add(http, each, names[app]) for app, texts in _TEXTS.items() for each in texts]
-    await _add(http, "averylongword" * 30, names["cursor"])
+    ids = [await add(http, each, names[app]) for app, texts in _TEXTS.items() for each in texts]
+    await add(http, "averylongword" * 30, names["cursor"])
     category = HOSTILE if hostile else "music"
-    shown = await _add(http, text, names["cursor"], categories=[category, "travel", "home", "plans"])
+    shown = await add(http, text, names["cursor"], categories=[category, "travel", "home", "plans"])
     revised = {"memory_content": f"{text} in May"}
     (await http.put(f"/api/v1/memories/{shown}", json=revised)).raise_for_status()
     for id_, state in zip(ids, ("paused", "archived"), strict=False):
         body = {"memory_ids": [id_], "state": state}
         (await http.post("/api/v1/memories/actions/pause", json=body)).raise_for_status()
     await http.get("/api/v1/search", params={"query": "tea"})
-    app = await _app(http, names["cursor"])
+    app = await app_id(http, names["cursor"])
     rule = {"app_id": app, "effect": "deny", "category": category}
     (await http.put("/api/v1/access-rules", json=rule)).raise_for_status()
     token = {"app": names["cursor"], "label": HOSTILE if hostile else "my laptop", "scopes": ["read", "write"]}

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -46,16 +47,22 @@ class Inside:
 
 
 @asynccontextmanager
-async def inside() -> AsyncGenerator[Inside]:
-    """Runs until the block ends, on a home of its own."""
+async def inside(**given: Any) -> AsyncGenerator[Inside]:
+    """Runs until the block ends, on a home of its own. `given` are settings; where they turn authentication on, `http`
+    is the operator's."""
     folder = Path(tempfile.mkdtemp(prefix="memlog-"))
     try:
         with Home.open(folder / "home") as home:
             async with (
-                embedded(home, Settings(port=0)) as running,
+                embedded(home, Settings(port=0, **given)) as running,
                 opened(running.settings, start=False) as log,
-                httpx.AsyncClient(base_url=running.url, timeout=60) as http,
+                httpx.AsyncClient(base_url=running.url, timeout=60, headers=_operator(running.settings)) as http,
             ):
                 yield Inside(running.url, running.settings, http, log)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _operator(settings: Settings) -> dict[str, str]:
+    path = settings.admin_token_file
+    return {"Authorization": f"Bearer {path.read_text().strip()}"} if path else {}

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 from support.browser import Windows, missing, running_browser
+from support.dashboard import TRACES
 from support.stack import Stack, running_stack
 
 
@@ -23,7 +24,7 @@ def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stack]:
-    async with running_stack(tmp_path_factory.mktemp("memlog")) as running:
+    async with running_stack(tmp_path_factory.mktemp("memlog"), MEMLOG_TRACE_URL=TRACES) as running:
         yield running
 
 
