@@ -36,6 +36,8 @@ JAEGER_PORT=16686
 PROMETHEUS_PORT=9090
 # Names by which clients reach the gateway, comma-separated, where that is not 127.0.0.1.
 #MEMLOG_ALLOWED_HOSTS=memlog.example.org
+# How large the log may grow: less than its disk has, so that an alert comes before the disk is full.
+#NATS_MAX_FILE_STORE=100GB
 """
 
 
