@@ -1,9 +1,7 @@
 """One Memlog and one browser for all tests of this folder. They are one user's, who is told apart by nothing: tests
 keep apart by their texts."""
 
-import os
-from collections.abc import AsyncGenerator, Iterable
-from pathlib import Path
+from collections.abc import AsyncGenerator
 
 import pytest
 import pytest_asyncio
@@ -11,15 +9,6 @@ from playwright.async_api import Browser
 from support.browser import Windows, missing, running_browser
 from support.dashboard import TRACES
 from support.stack import Stack, running_stack
-
-
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """A browser takes minutes of two slow cores: these tests have a target of their own."""
-    if os.environ.get("MEMLOG_TEST_BROWSER"):
-        return
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.skip("a browser is wanted for these: make test-dashboard"))
 
 
 @pytest_asyncio.fixture(scope="session")
