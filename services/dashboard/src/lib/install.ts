@@ -1,9 +1,22 @@
 /** How each client is connected to this server. Each entry is what its own documentation asks for. */
-export type Client = { id: string; name: string; kind: "command" | "config" | "link"; where: string; text: string };
+export type Client = {
+  id: string;
+  name: string;
+  /** The app that it is here, by the path: what a token for it has to be issued for. */
+  app: string;
+  where: string;
+  text: string;
+  /** What has to be sent with each request, where the text has no place for it. */
+  header?: string | undefined;
+};
 
 type Server = { url: string; user: string; token?: string | undefined };
 
-const shell = (text: string) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+/** A word of a command. Double quotes, where they do, are those of every shell, the ones of Windows too. */
+const shell = (word: string) => {
+  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
+  return /^[\w@%+=:,./<> -]+$/.test(word) ? `"${word}"` : `'${word.replaceAll("'", `'\\''`)}'`;
+};
 const json = (value: unknown) => JSON.stringify(value, null, 2);
 
 export function clients({ url, user, token }: Server): Client[] {
@@ -12,17 +25,25 @@ export function clients({ url, user, token }: Server): Client[] {
   const http = (client: string) => `${url}/mcp/${client}/http/${name}`;
   const header = token ? `Authorization: Bearer ${token}` : null;
   const headers = token ? { headers: { Authorization: `Bearer ${token}` } } : {};
+  // It would ask whether OAuth is wanted, and name the server after its host.
   const installMcp = (client: string) =>
-    `npx install-mcp ${shell(sse(client))} --client ${client}${header ? ` --header ${shell(header)}` : ""}`;
+    `npx install-mcp ${shell(sse(client))} --client ${client} --name memlog --oauth no${header ? ` --header ${shell(header)}` : ""}`;
   const viaInstaller = (id: string, label: string): Client => ({
     id,
     name: label,
-    kind: "command",
+    app: id,
     where: `In a terminal, then restart ${label}`,
     text: installMcp(id),
   });
   return [
-    { id: "link", name: "MCP Link", kind: "link", where: "For any MCP client", text: sse("openmemory") },
+    {
+      id: "link",
+      name: "MCP Link",
+      app: "openmemory",
+      where: "For any MCP client",
+      text: sse("openmemory"),
+      header: header ?? undefined,
+    },
     viaInstaller("claude", "Claude"),
     viaInstaller("cursor", "Cursor"),
     viaInstaller("cline", "Cline"),
@@ -30,25 +51,31 @@ export function clients({ url, user, token }: Server): Client[] {
     viaInstaller("windsurf", "Windsurf"),
     viaInstaller("witsy", "Witsy"),
     viaInstaller("enconvo", "Enconvo"),
-    viaInstaller("augment", "Augment"),
+    {
+      id: "augment",
+      name: "Augment",
+      app: "augment",
+      where: "In Augment's settings, MCP, Import from JSON",
+      text: json({ mcpServers: { memlog: { type: "http", url: http("augment"), ...headers } } }),
+    },
     {
       id: "vscode",
       name: "VS Code",
-      kind: "config",
+      app: "vscode",
       where: "In .vscode/mcp.json of a workspace, or in the user's mcp.json",
       text: json({ servers: { memlog: { type: "http", url: http("vscode"), ...headers } } }),
     },
     {
       id: "claude-code",
       name: "Claude Code",
-      kind: "command",
+      app: "claude",
       where: "In a terminal",
       text: `claude mcp add -s user -t http memlog ${shell(http("claude"))}${header ? ` -H ${shell(header)}` : ""}`,
     },
     {
       id: "codex",
       name: "Codex",
-      kind: "config",
+      app: "codex",
       where: "In ~/.codex/config.toml",
       text: [
         "[mcp_servers.memlog]",
@@ -59,7 +86,7 @@ export function clients({ url, user, token }: Server): Client[] {
     {
       id: "gemini",
       name: "Gemini CLI",
-      kind: "config",
+      app: "gemini",
       where: "In ~/.gemini/settings.json",
       text: json({ mcpServers: { memlog: { httpUrl: http("gemini"), ...headers } } }),
     },

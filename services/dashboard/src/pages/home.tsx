@@ -28,7 +28,7 @@ export function HomePage() {
       <PageHead title="Dashboard" hint="What your agents remember, and who reads it." />
       <div className="grid grid-cols-1 gap-4 lg:grid-cols-3">
         <div className="min-w-0 lg:col-span-2">
-          <InstallPanel user={who.data?.user ?? "default"} authenticated={who.data?.authenticated ?? false} />
+          {who.data ? <InstallPanel who={who.data} /> : <Skeleton className="h-full min-h-48" />}
         </div>
         <Numbers />
       </div>

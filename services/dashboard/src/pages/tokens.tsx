@@ -3,9 +3,10 @@ import { KeyRound } from "lucide-react";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
 import { tokens } from "../api/queries";
-import { CopyBox } from "../parts/install-panel";
+
 import { Button } from "../ui/button";
 import { Checkbox } from "../ui/checkbox";
+import { CopyBox } from "../ui/copy-box";
 import { Confirm, Dialog } from "../ui/dialog";
 import { Field, Input, Select } from "../ui/field";
 import { Pagination } from "../ui/pagination";

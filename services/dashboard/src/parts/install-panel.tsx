@@ -1,30 +1,31 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { Check, Copy } from "lucide-react";
+import { KeyRound } from "lucide-react";
 import { Tabs } from "radix-ui";
 import { useState } from "react";
-import { clients } from "../lib/install";
+import { api, body, type Schemas } from "../api/client";
+import { type Client, clients } from "../lib/install";
 import { Button } from "../ui/button";
+import { CopyBox } from "../ui/copy-box";
 import { Panel } from "../ui/panel";
 
+const GRANTED: Schemas["NewToken"]["scopes"] = ["read", "write"];
+const DAYS = 365;
+const PLACE = "<token>";
+
 /** Connects a client to this very server: pick it, copy, done. */
-export function InstallPanel({ user, authenticated }: { user: string; authenticated: boolean }) {
-  const all = clients({ url: location.origin, user, token: authenticated ? "<token>" : undefined });
+export function InstallPanel({ who }: { who: Schemas["Me"] }) {
+  // Only this page knows them: once it is left, nobody sees them again.
+  const [tokens, setTokens] = useState<Record<string, string>>({});
+  const shown = (token?: string) => clients({ url: location.origin, user: who.user, token });
+  const all = shown(who.authenticated ? PLACE : undefined).map(
+    (client) => shown(tokens[client.id]).find((each) => tokens[client.id] && each.id === client.id) ?? client,
+  );
   return (
     <Panel className="p-5">
       <h2 className="text-base font-semibold">Connect a client</h2>
       <p className="mt-1 text-sm text-soft">
         Memory is shared: what one client remembers, every other one that you allow can find.
-        {authenticated && (
-          <>
-            {" "}
-            Put a token in the place of <code className="font-mono text-xs">{"<token>"}</code>: issue one for the client
-            on the page{" "}
-            <Link to="/tokens" className="text-accent underline">
-              Tokens
-            </Link>
-            .
-          </>
-        )}
       </p>
       <Tabs.Root defaultValue="link" className="mt-4">
         <Tabs.List aria-label="Clients" className="flex gap-1 overflow-x-auto pb-2">
@@ -39,9 +40,27 @@ export function InstallPanel({ user, authenticated }: { user: string; authentica
           ))}
         </Tabs.List>
         {all.map((client) => (
-          <Tabs.Content key={client.id} value={client.id} className="mt-2">
-            <p className="mb-2 text-sm text-soft">{client.where}:</p>
+          <Tabs.Content key={client.id} value={client.id} className="mt-2 space-y-2">
+            <p className="text-sm text-soft">{client.where}:</p>
             <CopyBox text={client.text} />
+            {client.header && (
+              <>
+                <p className="text-sm text-soft">With this header:</p>
+                <CopyBox text={client.header} />
+              </>
+            )}
+            {who.authenticated &&
+              (tokens[client.id] ? (
+                <p role="status" className="text-sm text-good">
+                  The token in it is shown this once: copy it now.
+                </p>
+              ) : (
+                <Issue
+                  client={client}
+                  may={["admin", ...GRANTED].every((scope) => (who.scopes as string[]).includes(scope))}
+                  onIssued={(token) => setTokens((held) => ({ ...held, [client.id]: token }))}
+                />
+              ))}
           </Tabs.Content>
         ))}
       </Tabs.Root>
@@ -49,22 +68,46 @@ export function InstallPanel({ user, authenticated }: { user: string; authentica
   );
 }
 
-export function CopyBox({ text }: { text: string }) {
-  const [copied, setCopied] = useState(false);
-  const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    setCopied(true);
-    setTimeout(() => setCopied(false), 2000);
-  };
+type IssueProps = { client: Client; may: boolean; onIssued: (token: string) => void };
+
+/** A token for this client, to stand where it has to. */
+function Issue({ client, may, onIssued }: IssueProps) {
+  const queries = useQueryClient();
+  const issue = useMutation({
+    mutationFn: () =>
+      body(
+        api.POST("/api/v1/tokens", {
+          body: { app: client.app, label: client.name, scopes: GRANTED, expires_in: DAYS },
+        }),
+      ),
+    onSuccess: (issued) => onIssued(issued.token),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["tokens"] }),
+  });
+  if (!may) {
+    return (
+      <p className="text-sm text-soft">
+        Put a token for the app <code className="font-mono text-xs">{client.app}</code> in its place. Yours may not
+        issue one: whoever runs this server can, with <code className="font-mono text-xs">memlog token issue</code>.
+      </p>
+    );
+  }
   return (
-    <div className="flex items-start gap-2 rounded-lg border bg-sunken p-3">
-      <pre className="min-w-0 grow overflow-x-auto font-mono text-xs leading-relaxed">
-        <code>{text}</code>
-      </pre>
-      <Button small onClick={() => void copy()} aria-label={copied ? "Copied" : "Copy"}>
-        {copied ? <Check aria-hidden size={14} className="text-good" /> : <Copy aria-hidden size={14} />}
-        <span aria-hidden>{copied ? "Copied" : "Copy"}</span>
+    <div className="flex flex-wrap items-center gap-x-3 gap-y-2">
+      <Button small kind="primary" busy={issue.isPending} onClick={() => issue.mutate()}>
+        <KeyRound aria-hidden size={14} /> Make a token for {client.name}
       </Button>
+      <p className="min-w-0 flex-1 basis-60 text-xs text-soft">
+        With it {client.name} may read and add, and not delete, for a year. It is revoked on the page{" "}
+        <Link to="/tokens" className="text-accent underline">
+          Tokens
+        </Link>
+        .
+      </p>
+      {issue.error && (
+        <p role="alert" className="w-full text-sm text-bad">
+          {issue.error.message}
+        </p>
+      )}
     </div>
   );
 }
