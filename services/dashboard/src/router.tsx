@@ -45,7 +45,9 @@ export type AuditSearch = {
 export type AccessSearch = { app?: string };
 export type EventsSearch = { type?: string };
 
-const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
+// A search for digits may come as a number.
+const text = (value: unknown): string | undefined =>
+  typeof value === "number" ? String(value) : typeof value === "string" && value !== "" ? value : undefined;
 const whole = (value: unknown): number | undefined =>
   typeof value === "number" && Number.isInteger(value) && value > 0 ? value : undefined;
 const list = (value: unknown): string[] | undefined => {
@@ -54,6 +56,9 @@ const list = (value: unknown): string[] | undefined => {
 };
 const oneOf = <T extends string>(allowed: readonly T[], value: unknown): T | undefined =>
   allowed.find((each) => each === value);
+
+/** What a page takes from the address. Names without a value stay: they hide what is there but makes no sense. */
+const known = <T extends object>(values: Record<keyof T, unknown>): T => values as T;
 
 /** Without the names that have no value, so that they do not stand in the address. */
 export function drop<T extends object>(values: Partial<Record<keyof T, unknown>>): T {
@@ -64,7 +69,7 @@ export const memoriesRoute = createRoute({
   getParentRoute: () => root,
   path: "/memories",
   validateSearch: (given): MemoriesSearch =>
-    drop<MemoriesSearch>({
+    known<MemoriesSearch>({
       search: text(given.search),
       apps: list(given.apps),
       categories: list(given.categories),
@@ -82,7 +87,7 @@ const pages = [
     getParentRoute: () => root,
     path: "/",
     validateSearch: (given): HomeSearch =>
-      drop<HomeSearch>({ range: oneOf(["7d", "30d", "12w", "12m"] as const, given.range) }),
+      known<HomeSearch>({ range: oneOf(["7d", "30d", "12w", "12m"] as const, given.range) }),
     component: lazyRouteComponent(() => import("./pages/home"), "HomePage"),
   }),
   memoriesRoute,
@@ -95,7 +100,7 @@ const pages = [
     getParentRoute: () => root,
     path: "/apps",
     validateSearch: (given): AppsSearch =>
-      drop<AppsSearch>({
+      known<AppsSearch>({
         name: text(given.name),
         show: oneOf(["active", "inactive"] as const, given.show),
         sort: oneOf(["name", "memories", "memories_accessed"] as const, given.sort),
@@ -117,14 +122,14 @@ const pages = [
   createRoute({
     getParentRoute: () => root,
     path: "/access",
-    validateSearch: (given): AccessSearch => drop<AccessSearch>({ app: text(given.app) }),
+    validateSearch: (given): AccessSearch => known<AccessSearch>({ app: text(given.app) }),
     component: lazyRouteComponent(() => import("./pages/access"), "AccessPage"),
   }),
   createRoute({
     getParentRoute: () => root,
     path: "/audit",
     validateSearch: (given): AuditSearch =>
-      drop<AuditSearch>({
+      known<AuditSearch>({
         action: oneOf(["read", "write"] as const, given.action),
         kind: text(given.kind),
         app: text(given.app),
@@ -138,7 +143,7 @@ const pages = [
   createRoute({
     getParentRoute: () => root,
     path: "/events",
-    validateSearch: (given): EventsSearch => drop<EventsSearch>({ type: text(given.type) }),
+    validateSearch: (given): EventsSearch => known<EventsSearch>({ type: text(given.type) }),
     component: lazyRouteComponent(() => import("./pages/events"), "EventsPage"),
   }),
   createRoute({

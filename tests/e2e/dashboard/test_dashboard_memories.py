@@ -8,16 +8,8 @@ from typing import Any
 import httpx
 from playwright.async_api import Page, expect
 from support.browser import Windows
+from support.dashboard import mark, words
 from support.stack import Stack, eventually
-
-
-def words(about: str) -> str:
-    """A text that no other test has: its last word finds it."""
-    return f"{about} {uuid.uuid4().hex[:10]}"
-
-
-def mark(text: str) -> str:
-    return text.rsplit(" ", 1)[1]
 
 
 async def add(http: httpx.AsyncClient, text: str, app: str = "cursor", **given: Any) -> str:

@@ -18,10 +18,32 @@ export class ApiError extends Error {
   }
 }
 
+const MIN_POSITION = "Memlog-Min-Position";
+let least: string | null = null;
+let behind: () => void = () => {};
+
+/** From now on, whatever is read shows the log up to this position (null: as far as it happens to be shown). */
+export function mustShow(position: string | null): void {
+  least = position;
+}
+
+/** What to do when an answer had to be taken that does not show the position yet. */
+export function onBehind(again: () => void): void {
+  behind = again;
+}
+
 async function send(request: Request): Promise<Response> {
   for (const [name, value] of Object.entries(authorization())) request.headers.set(name, value);
   try {
-    return await fetch(request);
+    if (least === null || !reads(request)) return await fetch(request);
+    const waiting = new Request(request.clone());
+    waiting.headers.set(MIN_POSITION, least);
+    const answer = await fetch(waiting);
+    if (answer.status !== 503) return answer;
+    // The read models are far behind: what there is, and again.
+    const shown = await fetch(request);
+    if (shown.ok) behind();
+    return shown;
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", "Memlog does not answer. Is it running? `memlog up` starts it.");
@@ -29,6 +51,10 @@ async function send(request: Request): Promise<Response> {
 }
 
 export const api = createClient<paths>({ baseUrl: location.origin, fetch: send });
+
+function reads(request: Request): boolean {
+  return request.method === "GET" || request.url.endsWith("/memories/filter");
+}
 
 type Answer<T> = { data?: T; error?: unknown; response: Response };
 

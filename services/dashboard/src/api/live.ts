@@ -5,7 +5,12 @@ import { authorization } from "./session";
 export type LogEvent = Schemas["LogEvent"];
 export type LiveState = "connecting" | "live" | "lost";
 
-type Listener = { onEvent: (event: LogEvent) => void; onState: (state: LiveState) => void };
+/** `onOpen`: with the position behind which the events begin. */
+type Listener = {
+  onEvent: (event: LogEvent) => void;
+  onState: (state: LiveState) => void;
+  onOpen?: (position: string) => void;
+};
 
 const PAUSES_MS = [500, 1000, 2000, 5000, 10_000];
 
@@ -29,6 +34,7 @@ export async function follow(
       failures = 0;
       for await (const frame of frames(answer.body)) {
         if (frame.id) last = frame.id;
+        if (frame.event === "position") listener.onOpen?.(frame.data);
         if (frame.data && frame.event === "message") listener.onEvent(JSON.parse(frame.data) as LogEvent);
       }
     } catch {

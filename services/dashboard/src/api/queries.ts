@@ -1,7 +1,6 @@
-/** What the pages ask for, and under which keys it is kept. A live event makes what it may have changed stale. */
+/** What the pages ask for, and under which keys it is kept. */
 import { keepPreviousData, QueryClient, queryOptions } from "@tanstack/react-query";
 import { ApiError, api, body, type Schemas } from "./client";
-import type { LogEvent } from "./live";
 
 export type State = Schemas["Memory"]["state"];
 export type SortColumn = "memory" | "app_name" | "created_at";
@@ -9,7 +8,10 @@ export type Direction = "asc" | "desc";
 
 export const client = new QueryClient({
   defaultOptions: {
+    // Memlog is here, whatever the browser thinks of its connection to elsewhere.
+    mutations: { networkMode: "always" },
     queries: {
+      networkMode: "always",
       staleTime: 10_000,
       // A refusal stays one however often it is asked for; only what may pass is tried again.
       retry: (failures, error) =>
@@ -301,34 +303,3 @@ export const readMemories = (id: string) =>
     queryKey: ["audit", "read", id],
     queryFn: ({ signal }) => body(api.GET("/api/v1/audit/{read_id}", { signal, params: { path: { read_id: id } } })),
   });
-
-/** Make stale what an event may have changed. Queries that nobody looks at are asked again when somebody does. */
-export function invalidate(event: LogEvent): void {
-  const touched: Record<string, string[]> = {
-    memory: ["memories", "memory", "stats", "categories", "apps", "app"],
-    app: ["apps", "app", "stats", "memories"],
-    category: ["categories"],
-    access: ["access"],
-    settings: ["configuration"],
-    policy: ["archive-policies"],
-    token: ["tokens"],
-  };
-  for (const key of touched[event.aggregate.kind] ?? []) {
-    void client.invalidateQueries({ queryKey: [key] });
-    for (const pause of AGAIN_MS) later(key, pause);
-  }
-}
-
-/** The read models follow the log by a moment: what is asked for at once may be what was before the event. */
-const AGAIN_MS = [1000, 5000];
-const waiting = new Set<string>();
-
-function later(key: string, pause: number): void {
-  const name = `${key} ${pause}`;
-  if (waiting.has(name)) return;
-  waiting.add(name);
-  setTimeout(() => {
-    waiting.delete(name);
-    void client.invalidateQueries({ queryKey: [key] });
-  }, pause);
-}

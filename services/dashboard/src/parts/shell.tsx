@@ -3,9 +3,10 @@ import { useIsFetching, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet } from "@tanstack/react-router";
 import { ChevronDown, LogOut, Menu as MenuIcon, Moon, Plus, RefreshCw, Sun } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
-import { ApiError } from "../api/client";
+import { ApiError, mustShow } from "../api/client";
 import { follow, type LiveState } from "../api/live";
-import { invalidate, me } from "../api/queries";
+import { me } from "../api/queries";
+import { refresh, refreshAll } from "../api/refreshing";
 import { signOut, token } from "../api/session";
 import { cx } from "../lib/cx";
 import { Button, IconButton } from "../ui/button";
@@ -129,27 +130,29 @@ function Go({ to, children }: { to: (typeof MAIN)[number]["to"]; children: React
   );
 }
 
-/** Follows the log; what an event may have changed is asked for again. After a gap, everything is. */
+/** Follows the log; what an event may have changed is asked for again. Where events may have been missed, all is. */
 function useLive(wanted: boolean): LiveState {
-  const queries = useQueryClient();
   const [state, setState] = useState<LiveState>("connecting");
   useEffect(() => {
     if (!wanted) return;
     const ending = new AbortController();
-    let lost = false;
     void follow(
       {
-        onEvent: invalidate,
+        onOpen: refreshAll,
+        onEvent: refresh,
         onState: (now) => {
           setState(now);
-          if (now === "live" && lost) void queries.invalidateQueries();
-          lost = now === "lost" || (lost && now !== "live");
+          // Who answers next may have another log.
+          if (now === "lost") mustShow(null);
         },
       },
       ending.signal,
     );
-    return () => ending.abort();
-  }, [queries, wanted]);
+    return () => {
+      ending.abort();
+      mustShow(null);
+    };
+  }, [wanted]);
   return state;
 }
 
