@@ -1,5 +1,6 @@
 """The dashboard's pages, and a Memlog that has something to show on each."""
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,15 @@ _TEXTS: Mapping[str, list[str]] = {
     "claude-desktop": ["I prefer tea to coffee in the morning", "My sister Ana lives in Porto", "I run on Tuesdays"],
     "windsurf": ["The project Orion ships in March", "We deploy to Kubernetes with Helm"],
 }
+
+
+def words(about: str) -> str:
+    """A text that no other test has: its last word finds it."""
+    return f"{about} {uuid.uuid4().hex[:10]}"
+
+
+def mark(text: str) -> str:
+    return text.rsplit(" ", 1)[1]
 
 
 async def add(http: httpx.AsyncClient, text: str, app: str, **given: Any) -> str:
