@@ -19,7 +19,8 @@ export default defineConfig({
     proxy: Object.fromEntries(
       ["/api", "/mcp", "/livez", "/readyz", "/.well-known"].map((path) => [
         path,
-        { target: gateway, changeOrigin: true },
+        // Its own origin, since the gateway refuses writes that come from others.
+        { target: gateway, changeOrigin: true, headers: { Origin: new URL(gateway).origin } },
       ]),
     ),
   },

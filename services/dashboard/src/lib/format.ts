@@ -20,6 +20,7 @@ export function date(time: Time): Date {
 
 export function relative(time: Time, now = Date.now()): string {
   let distance = (date(time).getTime() - now) / 1000;
+  if (Math.abs(distance) < 45) return RELATIVE.format(0, "second");
   for (const [size, unit] of STEPS) {
     if (Math.abs(distance) < size) return RELATIVE.format(Math.round(distance), unit);
     distance /= size;

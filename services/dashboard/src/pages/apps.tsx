@@ -5,12 +5,13 @@ import type { Schemas } from "../api/client";
 import { apps } from "../api/queries";
 import { count, plural } from "../lib/format";
 import { AppIcon } from "../parts/app-icon";
+import { AppState } from "../parts/app-state";
 import { SearchBox } from "../parts/search-box";
 import { type AppsSearch, drop } from "../router";
 import { IconButton } from "../ui/button";
 import { Select } from "../ui/field";
 import { Pagination } from "../ui/pagination";
-import { Badge, PageHead, Panel } from "../ui/panel";
+import { PageHead, Panel } from "../ui/panel";
 import { Empty, Failure, Skeleton } from "../ui/states";
 
 const SIZE = 24;
@@ -102,7 +103,7 @@ function AppCard({ app }: { app: Schemas["App"] }) {
       <div className="flex items-center gap-3">
         <AppIcon name={app.name} size={36} />
         <h2 className="min-w-0 grow truncate font-semibold">{app.name}</h2>
-        <Badge tone={app.is_active ? "good" : "warn"}>{app.is_active ? "active" : "paused"}</Badge>
+        <AppState active={app.is_active} />
       </div>
       <dl className="mt-4 grid grid-cols-2 gap-2 text-sm">
         <div>

@@ -1,5 +1,4 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Tabs } from "radix-ui";
 import { type ReactNode, useEffect, useState } from "react";
 import { api, body, type Schemas } from "../api/client";
 import { configuration } from "../api/queries";
@@ -9,11 +8,10 @@ import { Confirm } from "../ui/dialog";
 import { Field, Input, TextArea } from "../ui/field";
 import { PageHead, Panel } from "../ui/panel";
 import { Failure, SkeletonRows } from "../ui/states";
+import { Tabs } from "../ui/tabs";
 import { useToast } from "../ui/toast";
 
 type Configuration = Schemas["Configuration"];
-const TAB =
-  "rounded-md px-3 py-1.5 text-sm font-medium text-soft data-[state=active]:bg-accent-soft data-[state=active]:text-accent";
 
 export function SettingsPage() {
   const found = useQuery(configuration());
@@ -56,22 +54,23 @@ export function SettingsPage() {
           <Failure error={found.error} retry={found.refetch} />
         </Panel>
       ) : (
-        <Tabs.Root defaultValue="form">
-          <Tabs.List aria-label="How to edit" className="mb-3 flex gap-1">
-            <Tabs.Trigger value="form" className={TAB}>
-              Form
-            </Tabs.Trigger>
-            <Tabs.Trigger value="json" className={TAB}>
-              JSON
-            </Tabs.Trigger>
-          </Tabs.List>
-          <Tabs.Content value="form">
-            <Form now={found.data} busy={save.isPending} onSave={(change) => save.mutate({ change })} />
-          </Tabs.Content>
-          <Tabs.Content value="json">
-            <JsonEditor now={found.data} busy={save.isPending} onSave={(change) => save.mutate({ change })} />
-          </Tabs.Content>
-        </Tabs.Root>
+        <Tabs
+          label="How to edit"
+          tabs={[
+            {
+              id: "form",
+              name: "Form",
+              content: <Form now={found.data} busy={save.isPending} onSave={(change) => save.mutate({ change })} />,
+            },
+            {
+              id: "json",
+              name: "JSON",
+              content: (
+                <JsonEditor now={found.data} busy={save.isPending} onSave={(change) => save.mutate({ change })} />
+              ),
+            },
+          ]}
+        />
       )}
       <Backup />
       <Confirm

@@ -86,10 +86,13 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
           {rows.map((row) => (
             <tr
               key={row.id}
-              className="border-b last:border-0 hover:bg-sunken/60 max-md:flex max-md:flex-wrap max-md:items-center max-md:gap-x-3 max-md:gap-y-1.5 max-md:p-3"
+              className={cx(
+                "border-b last:border-0 hover:bg-sunken/60 max-md:relative max-md:flex max-md:flex-wrap max-md:items-center max-md:gap-x-3 max-md:gap-y-1.5 max-md:p-4",
+                onSelect && "max-md:pl-11",
+              )}
             >
               {onSelect && (
-                <td className="px-4 py-3 max-md:p-0">
+                <td className="px-4 py-3 max-md:absolute max-md:top-4 max-md:left-4 max-md:p-0">
                   <Checkbox
                     label={`Select: ${row.content.slice(0, 80)}`}
                     checked={chosen.has(row.id)}
@@ -97,7 +100,12 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
                   />
                 </td>
               )}
-              <td className="w-1/2 max-w-0 px-3 py-3 max-md:w-auto max-md:max-w-none max-md:min-w-0 max-md:grow max-md:basis-3/4 max-md:p-0">
+              <td
+                className={cx(
+                  "w-1/2 max-w-0 py-3 pr-3 max-md:w-auto max-md:max-w-none max-md:min-w-0 max-md:grow max-md:basis-[calc(100%-6rem)] max-md:p-0",
+                  onSelect ? "pl-1" : "pl-4",
+                )}
+              >
                 <Link
                   to="/memory/$id"
                   params={{ id: row.id }}
@@ -106,26 +114,26 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
                   {row.content}
                 </Link>
               </td>
-              <td className="px-3 py-3 max-md:p-0">
+              <td className="px-3 py-3 max-md:order-3 max-md:p-0">
                 <Categories names={row.categories ?? []} />
               </td>
-              <td className="px-3 py-3 max-md:p-0">
+              <td className="px-3 py-3 max-md:order-2 max-md:p-0">
                 <Link
                   to="/apps/$id"
                   params={{ id: row.app_id }}
-                  className="inline-flex max-w-40 items-center gap-2 hover:underline"
+                  className="flex w-fit max-w-40 items-center gap-2 hover:underline"
                 >
                   <AppIcon name={row.app_name} size={20} />
                   <span className="truncate">{row.app_name}</span>
                 </Link>
               </td>
-              <td className="px-3 py-3 text-soft max-md:p-0">
+              <td className="px-3 py-3 text-soft max-md:order-2 max-md:p-0">
                 <When time={row.created_at} />
               </td>
-              <td className="px-3 py-3 max-md:p-0">
+              <td className={cx("px-3 py-3 max-md:order-2 max-md:p-0", row.state === "active" && "max-md:sr-only")}>
                 <MemoryState state={row.state} />
               </td>
-              <td className="px-3 py-3 max-md:ml-auto max-md:p-0">
+              <td className="py-3 pr-4 pl-3 max-md:-mr-1.5 max-md:order-1 max-md:self-start max-md:p-0">
                 <RowMenu row={row} onEdit={() => setEditing(row)} />
               </td>
             </tr>
@@ -190,7 +198,7 @@ type HeadProps = { column: SortColumn; name: string; sorting?: Sorting; onSort?:
 function SortableHead({ column, name, sorting, onSort }: HeadProps): ReactNode {
   if (!onSort || !sorting) {
     return (
-      <th scope="col" className="px-3 py-2.5 font-medium">
+      <th scope="col" className="px-3 py-2.5 font-medium first:pl-4">
         {name}
       </th>
     );
@@ -201,7 +209,7 @@ function SortableHead({ column, name, sorting, onSort }: HeadProps): ReactNode {
     <th
       scope="col"
       aria-sort={active ? (sorting.direction === "asc" ? "ascending" : "descending") : "none"}
-      className="px-3 py-2.5 font-medium"
+      className={cx("py-2.5 pr-3 font-medium", column === "memory" ? "pl-1" : "pl-3")}
     >
       <button
         type="button"

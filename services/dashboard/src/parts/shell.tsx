@@ -1,7 +1,26 @@
 /** What stands around every page: where one can go, refresh, a new memory, and whether it is live. */
 import { useIsFetching, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, Outlet } from "@tanstack/react-router";
-import { ChevronDown, LogOut, Menu as MenuIcon, Moon, Plus, RefreshCw, Sun } from "lucide-react";
+import { Link, Outlet, useLocation } from "@tanstack/react-router";
+import {
+  AppWindow,
+  ChevronDown,
+  HeartPulse,
+  KeyRound,
+  Layers,
+  LayoutDashboard,
+  LogOut,
+  MailX,
+  Menu as MenuIcon,
+  Moon,
+  NotebookText,
+  Plus,
+  Radio,
+  RefreshCw,
+  ScrollText,
+  Settings,
+  ShieldCheck,
+  Sun,
+} from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { ApiError, mustShow } from "../api/client";
 import { follow, type LiveState } from "../api/live";
@@ -15,21 +34,30 @@ import { CreateMemory } from "./create-memory";
 import { SignIn } from "./sign-in";
 
 const MAIN = [
-  { to: "/", name: "Dashboard" },
-  { to: "/memories", name: "Memories" },
-  { to: "/apps", name: "Apps" },
-  { to: "/settings", name: "Settings" },
+  { to: "/", name: "Dashboard", icon: <LayoutDashboard size={15} /> },
+  { to: "/memories", name: "Memories", icon: <NotebookText size={15} /> },
+  { to: "/apps", name: "Apps", icon: <AppWindow size={15} /> },
+  { to: "/settings", name: "Settings", icon: <Settings size={15} /> },
 ] as const;
 
-const MORE = [
-  { to: "/access", name: "Access rules" },
-  { to: "/audit", name: "Audit" },
-  { to: "/events", name: "Events" },
-  { to: "/projections", name: "Projections" },
-  { to: "/dead-letters", name: "Dead letters" },
-  { to: "/tokens", name: "Tokens" },
-  { to: "/health", name: "Health" },
+/** Who may do what, and did it. */
+const ACCESS = [
+  { to: "/access", name: "Access rules", icon: <ShieldCheck size={15} /> },
+  { to: "/tokens", name: "Tokens", icon: <KeyRound size={15} /> },
+  { to: "/audit", name: "Audit", icon: <ScrollText size={15} /> },
 ] as const;
+
+/** How it works inside. */
+const INSIDE = [
+  { to: "/events", name: "Events", icon: <Radio size={15} /> },
+  { to: "/projections", name: "Projections", icon: <Layers size={15} /> },
+  { to: "/dead-letters", name: "Dead letters", icon: <MailX size={15} /> },
+  { to: "/health", name: "Health", icon: <HeartPulse size={15} /> },
+] as const;
+
+const GO =
+  "rounded-lg px-3 py-1.5 text-sm font-medium text-soft transition-colors hover:text-ink data-[state=open]:bg-sunken";
+const GONE = "bg-accent-soft !text-accent";
 
 export function Shell() {
   const queries = useQueryClient();
@@ -38,6 +66,8 @@ export function Shell() {
   const who = useQuery(me());
   const locked = who.error instanceof ApiError && who.error.status === 401;
   const live = useLive(!locked);
+  const path = useLocation({ select: (location) => location.pathname });
+  const further = [...ACCESS, ...INSIDE].find((page) => page.to === path);
   return (
     <div className="flex min-h-dvh flex-col">
       <a href="#content" className="sr-only focus:not-sr-only focus:absolute focus:z-50 focus:bg-raised focus:p-2">
@@ -57,12 +87,14 @@ export function Shell() {
             ))}
             <Menu
               trigger={
-                <Button kind="quiet" small>
-                  More <ChevronDown aria-hidden size={14} />
-                </Button>
+                <button type="button" className={cx(GO, "inline-flex items-center gap-1.5", further && GONE)}>
+                  {further?.name ?? "More"} <ChevronDown aria-hidden size={14} />
+                </button>
               }
             >
-              <Entries pages={MORE} />
+              <Entries pages={ACCESS} />
+              <MenuLine />
+              <Entries pages={INSIDE} />
             </Menu>
           </nav>
           <div className="md:hidden">
@@ -75,7 +107,9 @@ export function Shell() {
             >
               <Entries pages={MAIN} />
               <MenuLine />
-              <Entries pages={MORE} />
+              <Entries pages={ACCESS} />
+              <MenuLine />
+              <Entries pages={INSIDE} />
             </Menu>
           </div>
           <div className="grow" />
@@ -109,10 +143,13 @@ export function Shell() {
   );
 }
 
-function Entries({ pages }: { pages: typeof MAIN | typeof MORE }) {
+function Entries({ pages }: { pages: typeof MAIN | typeof ACCESS | typeof INSIDE }) {
   return pages.map((page) => (
     <MenuItem key={page.to} asChild>
-      <Link to={page.to}>{page.name}</Link>
+      <Link to={page.to} activeOptions={{ exact: page.to === "/" }} activeProps={{ className: "text-accent" }}>
+        <span aria-hidden>{page.icon}</span>
+        {page.name}
+      </Link>
     </MenuItem>
   ));
 }
@@ -122,8 +159,8 @@ function Go({ to, children }: { to: (typeof MAIN)[number]["to"]; children: React
     <Link
       to={to}
       activeOptions={{ exact: to === "/", includeSearch: false }}
-      activeProps={{ className: "bg-accent-soft !text-accent" }}
-      className="rounded-lg px-3 py-1.5 text-sm font-medium text-soft hover:text-ink"
+      activeProps={{ className: GONE }}
+      className={GO}
     >
       {children}
     </Link>

@@ -1,3 +1,4 @@
+import { ChevronDown } from "lucide-react";
 import type { ComponentProps, ReactNode } from "react";
 import { cx } from "../lib/cx";
 
@@ -13,7 +14,22 @@ export function TextArea({ className, ...rest }: ComponentProps<"textarea">) {
 }
 
 export function Select({ className, ...rest }: ComponentProps<"select">) {
-  return <select className={cx(INPUT, "pr-8", className)} {...rest} />;
+  return (
+    <span className="relative block">
+      <select className={cx(INPUT, "cursor-pointer appearance-none truncate pr-8", className)} {...rest} />
+      <ChevronDown aria-hidden size={15} className="pointer-events-none absolute top-2.5 right-2.5 text-faint" />
+    </span>
+  );
+}
+
+/** What a form was refused for. */
+export function Refusal({ error }: { error: Error | null }) {
+  if (!error) return null;
+  return (
+    <p role="alert" className="mt-2 text-sm text-bad">
+      {error.message}
+    </p>
+  );
 }
 
 /** A labelled input, with what there is to know about it below. */

@@ -13,7 +13,9 @@ type Props = {
   onSize?: (size: number) => void;
 };
 
+/** Nothing where there is one page, unless its size can be chosen. */
 export function Pagination({ page, size, total, onPage, onSize }: Props) {
+  if (!onSize && total <= size && page === 1) return null;
   const pages = Math.max(1, Math.ceil(total / size));
   const first = total === 0 ? 0 : (page - 1) * size + 1;
   return (

@@ -1,19 +1,36 @@
 import type { ReactNode } from "react";
 import { cx } from "../lib/cx";
+import { useTitle } from "../lib/use-title";
 
 export function Panel({ children, className }: { children: ReactNode; className?: string }) {
   return <section className={cx("rounded-xl border bg-panel", className)}>{children}</section>;
 }
 
-/** A page's head: its name, what is known about it, and what can be done. */
-export function PageHead({ title, hint, children }: { title: ReactNode; hint?: ReactNode; children?: ReactNode }) {
+/** A panel's name, with what is to be said or done beside it. */
+export function PanelHead({ title, children }: { title: ReactNode; children?: ReactNode }) {
   return (
-    <div className="mb-5 flex flex-wrap items-end justify-between gap-3">
-      <div className="min-w-0">
-        <h1 className="text-2xl font-semibold tracking-tight">{title}</h1>
-        {hint && <p className="mt-1 text-sm text-soft">{hint}</p>}
+    <div className="flex min-h-12 flex-wrap items-center justify-between gap-x-3 gap-y-2 border-b px-4 py-2">
+      <h2 className="min-w-0 font-semibold break-words">{title}</h2>
+      {children}
+    </div>
+  );
+}
+
+type HeadProps = { title: string; icon?: ReactNode; hint?: ReactNode; children?: ReactNode };
+
+/** A page's head: its name (the tab's, too), what is known about it, and what can be done. */
+export function PageHead({ title, icon, hint, children }: HeadProps) {
+  useTitle(title);
+  return (
+    <div className="mb-5 flex flex-wrap items-end justify-between gap-x-6 gap-y-3 lg:flex-nowrap">
+      <div className="flex min-w-0 items-center gap-3">
+        {icon}
+        <div className="min-w-0">
+          <h1 className="text-2xl font-semibold tracking-tight break-words">{title}</h1>
+          {hint && <p className="mt-1 max-w-prose text-sm text-soft">{hint}</p>}
+        </div>
       </div>
-      <div className="flex flex-wrap items-center gap-2">{children}</div>
+      {children && <div className="flex flex-wrap items-center gap-2 max-sm:w-full lg:justify-end">{children}</div>}
     </div>
   );
 }
@@ -39,7 +56,7 @@ export function Badge({
     <span
       title={title}
       className={cx(
-        "inline-flex max-w-full items-center gap-1 truncate rounded-md px-1.5 py-0.5 text-xs font-medium",
+        "inline-flex max-w-full items-center gap-1 truncate rounded-md px-1.5 py-0.5 align-middle text-xs font-medium",
         TONES[tone],
       )}
     >
