@@ -73,10 +73,10 @@ async def test_an_edit_is_a_new_version_and_undo_brings_the_text_back(stack: Sta
         await page.get_by_role("button", name="Save").click()
         await expect(edit).to_be_focused()
         await expect(page.locator("main p").filter(has_text="I live in Lisbon").first).to_be_visible()
-        await expect(page.get_by_text("version 2")).to_be_visible()
+        await expect(page.get_by_text("version 2").first).to_be_visible()
         assert (await found(http, text))[0]["content"].startswith("I live in Lisbon")
         await undo(page, "Saved as a new version")
-        await expect(page.get_by_text("version 3")).to_be_visible()
+        await expect(page.get_by_text("version 3").first).to_be_visible()
         assert (await found(http, text))[0]["content"] == text
 
 
