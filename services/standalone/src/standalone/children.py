@@ -21,8 +21,8 @@ from standalone.leftovers import ChildRecord, write_record
 from standalone.processes import ProcessIdentity, identify, joined, own_identity
 
 _log = structlog.get_logger()
-_LOG_LIMIT_BYTES = 8 * 1024 * 1024
-_LOG_CHECK_SECONDS = 60.0
+LOG_LIMIT_BYTES = 8 * 1024 * 1024
+LOG_CHECK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Child:
         """Wait for the child to end, keeping its log bounded meanwhile; the exit code."""
         while True:
             try:
-                return await asyncio.wait_for(self._process.wait(), _LOG_CHECK_SECONDS)
+                return await asyncio.wait_for(self._process.wait(), LOG_CHECK_SECONDS)
             except TimeoutError:
                 bound_log(self.log)
 
@@ -190,9 +190,9 @@ def bound_log(path: Path) -> None:
         size = path.stat().st_size
     except FileNotFoundError:
         return
-    if size <= _LOG_LIMIT_BYTES:
+    if size <= LOG_LIMIT_BYTES:
         return
     with path.open("rb+") as log, path.with_name(f"{path.name}.1").open("wb") as old:
-        log.seek(max(0, size - _LOG_LIMIT_BYTES))
-        old.write(log.read(_LOG_LIMIT_BYTES))
+        log.seek(max(0, size - LOG_LIMIT_BYTES))
+        old.write(log.read(LOG_LIMIT_BYTES))
         log.truncate(0)

@@ -21,7 +21,7 @@ from runtime.service import run
 from runtime.settings import Settings, load_settings
 from runtime.tracing import tracing
 
-from standalone.children import bound_log
+from standalone.children import LOG_CHECK_SECONDS, bound_log
 from standalone.commands.options import HomeOption
 from standalone.files import write_atomically
 from standalone.home import Home
@@ -30,6 +30,7 @@ from standalone.rest_client import bearer
 if TYPE_CHECKING:
     from standalone.embedded import Running
 
+_LOG = "memlog.log"
 _READY_TIMEOUT = 120.0
 _SAY_EVERY = 5.0
 
@@ -55,7 +56,7 @@ def up(
     settings = load_settings(**overrides)
     started = time.monotonic()
     with Home.open(home) as opened:
-        log_file = opened.logs / "memlog.log"
+        log_file = opened.logs / _LOG
         bound_log(log_file)
         with open_log_file(log_file) as log_stream:
             configure_logging("memlog", settings.log_level, settings.log_format, log_stream)
@@ -101,7 +102,9 @@ async def _serve(
         write_atomically(address, json.dumps(here))
         try:
             _announce(running, health, time.monotonic() - started, as_json)
-            await asyncio.wait((running.ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+            either = (running.ended, stopping)
+            while not (await asyncio.wait(either, timeout=LOG_CHECK_SECONDS, return_when=asyncio.FIRST_COMPLETED))[0]:
+                bound_log(home.logs / _LOG)
             if running.ended.done() and not stopping.done():
                 running.ended.result()
         except asyncio.CancelledError:
