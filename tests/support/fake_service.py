@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from contracts.activity import Activity, Step
 from contracts.api import (
-    Activity,
     AddedMemory,
     App,
     AppPage,
     Category,
     CategoryList,
-    ChangePage,
     Deleted,
     FoundMemory,
     Health,
@@ -34,10 +33,10 @@ from contracts.api import (
     State,
     StateChanged,
     Stats,
-    Step,
-    Timeline,
     Wait,
 )
+from contracts.changes import ChangePage, Timeline
+from contracts.connections import ConnectionList
 from contracts.errors import AppIsPaused, NotFound
 from gateway.service import AppQuery, Caller, ChangeQuery, ListQuery, OnProgress, Selection, These
 from pydantic import JsonValue
@@ -335,6 +334,10 @@ class FakeService(FakeOperator):
     async def activity(self, caller: Caller, step: Step, steps: int) -> Activity:
         await self._called("activity", caller)
         return Activity(step=step, starts=[*range(steps)], apps=[])
+
+    async def connections(self, caller: Caller) -> ConnectionList:
+        await self._called("connections", caller)
+        return ConnectionList(connections=[], gateways=1)
 
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
         await self._called("operation", caller)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from contracts.errors import MemlogError
+from gateway.connections import Connections
 from gateway.container import memlog as gateway
 from gateway.service import OWNER_APP, Caller
 from gateway.use_cases import Memlog
@@ -297,7 +298,7 @@ async def test_a_confirmed_embedder_gets_an_index_of_its_own_and_a_reset_brings_
 @asynccontextmanager
 async def another_gateway(memlog: Inside, **environment: Any) -> AsyncGenerator[Memlog]:
     settings = memlog.settings.model_copy(update=environment)
-    async with open_context("test", settings, asyncio.Event()) as context, gateway(context) as service:
+    async with open_context("test", settings, asyncio.Event()) as context, gateway(context, Connections()) as service:
         yield service
 
 

@@ -275,3 +275,38 @@ async def test_the_command_line_of_a_home_that_asks_for_tokens_is_the_operators(
         assert refused.status == 1 and "MEMLOG_TOKEN" in refused.said
         elsewhere = await memlog(home, "list", "--url", f"http://localhost:{stack.port}")
         assert elsewhere.status == 1, "the operator's token goes to this home's own address alone"
+
+
+async def test_who_is_connected_to_one_gateway_is_seen_through_the_other_by_its_owner_alone(fleet: Fleet) -> None:
+    client = (await issue(fleet, "cora", "cursor", "read"))["token"]
+    owner = (await issue(fleet, "cora", "dashboard", "read"))["token"]
+    other = (await issue(fleet, "dora", "dashboard", "read"))["token"]
+
+    async def seen(token: str) -> Json:
+        answer = await ask(fleet, token, "GET", "/api/v1/connections", gateway=1)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def all_answer() -> bool:
+        return (await seen(owner))["gateways"] == 2
+
+    await eventually(all_answer)
+    assert (await ask(fleet, client, "GET", "/api/v1/connections")).status_code == 403
+    async with (
+        httpx.AsyncClient(base_url=fleet.url(0), headers=bearer(client), timeout=60.0) as http,
+        http.stream("GET", "/mcp/cursor/sse/cora") as stream,
+    ):
+        await anext(stream.aiter_lines())
+
+        async def shown() -> Json | None:
+            found = (await seen(owner))["connections"]
+            return found[0] if found else None
+
+        connection = await eventually(shown)
+        assert (connection["app"], connection["kind"], connection["last_call"]) == ("cursor", "sse", None)
+        assert (await seen(other))["connections"] == []
+
+    async def gone() -> bool:
+        return (await seen(owner))["connections"] == []
+
+    await eventually(gone)

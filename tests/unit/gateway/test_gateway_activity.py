@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from contracts.api import Step
+from contracts.activity import Step
 from gateway.use_cases.activity import beginnings
 
 

@@ -12,7 +12,6 @@ from contracts.access import Access, Effect, Policy
 Wait = Literal["accepted", "stored", "searchable"]
 State = Literal["active", "paused", "archived", "deleted"]
 ChangeKind = Literal["ADD", "UPDATE", "DELETE", "STATE", "NONE"]
-Step = Literal["day", "week", "month"]
 
 
 class View(BaseModel):
@@ -115,53 +114,6 @@ class History(View):
 
 
 # -- differences of two moments ---------------------------------------------------------------------------------
-
-
-DifferenceKind = Literal["added", "deleted", "revised", "state", "categories"]
-"""What a memory differs by, the weightiest first: it was not there, is no longer there, has another text, another
-state, other categories."""
-
-
-class MemoryThen(View):
-    """A memory at one moment."""
-
-    content: str
-    state: State
-    categories: list[str]
-
-
-class Change(View):
-    """A memory that differs between two moments: `before` is null where it was not there then, `after` where it is no
-    longer there. `changed_at` (ISO 8601) is when it last changed between them."""
-
-    id: str
-    kind: DifferenceKind
-    app_id: str
-    app_name: str
-    created_at: int
-    changed_at: str
-    before: MemoryThen | None
-    after: MemoryThen | None
-
-
-class ChangePage(View):
-    """One page of what differs, what changed last first. `counts` are of all kinds, `total` of the one asked for."""
-
-    items: list[Change]
-    counts: dict[DifferenceKind, int]
-    total: int
-    page: int
-    size: int
-    pages: int
-
-
-class Timeline(View):
-    """When memories changed: `changes` counts in parts of equal length from the first change to now (ISO 8601).
-    Without any change, `first` is null and there are no parts."""
-
-    first: str | None
-    now: str
-    changes: list[int]
 
 
 # -- operations -------------------------------------------------------------------------------------------------
@@ -318,24 +270,6 @@ class Stats(View):
     total_memories: int
     total_apps: int
     apps: list[App]
-
-
-class AppActivity(View):
-    """What an app wrote and read in each step: how many memories that are there still, and how many answers."""
-
-    id: str
-    name: str
-    added: list[int]
-    reads: list[int]
-
-
-class Activity(View):
-    """What was written and read over time, in steps of UTC: `starts` says when each begins, and each list of an app has
-    a number for each. The last step is the one that is not over. Apps that did nothing are left out."""
-
-    step: Step
-    starts: list[int] = Field(description="Epoch seconds, oldest first")
-    apps: list[AppActivity] = Field(description="Busiest first")
 
 
 class ServiceHealth(View):

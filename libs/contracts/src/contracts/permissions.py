@@ -90,11 +90,12 @@ def _gateway(shards: range) -> Permissions:
         # Its own short-lived consumers, for those who follow the events live.
         *(each for shard in shards for each in _reads_along(events(shard).name)),
         *(f"{_API}.CONSUMER.DELETE.{events(shard).name}.*" for shard in shards),
-        *(subjects.SEARCH, subjects.VERIFICATION),
+        *(subjects.SEARCH, subjects.VERIFICATION, subjects.CONNECTIONS),
         *(subjects.health_request_subject("*"), subjects.progress_subject("*"), subjects.generations_subject("*")),
         *(f"{ROOT}.ask.position.*.*", f"{ROOT}.ask.redrive.*.*"),
     ]
-    return Permissions(tuple(publish), _hears("gateway", f"{ROOT}.position.*.*"), _durables(shards))
+    listen = (f"{ROOT}.position.*.*", subjects.CONNECTIONS)
+    return Permissions(tuple(publish), _hears("gateway", *listen), _durables(shards))
 
 
 def _memory_writer(shards: range) -> Permissions:

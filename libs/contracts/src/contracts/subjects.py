@@ -191,5 +191,8 @@ SEARCH = f"{ROOT}.ask.search"
 EMBED = f"{ROOT}.ask.embed"
 """Core NATS request/reply, queue group `indexer`: vectors of texts, for whoever is not in a hurry."""
 
+CONNECTIONS = f"{ROOT}.ask.connections"
+"""Core NATS request/reply: asks every gateway who is connected to it."""
+
 VERIFICATION = f"{ROOT}.ask.verification"
 """Core NATS request/reply: asks who verifies the log to do so, how far that is, and for heads of the audit chains."""

@@ -585,6 +585,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/connections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Connections
+         * @description The user's clients that have a stream open, or have called in the last five minutes: of every gateway.
+         */
+        get: operations["connections_api_v1_connections_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -2035,6 +2055,40 @@ export interface components {
         ConfigurationChange: {
             openmemory?: components["schemas"]["OpenMemoryChange"] | null;
             mem0?: components["schemas"]["Mem0Change"] | null;
+        };
+        /**
+         * Connection
+         * @description A client of the user. `sse`: an open stream of MCP; `events`: one of the log, as browsers have it; `calls`: one
+         *     that speaks MCP over Streamable HTTP, which are single calls, and is connected while they come.
+         */
+        Connection: {
+            /** App */
+            app: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "calls" | "sse" | "events";
+            /**
+             * Since
+             * @description Epoch seconds: when the stream was opened; of `calls`, the first of them
+             */
+            since: number;
+            /**
+             * Last Call
+             * @description Epoch seconds; null for who only listens, or has said nothing yet
+             */
+            last_call: number | null;
+        };
+        /**
+         * ConnectionList
+         * @description Newest first. `gateways`: how many have answered in time; these are theirs.
+         */
+        ConnectionList: {
+            /** Connections */
+            connections: components["schemas"]["Connection"][];
+            /** Gateways */
+            gateways: number;
         };
         /**
          * CreateMemory
@@ -5790,6 +5844,60 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Activity"];
+                };
+            };
+            /** @description The request was refused; `code` says why */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server could not; 503 says when to try again */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    connections_api_v1_connections_get: {
+        parameters: {
+            query?: {
+                /** @description The user; the default user when absent */
+                user_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "connections": [
+                     *         {
+                     *           "app": "cursor",
+                     *           "kind": "calls",
+                     *           "since": 0,
+                     *           "last_call": 0
+                     *         }
+                     *       ],
+                     *       "gateways": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ConnectionList"];
                 };
             };
             /** @description The request was refused; `code` says why */

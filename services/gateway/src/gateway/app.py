@@ -11,6 +11,7 @@ from gateway.auth.identity import Authenticator
 from gateway.auth.limits import RateLimits
 from gateway.auth.middleware import AuthMiddleware, AuthOptions
 from gateway.auth.resource_metadata import metadata_routes
+from gateway.connections import Connections
 from gateway.cors import CorsMiddleware
 from gateway.dashboard import DashboardMiddleware
 from gateway.edge import EdgeMiddleware
@@ -32,7 +33,8 @@ from gateway.tracing import TracingMiddleware
 class GatewayOptions:
     """How the gateway serves. `allowed_hosts` are names without a port and `allowed_origins` are
     `scheme://host[:port]`, both beyond loopback and the same origin, which always pass. `conformance_fixtures` are for
-    the tests of MCP alone. `authenticators` prove who comes; without any, authentication is off."""
+    the tests of MCP alone. `authenticators` prove who comes; without any, authentication is off. `connections` is told
+    who is connected."""
 
     version: str
     default_user: str = "default"
@@ -44,6 +46,7 @@ class GatewayOptions:
     sse: SseOptions = field(default_factory=SseOptions)
     authenticators: tuple[Authenticator, ...] = ()
     auth: AuthOptions = field(default_factory=AuthOptions)
+    connections: Connections = field(default_factory=Connections)
     conformance_fixtures: bool = False
 
 
@@ -52,14 +55,15 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
 
     Serve it with its lifespan on. Set `app.state.stopping` (an `asyncio.Event`) when a stop begins: open streams then
     finish their calls and end, which an HTTP server only waits for."""
-    server = create_server(service, default_user=options.default_user, version=options.version)
+    connections = options.connections
+    server = create_server(service, default_user=options.default_user, version=options.version, connections=connections)
     endpoint = McpEndpoint(server, max_body_bytes=options.max_body_bytes, sessions=options.conformance_fixtures)
     if options.conformance_fixtures:
         from gateway.mcp.conformance import add_fixtures  # only here: production knows nothing of it
 
         add_fixtures(server)
     stopping = asyncio.Event()
-    sse = SseEndpoint(server, stopping, options.sse)
+    sse = SseEndpoint(server, stopping, connections, options.sse)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -74,7 +78,8 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
     )  # fmt: skip
     app.state.stopping = stopping
     app.state.sse = sse
-    app.state.event_streams = OpenStreams(stopping, options.sse)
+    app.state.connections = connections
+    app.state.event_streams = OpenStreams(stopping, options.sse, connections)
     app.state.rest = Rest(service, options.default_user, trace_url=options.trace_url)
     install(app)
     for router in ROUTERS:

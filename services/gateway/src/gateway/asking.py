@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from contracts.api import DifferenceKind, Progress
+from contracts.api import Progress
+from contracts.changes import DifferenceKind
 from contracts.ids import OWNER_APP as OWNER_APP
 
 

@@ -23,6 +23,7 @@ from gateway.auth.issuer import IssuerKeys
 from gateway.auth.middleware import AuthOptions
 from gateway.auth.oidc import OidcAuthenticator, OidcOptions, audiences
 from gateway.auth.tokens import OperatorAuthenticator, TokenAuthenticator, read_admin_token
+from gateway.connections import Connections
 from gateway.edge import check_bind, check_fixtures
 from gateway.use_cases import Memlog
 from gateway.use_cases.access import AccessRules
@@ -36,6 +37,7 @@ from gateway.use_cases.categories import Categories
 from gateway.use_cases.changes import Changes
 from gateway.use_cases.commanding import Commanding
 from gateway.use_cases.config import Configuring
+from gateway.use_cases.connected import ConnectedClients
 from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.exporting import Exporting
 from gateway.use_cases.freshness import Freshness
@@ -86,8 +88,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def memlog(context: Context) -> AsyncGenerator[Memlog]:
-    """The use cases, wired to this context's log and read models."""
+async def memlog(context: Context, connections: Connections) -> AsyncGenerator[Memlog]:
+    """The use cases, wired to this context's log and read models, and to who is connected here."""
     settings = context.settings
     pool = await create_pool(
         settings.reader_dsn, application_name=NAME, size=_POOL_SIZE, command_timeout=_QUERY_S, traced=True
@@ -104,6 +106,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
     freshness = Freshness(positions, context.events, context.shards)
     time_travel = TimeTravel(pool, freshness, context.shards)
     projections = Projections(context.client)
+    connected = ConnectedClients(context.client, connections)
     stored = StoredSettings(context.js, context.keys, context.shards, settings.default_user)
     chosen = ChosenLanguageModel(stored, settings)
     following: list[asyncio.Task[None]] = []
@@ -112,6 +115,7 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
         await commanding.open()
         await freshness.open()
         await chosen.refresh()
+        await connected.open()
         following += [asyncio.create_task(freshness.follow()), asyncio.create_task(chosen.follow())]
         yield Memlog(
             Writing(identities, commanding, pool, trail, freshness, quarantined, chosen.wanted),
@@ -147,9 +151,11 @@ async def memlog(context: Context) -> AsyncGenerator[Memlog]:
             ArchivePolicies(identities, commanding, pool, freshness),
             Sources(identities, commanding, context.events, pool, chosen.wanted),
             Tokens(identities, commanding, pool, freshness),
+            connected,
         )
     finally:
         await end(*following)
+        await connected.close()
         await commanding.close()
         await positions.close()
         pool.terminate()
@@ -200,7 +206,8 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
     check_fixtures(settings.host, fixtures=settings.conformance_fixtures)
     listener = listener or bind(settings.host, settings.port)
     issued_elsewhere = settings.auth == "oidc"
-    async with memlog(context) as service, authenticators(context) as who:
+    connections = Connections()
+    async with memlog(context, connections) as service, authenticators(context) as who:
         options = GatewayOptions(
             version=version("memlog-gateway"),
             default_user=settings.default_user,
@@ -210,6 +217,7 @@ async def serve(context: Context, listener: socket.socket | None = None) -> None
             max_body_bytes=settings.max_body_bytes,
             max_import_bytes=settings.max_import_bytes,
             authenticators=who,
+            connections=connections,
             auth=AuthOptions(
                 public_url=settings.public_url,
                 issuer=settings.oidc_issuer if issued_elsewhere else None,

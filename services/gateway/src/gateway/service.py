@@ -4,26 +4,24 @@
 not differ between them.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO, Literal, Protocol
 
 from contracts.access import Effect, Policy
+from contracts.activity import Activity, Step
 from contracts.api import (
     AccessRule,
     AccessRulePage,
-    Activity,
     AddedMemory,
     App,
     AppPage,
     Category,
     CategoryList,
-    ChangePage,
     DefaultAccess,
     Deleted,
     EventPage,
     FoundMemory,
-    Health,
     History,
     Item,
     LogEvent,
@@ -36,18 +34,15 @@ from contracts.api import (
     SearchResults,
     StateChanged,
     Stats,
-    Step,
-    Timeline,
     Wait,
 )
 from contracts.archiving import ArchiveAfter, ArchivePolicy, ArchivePolicyList, ArchivePreview
 from contracts.auditing import AuditPage, ReadMemories
+from contracts.changes import ChangePage, Timeline
 from contracts.configuration import Configured
-from contracts.dead_letters import DeadLetterDetail, DeadLetterPage, Redriven, RedriveReport
-from contracts.generations import GenerationRequest, ProjectionList, ProjectionView
+from contracts.connections import ConnectionList
 from contracts.openmemory import AccessedMemories, AccessLog, AppDetail, AppMemories, Imported
 from contracts.tokens import IssuedToken, TokenPage, TokenRequest
-from contracts.verification import Anchor, AnchorReply, ChainHead, Verification
 from pydantic import JsonValue
 
 from gateway.asking import (
@@ -68,6 +63,7 @@ from gateway.asking import (
     These,
 )
 from gateway.backup.writing import ExportedBackup
+from gateway.operating import OperatorService
 
 __all__ = [
     "OWNER_APP",
@@ -89,7 +85,7 @@ __all__ = [
 ]
 
 
-class MemoryService(Protocol):
+class MemoryService(OperatorService, Protocol):
     """All methods raise `contracts.errors.MemlogError` and nothing else on purpose. Users and apps come into
     being at their first use. Memory ids are canonical UUID strings (callers pass them through `parse_uuid`)."""
 
@@ -287,6 +283,10 @@ class MemoryService(Protocol):
         """What each app wrote and read in the last `steps` days, weeks or months, the present one among them."""
         ...
 
+    async def connections(self, caller: Caller) -> ConnectionList:
+        """Which clients of the user are connected now, to whichever gateway."""
+        ...
+
     async def operation(self, caller: Caller, operation_id: str) -> Operation:
         """An app is told of its own, without the texts that memories have now. Raises `NotFound`."""
         ...
@@ -369,48 +369,4 @@ class MemoryService(Protocol):
 
     async def import_backup(self, caller: Caller, file: BinaryIO, mode: Literal["skip", "overwrite"]) -> Imported:
         """Raises `BrokenBackup`, `PayloadTooLarge` for what cannot be imported; then nothing is."""
-        ...
-
-    # -- what was given up on: of all users; content for its owner only ------------------------------------------------
-    async def dead_letters(self, *, after: int, limit: int) -> DeadLetterPage: ...
-
-    async def dead_letter(self, caller: Caller, letter_id: int) -> DeadLetterDetail: ...
-
-    async def redrive(self, letter_id: int) -> Redriven:
-        """Try again what the letter is about. Raises `RedriveFailed` when it fails again."""
-        ...
-
-    async def redrive_all(self) -> RedriveReport: ...
-
-    async def drop_dead_letter(self, letter_id: int) -> Redriven:
-        """Go on without this message, for good. What waited behind it is applied, up to the next that cannot be."""
-        ...
-
-    # -- derived stores ---------------------------------------------------------------------------------------------
-    async def projections(self, *, state_hash: bool) -> ProjectionList:
-        """One that nobody answers for says so, and has no generations."""
-        ...
-
-    async def projection(self, name: str, *, state_hash: bool) -> ProjectionView: ...
-
-    async def change_projection(self, name: str, request: GenerationRequest) -> ProjectionView:
-        """Raises `Conflict` for what the generations' states do not allow."""
-        ...
-
-    # -- proofs -----------------------------------------------------------------------------------------------------
-    async def verify(self, *, stores: bool) -> Verification:
-        """Begin, unless one runs; `stores`: compare the derived stores with a fresh fold of the log, too."""
-        ...
-
-    async def verification(self) -> Verification: ...
-
-    async def anchor(self) -> Anchor: ...
-
-    async def check_anchors(self, heads: Sequence[ChainHead]) -> AnchorReply:
-        """Raises `InvalidInput` for a stream that has no audit chain."""
-        ...
-
-    # -- health ------------------------------------------------------------------------------------------------
-    async def health(self) -> Health:
-        """Asks every part, bounded; never raises for a part that is down: says so instead."""
         ...

@@ -27,12 +27,12 @@ NAMELESS = "mcp"
 """The app of a client that does not say its name."""
 
 
-def caller_of(request: Request, meta: Mapping[str, Any] | None, default_user: str) -> Caller:
-    """The caller of this message. Raises as `admitted` does."""
+def caller_of(request: Request, meta: Mapping[str, Any] | None, default_user: str, named: str | None = None) -> Caller:
+    """The caller of this message, in which a client may be `named`. Raises as `admitted` does."""
     known = admitted(request.scope)
     if known is not None:
         return known
-    claimed = client_name(meta.get(CLIENT_INFO_META_KEY)) if meta else None
+    claimed = named or (client_name(meta.get(CLIENT_INFO_META_KEY)) if meta else None)
     return Caller(default_user, claimed or name_in_session(request.headers.get("mcp-session-id")) or NAMELESS, ACTOR)
 
 

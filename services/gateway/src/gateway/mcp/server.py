@@ -6,7 +6,7 @@ import structlog
 from contracts.api import OperationResult
 from contracts.errors import MemlogError
 from mcp.server.caching import CacheHint
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolRequestParams, ListToolsResult, PaginatedRequestParams
@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from gateway.auth.refusals import as_told, identity_in
+from gateway.connections import Connected, Connections
 from gateway.errors import problem_for, problem_for_fields, tool_error
 from gateway.mcp.boundary import Context, bounded, caller_in
-from gateway.mcp.identity import client_name
+from gateway.mcp.identity import caller_of, client_name
 from gateway.mcp.progress import reporter
 from gateway.mcp.prompts import RECALL, Prompts
 from gateway.mcp.resources import Resources
@@ -34,8 +35,13 @@ _SAME_FOR_ALL = CacheHint(ttl_ms=5 * 60 * 1000, scope="public")
 CLIENT_IN_SCOPE = "memlog.mcp_client"
 """Where an `initialize` leaves the client's name, in its request's ASGI scope, for the endpoint to answer with."""
 
+CONNECTION_IN_SCOPE = "memlog.connection"
+"""Where the request that opened a stream has its `Connected`."""
 
-def create_server(service: MemoryService, *, default_user: str, version: str) -> Server[dict[str, Any]]:
+
+def create_server(
+    service: MemoryService, *, default_user: str, version: str, connections: Connections
+) -> Server[dict[str, Any]]:
     """The server named `memlog`. On the SDK's lower level: arguments are checked once, by our models, and results
     are handed over as they go on the wire."""
     specs = {spec.name: spec for spec in tools()}
@@ -82,16 +88,26 @@ def create_server(service: MemoryService, *, default_user: str, version: str) ->
         },
     )
     server.add_request_handler("tools/call", CallToolRequestParams, call_tool)
-    server.middleware[:] = [tracing({*specs, RECALL.name}), measuring(specs), _note_client]
+    server.middleware[:] = [tracing({*specs, RECALL.name}), measuring(specs), _noting(connections, default_user)]
     return server
 
 
-async def _note_client(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    result = await call_next(ctx)
-    request = cast("Request | None", ctx.request)
-    if ctx.method == "initialize" and ctx.params and request is not None:
-        request.scope[CLIENT_IN_SCOPE] = client_name(ctx.params.get("clientInfo"))
-    return result
+def _noting(connections: Connections, default_user: str) -> ServerMiddleware[Any]:
+    """Notes who calls: for `CLIENT_IN_SCOPE`, and as connected."""
+
+    async def noted(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        request = cast("Request | None", ctx.request)
+        if request is None:
+            return await call_next(ctx)
+        named = client_name(ctx.params.get("clientInfo")) if ctx.method == "initialize" and ctx.params else None
+        stream: Connected | None = request.scope.get(CONNECTION_IN_SCOPE)
+        connections.called(stream or caller_of(request, ctx.meta, default_user, named))
+        result = await call_next(ctx)
+        if named is not None:
+            request.scope[CLIENT_IN_SCOPE] = named
+        return result
+
+    return noted
 
 
 async def _call(

@@ -19,9 +19,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.auth.refusals import InsufficientScope, identity_in, require_scopes
+from gateway.connections import Connections
 from gateway.errors import make_problem, problem_response
 from gateway.mcp.identity import admitted
 from gateway.mcp.needs import needed
+from gateway.mcp.server import CONNECTION_IN_SCOPE
 from gateway.mcp.sse_session import SseOptions, SseSession, no_such_session
 from gateway.service import Caller
 
@@ -35,10 +37,15 @@ class SseEndpoint:
     that stops waits for streams and does not tell them."""
 
     def __init__(
-        self, server: Server[dict[str, Any]], stopping: asyncio.Event, options: SseOptions | None = None
+        self,
+        server: Server[dict[str, Any]],
+        stopping: asyncio.Event,
+        connections: Connections,
+        options: SseOptions | None = None,
     ) -> None:
         self._server = server
         self._stopping = stopping
+        self._connections = connections
         self._options = options or SseOptions()
         self._sessions: dict[str, SseSession] = {}
 
@@ -55,7 +62,9 @@ class SseEndpoint:
         return [*opening, *(Route(path, self._post, methods=["POST"]) for path in _POSTING)]
 
     async def _open(self, request: Request) -> ASGIApp:
-        admitted(request.scope)  # names that are none, or not the token's, are refused before anything is opened
+        # Names that are none, or not the token's, are refused before anything is opened.
+        caller = admitted(request.scope)
+        assert caller is not None  # the path says
         if self._stopping.is_set():
             raise Unavailable("Memlog is stopping; connect again")
         if len(self._sessions) >= self._options.max_sessions:
@@ -67,7 +76,8 @@ class SseEndpoint:
             self._sessions[session.id] = session
             try:
                 endpoint = f"{root}{_MESSAGES}/?session_id={session.id}"
-                await session.serve(self._server, endpoint, receive, send, self._stopping)
+                with self._connections.stream(caller, "sse") as request.scope[CONNECTION_IN_SCOPE]:
+                    await session.serve(self._server, endpoint, receive, send, self._stopping)
             finally:
                 del self._sessions[session.id]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from contracts.api import ChangePage, DifferenceKind, Timeline
+from contracts.changes import ChangePage, DifferenceKind, Timeline
 from fastapi import Query
 from pydantic import Field
 

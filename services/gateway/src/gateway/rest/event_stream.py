@@ -16,6 +16,8 @@ from runtime.tasks import end
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gateway.asking import Caller
+from gateway.connections import Connections
 from gateway.mcp.sse_session import HEADERS, KEEP_ALIVE, SseOptions
 
 _RETRY_MS = 1000
@@ -23,10 +25,11 @@ _RETRY_MS = 1000
 
 @dataclass(slots=True)
 class OpenStreams:
-    """The streams that are open; they end when `stopping` is set."""
+    """The streams that are open; they end when `stopping` is set. `connections` is told of them."""
 
     stopping: asyncio.Event
     options: SseOptions
+    connections: Connections
     open: set["EventStreamResponse"] = field(default_factory=set["EventStreamResponse"])
 
     def require_room(self) -> None:
@@ -43,8 +46,11 @@ class EventStreamResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, start: str, events: AsyncGenerator[LogEvent | None], streams: OpenStreams) -> None:
+    def __init__(
+        self, caller: Caller, start: str, events: AsyncGenerator[LogEvent | None], streams: OpenStreams
+    ) -> None:
         super().__init__()
+        self._caller = caller
         self._start = start
         self._events = events
         self._streams = streams
@@ -55,7 +61,8 @@ class EventStreamResponse(Response):
         pumping = asyncio.ensure_future(self._pump(send))
         others = asyncio.ensure_future(_until_gone(receive)), asyncio.ensure_future(streams.stopping.wait())
         try:
-            await asyncio.wait((pumping, *others), return_when=asyncio.FIRST_COMPLETED)
+            with streams.connections.stream(self._caller, "events"):
+                await asyncio.wait((pumping, *others), return_when=asyncio.FIRST_COMPLETED)
         finally:
             await end(pumping, *others)
             streams.open.discard(self)

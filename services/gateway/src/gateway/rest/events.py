@@ -77,7 +77,8 @@ async def stream(
     streams: OpenStreams = request.app.state.event_streams
     options: SseOptions = streams.options
     streams.require_room()
+    caller = rest.caller(params.user_id)
     start, follow = await rest.service.follow(
-        rest.caller(params.user_id), params.wanted, after=last_event_id or params.after, idle=options.keep_alive
+        caller, params.wanted, after=last_event_id or params.after, idle=options.keep_alive
     )
-    return EventStreamResponse(start, follow, streams)
+    return EventStreamResponse(caller, start, follow, streams)

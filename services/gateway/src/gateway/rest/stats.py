@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from contracts.api import Activity, Stats, Step
+from contracts.activity import Activity, Step
+from contracts.api import Stats
 from fastapi import Query
 from pydantic import Field
 

@@ -9,6 +9,7 @@ from gateway.use_cases.auditing import Auditing
 from gateway.use_cases.categories import Categories
 from gateway.use_cases.changes import Changes
 from gateway.use_cases.config import Configuring
+from gateway.use_cases.connected import ConnectedClients
 from gateway.use_cases.dead_letters import DeadLetterDesk
 from gateway.use_cases.exporting import Exporting
 from gateway.use_cases.health import Checking
@@ -51,6 +52,7 @@ class Memlog:
         policies: ArchivePolicies,
         sources: Sources,
         tokens: Tokens,
+        connected: ConnectedClients,
     ) -> None:
         self.add = writing.add
         self.added = writing.added
@@ -119,3 +121,4 @@ class Memlog:
         self.issue_token = tokens.issue_token
         self.tokens = tokens.tokens
         self.revoke_token = tokens.revoke_token
+        self.connections = connected.connections

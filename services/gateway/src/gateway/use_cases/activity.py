@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from contracts.api import Activity, AppActivity, Step
+from contracts.activity import Activity, AppActivity, Step
 from contracts.streams import READ_MODELS
 from runtime.postgres import Pool, Row, postgres_errors
 

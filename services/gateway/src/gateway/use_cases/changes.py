@@ -3,7 +3,7 @@
 import math
 from datetime import datetime
 
-from contracts.api import Change, ChangePage, DifferenceKind, MemoryThen, Timeline
+from contracts.changes import Change, ChangePage, DifferenceKind, MemoryThen, Timeline
 from contracts.codec import timestamp
 from contracts.errors import InvalidInput
 from contracts.positions import Position
