@@ -1,10 +1,12 @@
 """The dashboard's pages, and a Memlog that has something to show on each."""
 
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
+from playwright.async_api import Page
 
 HOSTILE = """<img src=x onerror="alert('xss')"><script>alert(1)</script>{{7*7}}"""
 """As an app's and a category's name, and in a text."""
@@ -58,6 +60,11 @@ async def fill(http: httpx.AsyncClient, *, hostile: bool = False) -> dict[str, s
     token = {"app": names["cursor"], "label": HOSTILE if hostile else "my laptop", "scopes": ["read", "write"]}
     (await http.post("/api/v1/tokens", json=token)).raise_for_status()
     return pages(shown, app)
+
+
+async def sign_in(page: Page, token: str) -> None:
+    """This page is signed in from now on, wherever it goes."""
+    await page.add_init_script(f"sessionStorage.setItem('memlog.token', {json.dumps(token)})")
 
 
 def pages(memory: str, app: str) -> dict[str, str]:

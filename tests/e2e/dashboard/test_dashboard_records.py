@@ -5,17 +5,15 @@ import json
 import re
 import uuid
 import zipfile
-from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest_asyncio
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 from support.browser import Windows
-from support.dashboard import TRACES, add, app_id
-from support.inside import Inside, inside
+from support.dashboard import TRACES, add, app_id, sign_in
+from support.inside import Inside
 from support.poison import letters, refused_by_postgresql
 from support.stack import Stack, call
 
@@ -135,15 +133,9 @@ async def test_the_event_stream_shows_the_type_that_is_asked_for_and_halts(stack
         await expect(page.get_by_label("Type of event")).to_have_value("MemoryPaused")
 
 
-@pytest_asyncio.fixture(scope="module")
-async def memlog() -> AsyncGenerator[Inside]:
-    async with inside() as running:
-        yield running
-
-
-async def test_a_dead_letter_is_shown_tried_again_and_given_up_on(memlog: Inside, browser: Browser) -> None:
-    windows = Windows(browser, memlog.url)
-    page = await windows.blank()
+async def test_a_dead_letter_is_shown_tried_again_and_given_up_on(guarded: Inside, guarded_windows: Windows) -> None:
+    memlog, page = guarded, await guarded_windows.blank()
+    await sign_in(page, memlog.http.headers["Authorization"].removeprefix("Bearer "))
     async with refused_by_postgresql(memlog, "memory_texts", "text NOT LIKE '%poison%'"):
         for text in ("poison for one", "poison for two"):
             await memlog.http.post("/api/v1/memories", json={"text": text, "infer": False, "wait": "stored"})
@@ -165,8 +157,6 @@ async def test_a_dead_letter_is_shown_tried_again_and_given_up_on(memlog: Inside
     await expect(page.get_by_text("Nothing was given up on")).to_be_visible()
     assert await letters(memlog) == []
     assert await content(memlog) == ["poison for one"]
-    await windows.close()
-    assert windows.wrong == []
 
 
 async def content(memlog: Inside) -> list[str]:

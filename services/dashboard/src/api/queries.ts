@@ -1,12 +1,28 @@
 /** What the pages ask for, and under which keys it is kept. */
-import { keepPreviousData, QueryClient, queryOptions } from "@tanstack/react-query";
+import {
+  keepPreviousData,
+  MutationCache,
+  QueryCache,
+  QueryClient,
+  type QueryKey,
+  queryOptions,
+} from "@tanstack/react-query";
 import { ApiError, api, body, type Schemas } from "./client";
+import { token } from "./session";
 
 export type State = Schemas["Memory"]["state"];
 export type SortColumn = "memory" | "app_name" | "created_at";
 export type Direction = "asc" | "desc";
 
-export const client = new QueryClient({
+/** A token may stop to count at any time: whether it does, `me` says. */
+function refused(error: Error, query?: { queryKey: QueryKey }): void {
+  const ends = error instanceof ApiError && error.status === 401 && token() !== null;
+  if (ends && query?.queryKey[0] !== "me") void client.invalidateQueries({ queryKey: ["me"] });
+}
+
+export const client: QueryClient = new QueryClient({
+  queryCache: new QueryCache({ onError: refused }),
+  mutationCache: new MutationCache({ onError: (error) => refused(error) }),
   defaultOptions: {
     // Memlog is here, whatever the browser thinks of its connection to elsewhere.
     mutations: { networkMode: "always" },
@@ -278,6 +294,8 @@ export const audit = ({ action, kind, app, memory, from, to, page, size }: Audit
   queryOptions({
     queryKey: ["audit", action, kind, app, memory, from, to, page, size],
     placeholderData: keepPreviousData,
+    // Reads are no events of the log: nothing tells of them.
+    refetchInterval: 5000,
     queryFn: ({ signal }) =>
       body(
         api.GET("/api/v1/audit", {

@@ -3,6 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Plus, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
+import { useLacking } from "../api/permissions";
 import { accessRules, apps, categories, defaultAccess, readable } from "../api/queries";
 import { plural } from "../lib/format";
 import { AppIcon } from "../parts/app-icon";
@@ -68,7 +69,7 @@ export function AccessPage() {
             ))}
           </Select>
         </span>
-        <Button kind="primary" onClick={() => setAdding(true)}>
+        <Button needs="admin" kind="primary" onClick={() => setAdding(true)}>
           <Plus aria-hidden size={15} /> Add a rule
         </Button>
       </PageHead>
@@ -96,6 +97,7 @@ export function AccessPage() {
                         <When time={rule.updated_at} />
                       </span>
                       <IconButton
+                        needs="admin"
                         label={`Remove the rule of ${rule.app_name} about ${about(rule)}`}
                         onClick={() => remove.mutate(rule)}
                       >
@@ -128,6 +130,7 @@ function about(rule: Schemas["AccessRule"]): string {
 
 function Default() {
   const found = useQuery(defaultAccess());
+  const lacking = useLacking("admin");
   const queries = useQueryClient();
   const toast = useToast();
   const change = useMutation({
@@ -140,7 +143,8 @@ function Default() {
     <Panel className="p-4">
       <Field label="Where no rule speaks, an app may read">
         <Select
-          disabled={!found.data || change.isPending}
+          disabled={!found.data || change.isPending || lacking !== undefined}
+          title={lacking}
           value={found.data?.policy ?? "allow"}
           onChange={(event) => change.mutate(event.target.value as "allow" | "own")}
         >

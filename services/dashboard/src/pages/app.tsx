@@ -63,6 +63,7 @@ function Head({ id, app }: { id: string; app: Schemas["AppDetail"] }) {
         hint={<AppState active={app.is_active} />}
       >
         <Button
+          needs="admin"
           kind={app.is_active ? "plain" : "primary"}
           busy={setActive.isPending}
           onClick={() => setActive.mutate(!app.is_active)}

@@ -94,14 +94,18 @@ function Numbers() {
           ))}
         </span>
       </div>
-      <dl className="mt-auto space-y-1 border-t pt-4 text-sm">
-        <Part name="Embedder" value={parts.data?.embedder ?? (parts.data ? "none answers" : undefined)} />
-        <Part
-          name="Language model"
-          value={parts.data ? (parts.data.llm ?? "none: texts are kept as they are") : undefined}
-        />
-        <Part name="Index" value={parts.data?.index ?? (parts.data ? "none answers" : undefined)} />
-      </dl>
+      {parts.error && !parts.data ? (
+        <p className="mt-auto border-t pt-4 text-sm break-words text-soft">{parts.error.message}</p>
+      ) : (
+        <dl className="mt-auto space-y-1 border-t pt-4 text-sm">
+          <Part name="Embedder" value={parts.data?.embedder ?? (parts.data ? "none answers" : undefined)} />
+          <Part
+            name="Language model"
+            value={parts.data ? (parts.data.llm ?? "none: texts are kept as they are") : undefined}
+          />
+          <Part name="Index" value={parts.data?.index ?? (parts.data ? "none answers" : undefined)} />
+        </dl>
+      )}
     </Panel>
   );
 }

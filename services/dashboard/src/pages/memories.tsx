@@ -100,16 +100,27 @@ function Bulk({ memories, onDone }: { memories: Schemas["Memory"][]; onDone: () 
   return (
     <div role="toolbar" aria-label="Selected memories" className="flex flex-wrap items-center gap-2 border-b px-4 py-2">
       <span className="mr-2 text-sm font-medium">{memories.length} selected</span>
-      <Button small busy={state.isPending} onClick={() => state.mutate({ memories, to: "archived" }, done)}>
+      <Button
+        small
+        needs="write"
+        busy={state.isPending}
+        onClick={() => state.mutate({ memories, to: "archived" }, done)}
+      >
         <Archive aria-hidden size={14} /> Archive
       </Button>
-      <Button small busy={state.isPending} onClick={() => state.mutate({ memories, to: "paused" }, done)}>
+      <Button small needs="write" busy={state.isPending} onClick={() => state.mutate({ memories, to: "paused" }, done)}>
         <Pause aria-hidden size={14} /> Pause
       </Button>
-      <Button small busy={state.isPending} onClick={() => state.mutate({ memories, to: "active" }, done)}>
+      <Button small needs="write" busy={state.isPending} onClick={() => state.mutate({ memories, to: "active" }, done)}>
         <Play aria-hidden size={14} /> Resume
       </Button>
-      <Button small kind="danger" busy={remove.isPending} onClick={() => remove.mutate({ memories }, done)}>
+      <Button
+        small
+        needs="delete"
+        kind="danger"
+        busy={remove.isPending}
+        onClick={() => remove.mutate({ memories }, done)}
+      >
         <Trash2 aria-hidden size={14} /> Delete
       </Button>
     </div>

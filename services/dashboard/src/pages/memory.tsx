@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { ArrowLeft, Check, Copy, Pencil, Trash2 } from "lucide-react";
 import { useState } from "react";
+import { useLacking } from "../api/permissions";
 import { memory } from "../api/queries";
 import { AccessTimeline } from "../parts/access-timeline";
 import { AppIcon } from "../parts/app-icon";
@@ -24,6 +25,7 @@ export function MemoryPage() {
   const { state, remove } = useChanging();
   const navigate = useNavigate();
   const [editing, setEditing] = useState(false);
+  const readOnly = useLacking("write");
   return (
     <>
       <Link to="/memories" className="mb-4 inline-flex items-center gap-1.5 text-sm text-soft hover:text-ink">
@@ -51,7 +53,8 @@ export function MemoryPage() {
                           <Select
                             aria-label="State"
                             value={found.data.state}
-                            disabled={state.isPending}
+                            disabled={state.isPending || readOnly !== undefined}
+                            title={readOnly}
                             onChange={(event) =>
                               state.mutate({
                                 memories: [found.data],
@@ -64,10 +67,11 @@ export function MemoryPage() {
                             ))}
                           </Select>
                         </span>
-                        <Button onClick={() => setEditing(true)}>
+                        <Button needs="write" onClick={() => setEditing(true)}>
                           <Pencil aria-hidden size={14} /> Edit
                         </Button>
                         <Button
+                          needs="delete"
                           kind="danger"
                           busy={remove.isPending}
                           onClick={() =>

@@ -43,7 +43,9 @@ export function SettingsPage() {
   return (
     <>
       <PageHead title="Settings" hint="What the environment sets wins, and cannot be changed here.">
-        <Button onClick={() => setResetting(true)}>Reset</Button>
+        <Button needs="admin" onClick={() => setResetting(true)}>
+          Reset
+        </Button>
       </PageHead>
       {found.isPending ? (
         <Panel>
@@ -143,7 +145,7 @@ function Instructions({ now, busy, onSave }: EditorProps) {
       >
         <TextArea aria-label="Custom instructions" value={draft} onChange={(event) => setDraft(event.target.value)} />
         <div className="mt-3 flex justify-end">
-          <Button kind="primary" type="submit" busy={busy} disabled={draft === stored}>
+          <Button needs="admin" kind="primary" type="submit" busy={busy} disabled={draft === stored}>
             Save
           </Button>
         </div>
@@ -194,7 +196,7 @@ function Model({ title, hint, now, busy, onSave }: ModelProps) {
           <Input {...set("api_key")} autoComplete="off" />
         </Field>
         <div className="flex justify-end">
-          <Button kind="primary" type="submit" busy={busy} disabled={JSON.stringify(draft) === key}>
+          <Button needs="admin" kind="primary" type="submit" busy={busy} disabled={JSON.stringify(draft) === key}>
             Save
           </Button>
         </div>
@@ -237,7 +239,7 @@ function JsonEditor({ now, busy, onSave }: EditorProps) {
           </p>
         )}
         <div className="mt-3 flex justify-end">
-          <Button kind="primary" type="submit" busy={busy} disabled={draft === stored}>
+          <Button needs="admin" kind="primary" type="submit" busy={busy} disabled={draft === stored}>
             Save
           </Button>
         </div>

@@ -41,7 +41,7 @@ export function TokensPage() {
   return (
     <>
       <PageHead title="Tokens" hint="What clients prove themselves with, where authentication is on.">
-        <Button kind="primary" onClick={() => setIssuing(true)}>
+        <Button needs="admin" kind="primary" onClick={() => setIssuing(true)}>
           <KeyRound aria-hidden size={15} /> Issue a token
         </Button>
       </PageHead>

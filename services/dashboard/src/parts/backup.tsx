@@ -77,7 +77,13 @@ export function Backup() {
             <option value="overwrite">Overwrite what is there already</option>
           </Select>
         </span>
-        <Button kind="primary" disabled={!file} busy={upload.isPending} onClick={() => file && upload.mutate(file)}>
+        <Button
+          needs="admin"
+          kind="primary"
+          disabled={!file}
+          busy={upload.isPending}
+          onClick={() => file && upload.mutate(file)}
+        >
           Import
         </Button>
       </div>

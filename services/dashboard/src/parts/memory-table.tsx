@@ -161,24 +161,24 @@ function RowMenu({ row, onEdit }: { row: Memory; onEdit: () => void }) {
         </IconButton>
       }
     >
-      <MenuItem icon={<Pencil size={15} />} onSelect={onEdit}>
+      <MenuItem needs="write" icon={<Pencil size={15} />} onSelect={onEdit}>
         Edit
       </MenuItem>
       {row.state === "paused" ? (
-        <MenuItem icon={<Play size={15} />} onSelect={to("active")}>
+        <MenuItem needs="write" icon={<Play size={15} />} onSelect={to("active")}>
           Resume
         </MenuItem>
       ) : (
-        <MenuItem icon={<Pause size={15} />} onSelect={to("paused")}>
+        <MenuItem needs="write" icon={<Pause size={15} />} onSelect={to("paused")}>
           Pause
         </MenuItem>
       )}
       {row.state === "archived" ? (
-        <MenuItem icon={<ArchiveRestore size={15} />} onSelect={to("active")}>
+        <MenuItem needs="write" icon={<ArchiveRestore size={15} />} onSelect={to("active")}>
           Unarchive
         </MenuItem>
       ) : (
-        <MenuItem icon={<Archive size={15} />} onSelect={to("archived")}>
+        <MenuItem needs="write" icon={<Archive size={15} />} onSelect={to("archived")}>
           Archive
         </MenuItem>
       )}
@@ -186,7 +186,7 @@ function RowMenu({ row, onEdit }: { row: Memory; onEdit: () => void }) {
         Copy link
       </MenuItem>
       <MenuLine />
-      <MenuItem danger icon={<Trash2 size={15} />} onSelect={() => remove.mutate({ memories: [row] })}>
+      <MenuItem needs="delete" danger icon={<Trash2 size={15} />} onSelect={() => remove.mutate({ memories: [row] })}>
         Delete
       </MenuItem>
     </Menu>

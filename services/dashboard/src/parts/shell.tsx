@@ -24,6 +24,7 @@ import {
 import { type ReactNode, useEffect, useState } from "react";
 import { ApiError, mustShow } from "../api/client";
 import { follow, type LiveState } from "../api/live";
+import { Permissions, type Scope } from "../api/permissions";
 import { me } from "../api/queries";
 import { refresh, refreshAll } from "../api/refreshing";
 import { signOut, token } from "../api/session";
@@ -60,6 +61,15 @@ const GO =
 const GONE = "bg-accent-soft !text-accent";
 
 export function Shell() {
+  const who = useQuery(me());
+  return (
+    <Permissions value={who.data?.scopes ?? null}>
+      <Frame />
+    </Permissions>
+  );
+}
+
+function Frame() {
   const queries = useQueryClient();
   const fetching = useIsFetching();
   const [creating, setCreating] = useState(false);
@@ -129,17 +139,34 @@ export function Shell() {
               <LogOut size={16} />
             </IconButton>
           )}
-          <Button kind="primary" small onClick={() => setCreating(true)} aria-label="Create memory">
-            <Plus aria-hidden size={16} />
-            <span className="max-sm:hidden">Create memory</span>
-          </Button>
+          {!locked && (
+            <Button needs="write" kind="primary" small onClick={() => setCreating(true)} aria-label="Create memory">
+              <Plus aria-hidden size={16} />
+              <span className="max-sm:hidden">Create memory</span>
+            </Button>
+          )}
         </div>
       </header>
       <main id="content" className="mx-auto w-full max-w-7xl grow px-4 py-6">
+        {who.data && !locked && <Limits scopes={who.data.scopes} />}
         {locked ? <SignIn refused={token() !== null} /> : <Outlet />}
       </main>
       <CreateMemory open={creating} onClose={() => setCreating(false)} />
     </div>
+  );
+}
+
+const SCOPES: readonly Scope[] = ["read", "write", "delete", "admin"];
+
+/** Says once what the token of this tab may not do, since it is switched off everywhere. */
+function Limits({ scopes }: { scopes: readonly Scope[] }) {
+  const lacking = SCOPES.filter((scope) => !scopes.includes(scope));
+  if (lacking.length === 0) return null;
+  return (
+    <p role="note" className="mb-4 rounded-lg border bg-warn-soft px-3 py-2 text-sm text-warn">
+      The token that you signed in with lacks {lacking.map((scope) => `“${scope}”`).join(" and ")}: what needs that is
+      switched off.
+    </p>
   );
 }
 
@@ -169,6 +196,7 @@ function Go({ to, children }: { to: (typeof MAIN)[number]["to"]; children: React
 
 /** Follows the log; what an event may have changed is asked for again. Where events may have been missed, all is. */
 function useLive(wanted: boolean): LiveState {
+  const queries = useQueryClient();
   const [state, setState] = useState<LiveState>("connecting");
   useEffect(() => {
     if (!wanted) return;
@@ -179,8 +207,11 @@ function useLive(wanted: boolean): LiveState {
         onEvent: refresh,
         onState: (now) => {
           setState(now);
+          if (now !== "lost") return;
           // Who answers next may have another log.
-          if (now === "lost") mustShow(null);
+          mustShow(null);
+          // The reason may be that the token does not count any more.
+          void queries.invalidateQueries({ queryKey: ["me"] });
         },
       },
       ending.signal,
@@ -189,7 +220,7 @@ function useLive(wanted: boolean): LiveState {
       ending.abort();
       mustShow(null);
     };
-  }, [wanted]);
+  }, [queries, wanted]);
   return state;
 }
 

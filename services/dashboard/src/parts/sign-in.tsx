@@ -1,6 +1,8 @@
-import { useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { signIn } from "../api/session";
+import { ApiError, api, body } from "../api/client";
+import { me } from "../api/queries";
+import { signIn, signOut } from "../api/session";
 import { Button } from "../ui/button";
 import { Field, Input } from "../ui/field";
 import { Panel } from "../ui/panel";
@@ -9,6 +11,19 @@ import { Panel } from "../ui/panel";
 export function SignIn({ refused }: { refused: boolean }) {
   const [draft, setDraft] = useState("");
   const queries = useQueryClient();
+  const attempt = useMutation({
+    mutationFn: () => {
+      signOut();
+      return body(api.GET("/api/v1/me", { headers: { Authorization: `Bearer ${draft.trim()}` } }));
+    },
+    onSuccess: (who) => {
+      signIn(draft);
+      // What is held may be somebody else's.
+      queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== "me" });
+      queries.setQueryData(me().queryKey, who);
+    },
+  });
+  const unknown = attempt.error instanceof ApiError ? attempt.error.status === 401 : !attempt.error && refused;
   return (
     <Panel className="mx-auto mt-16 max-w-md p-6">
       <h1 className="text-xl font-semibold">Sign in</h1>
@@ -20,8 +35,7 @@ export function SignIn({ refused }: { refused: boolean }) {
         className="space-y-4"
         onSubmit={(event) => {
           event.preventDefault();
-          signIn(draft);
-          void queries.resetQueries();
+          attempt.mutate();
         }}
       >
         <Field label="Token">
@@ -34,12 +48,12 @@ export function SignIn({ refused }: { refused: boolean }) {
             onChange={(event) => setDraft(event.target.value)}
           />
         </Field>
-        {refused && (
+        {(unknown || attempt.error) && (
           <p role="alert" className="text-sm text-bad">
-            That token does not count here: it is unknown, expired or revoked.
+            {unknown ? "That token does not count here: it is unknown, expired or revoked." : attempt.error?.message}
           </p>
         )}
-        <Button kind="primary" type="submit" className="w-full" disabled={draft.trim() === ""}>
+        <Button kind="primary" type="submit" className="w-full" busy={attempt.isPending} disabled={draft.trim() === ""}>
           Sign in
         </Button>
       </form>

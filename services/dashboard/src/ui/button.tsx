@@ -1,4 +1,5 @@
 import type { ComponentProps, ReactNode } from "react";
+import { type Scope, useLacking } from "../api/permissions";
 import { cx } from "../lib/cx";
 
 const KINDS = {
@@ -8,13 +9,15 @@ const KINDS = {
   danger: "bg-bad-soft text-bad hover:brightness-105 border-transparent",
 };
 
-type Props = ComponentProps<"button"> & { kind?: keyof typeof KINDS; small?: boolean; busy?: boolean };
+type Props = ComponentProps<"button"> & { kind?: keyof typeof KINDS; small?: boolean; busy?: boolean; needs?: Scope };
 
-export function Button({ kind = "plain", small, busy, className, disabled, children, ...rest }: Props) {
+/** `needs`: the scope that a token must have for what it does. */
+export function Button({ kind = "plain", small, busy, needs, className, disabled, children, ...rest }: Props) {
+  const lacking = useLacking(needs);
   return (
     <button
       type="button"
-      disabled={disabled || busy}
+      disabled={disabled || busy || lacking !== undefined}
       aria-busy={busy || undefined}
       className={cx(
         "inline-flex items-center justify-center gap-2 rounded-lg border font-medium whitespace-nowrap transition select-none disabled:cursor-not-allowed disabled:opacity-50",
@@ -23,6 +26,7 @@ export function Button({ kind = "plain", small, busy, className, disabled, child
         className,
       )}
       {...rest}
+      {...(lacking ? { title: lacking } : {})}
     >
       {busy && <Spinner />}
       {children}

@@ -1,5 +1,6 @@
 import { DropdownMenu as Radix } from "radix-ui";
 import type { ReactNode } from "react";
+import { type Scope, useLacking } from "../api/permissions";
 import { cx } from "../lib/cx";
 
 const PANEL = "z-50 min-w-44 rounded-lg border bg-raised p-1 shadow-xl";
@@ -22,16 +23,17 @@ type ItemProps = {
   onSelect?: () => void;
   icon?: ReactNode;
   danger?: boolean;
-  disabled?: boolean;
+  needs?: Scope;
   asChild?: boolean;
   children: ReactNode;
 };
 
-export function MenuItem({ onSelect, icon, danger, disabled, asChild, children }: ItemProps) {
+export function MenuItem({ onSelect, icon, danger, needs, asChild, children }: ItemProps) {
+  const lacking = useLacking(needs);
   return (
     <Radix.Item
       {...(onSelect ? { onSelect } : {})}
-      {...(disabled ? { disabled } : {})}
+      {...(lacking ? { disabled: true, title: lacking } : {})}
       {...(asChild ? { asChild } : {})}
       className={cx(
         "flex cursor-pointer items-center gap-2.5 rounded-md px-2.5 py-1.5 text-sm outline-none data-[disabled]:opacity-50 data-[highlighted]:bg-sunken",

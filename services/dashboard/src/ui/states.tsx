@@ -38,6 +38,11 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
       <CircleAlert aria-hidden size={28} className="text-bad" />
       <p className="font-medium">{title(known)}</p>
       <p className="max-w-md text-sm break-words text-soft">{known ? known.message : String(error)}</p>
+      {known?.status === 403 && (
+        <p className="max-w-md text-sm text-soft">
+          Sign in with another token: one of your own for the app “dashboard”, or the operator's.
+        </p>
+      )}
       {known?.requestId && known.status >= 500 && (
         <p className="font-mono text-xs text-faint">request {known.requestId}</p>
       )}
