@@ -2,6 +2,9 @@
 
 import uuid
 
+import psutil
+from mcp import Client
+from mcp.client.sse import sse_client
 from playwright.async_api import expect
 from support.browser import Windows
 from support.stack import Stack, call
@@ -34,3 +37,41 @@ async def test_what_an_app_reads_is_drawn_said_and_tabled(stack: Stack, windows:
     await page.reload()
     await expect(page.get_by_label("Time")).to_have_value("12m")
     assert "range=12m" in page.url
+
+
+async def test_who_is_connected_is_shown_and_goes_without_reload(stack: Stack, windows: Windows) -> None:
+    mark = uuid.uuid4().hex[:8]
+    page = await windows.open("/apps")
+    rows = page.get_by_role("list", name="Connections").get_by_role("listitem")
+    await expect(rows.filter(has_text="dashboardfollows what happens").first).to_be_visible()
+    async with Client(sse_client(f"{stack.url}/mcp/streaming-{mark}/sse/default"), mode="legacy") as client:
+        await call(client, "list_memories", limit=1)
+        row = rows.filter(has_text=f"streaming-{mark}")
+        await expect(row).to_contain_text("MCP, over a stream")
+        await expect(row).to_contain_text("last call")
+        async with stack.mcp(path=f"/mcp/calling-{mark}/http/default") as caller:
+            await call(caller, "list_memories", limit=1)
+        await expect(rows.filter(has_text=f"calling-{mark}")).to_contain_text("MCP, call by call")
+    await expect(row).to_have_count(0)
+    await expect(rows.filter(has_text=f"calling-{mark}")).to_have_count(1)
+
+
+async def test_a_part_that_does_not_answer_is_named_and_so_is_its_return(stack: Stack, windows: Windows) -> None:
+    pid = stack.part("indexer")
+    assert pid is not None
+    page = await windows.open("/health")
+    part = page.get_by_role("listitem").filter(has=page.get_by_text("indexer", exact=True))
+    await expect(part.get_by_label("ok", exact=True)).to_be_visible()
+    await expect(page.locator("dl").get_by_text("minilm", exact=False).first).to_be_visible()
+    indexer = psutil.Process(pid)
+    indexer.suspend()
+    try:
+        await page.get_by_role("button", name="Refresh").click()
+        await expect(part.get_by_label("not ok", exact=True)).to_be_visible()
+        await expect(part).to_contain_text("does not answer")
+        await expect(page.get_by_text("degraded", exact=True)).to_be_visible()
+        await expect(page.get_by_text("none answers")).to_have_count(2)
+    finally:
+        indexer.resume()
+    await page.get_by_role("button", name="Refresh").click()
+    await expect(part.get_by_label("ok", exact=True)).to_be_visible()

@@ -191,6 +191,15 @@ export const activity = (step: Step, steps: number) =>
     queryFn: ({ signal }) => body(api.GET("/api/v1/stats/activity", { signal, params: { query: { step, steps } } })),
   });
 
+/** Who comes and goes is no event of the log. */
+export const connections = () =>
+  queryOptions({
+    queryKey: ["connections"],
+    staleTime: 0,
+    refetchInterval: 3000,
+    queryFn: ({ signal }) => body(api.GET("/api/v1/connections", { signal })),
+  });
+
 export const health = () =>
   queryOptions({
     queryKey: ["health"],

@@ -6,6 +6,7 @@ import { apps } from "../api/queries";
 import { count, plural } from "../lib/format";
 import { AppIcon } from "../parts/app-icon";
 import { AppState } from "../parts/app-state";
+import { Connections } from "../parts/connections";
 import { SearchBox } from "../parts/search-box";
 import { type AppsSearch, drop } from "../router";
 import { IconButton } from "../ui/button";
@@ -57,6 +58,7 @@ export function AppsPage() {
           {direction === "asc" ? <ArrowUp size={16} /> : <ArrowDown size={16} />}
         </IconButton>
       </PageHead>
+      <Connections />
       {found.isPending ? (
         <div role="status" aria-label="Loading" className="grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3">
           {["a", "b", "c"].map((each) => (

@@ -85,7 +85,7 @@ function Numbers() {
     <Panel className="flex flex-col gap-5 p-5">
       <Figure name="Total memories" value={found.data?.total_memories} />
       <div className="flex items-end justify-between gap-3">
-        <Figure name="Apps connected" value={found.data?.total_apps} />
+        <Figure name="Total apps" value={found.data?.total_apps} />
         <span className="flex gap-1">
           {found.data?.apps.slice(0, ICONS).map((app) => (
             <Link key={app.id} to="/apps/$id" params={{ id: app.id }} aria-label={app.name} title={app.name}>
