@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { ExternalLink, Eye, PenLine } from "lucide-react";
-import { useState } from "react";
+import { ExternalLink, Eye, PenLine, X } from "lucide-react";
+import { type ReactNode, useState } from "react";
 import type { Schemas } from "../api/client";
 import { apps, audit, me, readMemories } from "../api/queries";
 import { plural } from "../lib/format";
@@ -10,9 +10,10 @@ import { type AuditSearch, drop } from "../router";
 import { Button } from "../ui/button";
 import { Dialog } from "../ui/dialog";
 import { Input, Select } from "../ui/field";
+import { Found } from "../ui/found";
 import { Pagination } from "../ui/pagination";
 import { Badge, PageHead, Panel } from "../ui/panel";
-import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { Empty } from "../ui/states";
 import { When } from "../ui/when";
 
 const SIZE = 20;
@@ -36,8 +37,8 @@ export function AuditPage() {
     <>
       <PageHead title="Audit" hint="Who read or wrote what, and when. No answer leaves before its read stands here." />
       <Panel>
-        <div className="flex flex-wrap items-center gap-2 border-b p-3">
-          <span className="w-32">
+        <div className="grid grid-cols-2 items-center gap-2 border-b p-3 sm:flex sm:flex-wrap">
+          <span className="sm:w-32">
             <Select
               aria-label="Reads or writes"
               value={search.action ?? ""}
@@ -48,7 +49,7 @@ export function AuditPage() {
               <option value="write">Writes</option>
             </Select>
           </span>
-          <span className="w-48">
+          <span className="sm:w-48">
             <Select
               aria-label="Kind"
               value={search.kind ?? ""}
@@ -62,7 +63,7 @@ export function AuditPage() {
               )}
             </Select>
           </span>
-          <span className="w-44">
+          <span className="sm:w-44">
             <Select
               aria-label="App"
               value={search.app ?? ""}
@@ -76,81 +77,95 @@ export function AuditPage() {
               ))}
             </Select>
           </span>
-          <span className="w-40">
+          <Day name="From">
             <Input
               type="date"
-              aria-label="From"
               value={shownDay(search.from)}
               onChange={(event) => change({ from: day(event.target.value, false) })}
             />
-          </span>
-          <span className="w-40">
+          </Day>
+          <Day name="To">
             <Input
               type="date"
-              aria-label="To"
               value={shownDay(search.to)}
               onChange={(event) => change({ to: day(event.target.value, true) })}
             />
-          </span>
+          </Day>
           {search.memory && (
             <Button small onClick={() => change({ memory: undefined })}>
-              Of one memory ✕
+              Of one memory <X aria-hidden size={14} />
             </Button>
           )}
         </div>
-        {found.isPending ? (
-          <SkeletonRows rows={8} />
-        ) : found.error && !found.data ? (
-          <Failure error={found.error} retry={found.refetch} />
-        ) : found.data.total === 0 ? (
-          <Empty title="Nothing of the kind" />
-        ) : (
-          <>
-            <ol className="divide-y" aria-label="Reads and writes, newest first">
-              {found.data.items.map((entry) => (
-                <Row key={entry.id} entry={entry} onShow={() => setShown(entry)} />
-              ))}
-            </ol>
-            <Pagination
-              page={page}
-              size={SIZE}
-              total={found.data.total}
-              onPage={(to) => change({ page: to > 1 ? to : undefined })}
-            />
-          </>
-        )}
+        <Found query={found} rows={8}>
+          {({ items, total }) =>
+            total === 0 ? (
+              <Empty title="Nothing of the kind">Fewer filters show more.</Empty>
+            ) : (
+              <>
+                <ol className="divide-y" aria-label="Reads and writes, newest first">
+                  {items.map((entry) => (
+                    <Row key={entry.id} entry={entry} onShow={() => setShown(entry)} />
+                  ))}
+                </ol>
+                <Pagination
+                  page={page}
+                  size={SIZE}
+                  total={total}
+                  onPage={(to) => change({ page: to > 1 ? to : undefined })}
+                />
+              </>
+            )
+          }
+        </Found>
       </Panel>
       {shown && <Returned entry={shown} onClose={() => setShown(null)} />}
     </>
   );
 }
 
+function Day({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    // biome-ignore lint/a11y/noLabelWithoutControl: the control is the child
+    <label className="flex items-center gap-2 text-sm text-soft max-sm:col-span-2 sm:ml-1">
+      <span className="max-sm:w-10">{name}</span>
+      {children}
+    </label>
+  );
+}
+
 function Row({ entry, onShow }: { entry: Schemas["AuditEntry"]; onShow: () => void }) {
   const name = entry.app_name ?? "an app that is gone";
   return (
-    <li className="flex flex-wrap items-center gap-x-3 gap-y-1 px-4 py-2.5 text-sm">
-      {entry.action === "read" ? (
-        <Eye aria-label="read" size={16} className="text-accent" />
-      ) : (
-        <PenLine aria-label="write" size={16} className="text-warn" />
-      )}
-      <AppIcon name={name} size={22} />
-      <span className="font-medium">{name}</span>
-      <Badge>{entry.kind}</Badge>
-      {entry.memories !== null &&
-        (entry.memories > 0 ? (
-          <button type="button" className="text-accent hover:underline" onClick={onShow}>
-            {plural(entry.memories, "memory", "memories")}
-          </button>
+    <li className="flex flex-wrap items-center gap-x-3 gap-y-1 px-4 py-2.5 text-sm sm:grid sm:grid-cols-[minmax(0,13rem)_10rem_minmax(0,1fr)_auto]">
+      <span className="flex min-w-0 items-center gap-3">
+        {entry.action === "read" ? (
+          <Eye aria-label="read" size={16} className="shrink-0 text-accent" />
         ) : (
-          <span className="text-faint">nothing</span>
-        ))}
-      {entry.memory_id && (
-        <Link to="/memory/$id" params={{ id: entry.memory_id }} className="text-accent hover:underline">
-          the memory
-        </Link>
-      )}
-      <span className="text-xs text-faint">{entry.actor}</span>
+          <PenLine aria-label="write" size={16} className="shrink-0 text-warn" />
+        )}
+        <AppIcon name={name} size={22} />
+        <span className="truncate font-medium">{name}</span>
+      </span>
+      <span className="flex min-w-0">
+        <Badge>{entry.kind}</Badge>
+      </span>
+      <span className="flex min-w-0 flex-wrap items-center gap-x-3">
+        {entry.memories !== null &&
+          (entry.memories > 0 ? (
+            <button type="button" className="text-accent hover:underline" onClick={onShow}>
+              {plural(entry.memories, "memory", "memories")}
+            </button>
+          ) : (
+            <span className="text-faint">nothing</span>
+          ))}
+        {entry.memory_id && (
+          <Link to="/memory/$id" params={{ id: entry.memory_id }} className="text-accent hover:underline">
+            the memory
+          </Link>
+        )}
+        <span className="truncate text-xs text-faint">{entry.actor}</span>
+      </span>
       <span className="ml-auto flex items-center gap-3 text-soft">
         <TraceLink id={entry.trace_id} />
         <When time={entry.at} />
@@ -185,27 +200,25 @@ function Returned({ entry, onClose }: { entry: Schemas["AuditEntry"]; onClose: (
       title={`What this ${entry.kind} returned`}
       description={`To ${entry.app_name ?? "an app"}`}
     >
-      {found.isPending ? (
-        <SkeletonRows />
-      ) : found.error ? (
-        <Failure error={found.error} retry={found.refetch} />
-      ) : (
-        <ol className="max-h-96 divide-y overflow-y-auto">
-          {found.data.memories.map((memory) => (
-            <li key={memory.rank} className="flex items-center gap-3 py-2 text-sm">
-              <span className="w-8 text-right text-faint tabular-nums">{memory.rank}</span>
-              <Link
-                to="/memory/$id"
-                params={{ id: memory.memory_id }}
-                className="min-w-0 grow truncate font-mono text-xs hover:underline"
-              >
-                {memory.memory_id}
-              </Link>
-              {memory.score !== null && <span className="text-soft tabular-nums">{memory.score.toFixed(3)}</span>}
-            </li>
-          ))}
-        </ol>
-      )}
+      <Found query={found}>
+        {({ memories }) => (
+          <ol className="max-h-96 divide-y overflow-y-auto">
+            {memories.map((memory) => (
+              <li key={memory.rank} className="flex items-center gap-3 py-2 text-sm">
+                <span className="w-8 text-right text-faint tabular-nums">{memory.rank}</span>
+                <Link
+                  to="/memory/$id"
+                  params={{ id: memory.memory_id }}
+                  className="min-w-0 grow truncate font-mono text-xs hover:underline"
+                >
+                  {memory.memory_id}
+                </Link>
+                {memory.score !== null && <span className="text-soft tabular-nums">{memory.score.toFixed(3)}</span>}
+              </li>
+            ))}
+          </ol>
+        )}
+      </Found>
     </Dialog>
   );
 }
