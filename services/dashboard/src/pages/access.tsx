@@ -1,5 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { Plus, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
@@ -9,10 +9,11 @@ import { plural } from "../lib/format";
 import { AppIcon } from "../parts/app-icon";
 import { Button, IconButton } from "../ui/button";
 import { Dialog } from "../ui/dialog";
-import { Field, Input, Select } from "../ui/field";
+import { Field, Input, Refusal, Select } from "../ui/field";
+import { Found } from "../ui/found";
 import { Pagination } from "../ui/pagination";
-import { Badge, PageHead, Panel } from "../ui/panel";
-import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { Badge, PageHead, Panel, PanelHead } from "../ui/panel";
+import { Empty } from "../ui/states";
 import { useToast } from "../ui/toast";
 import { When } from "../ui/when";
 
@@ -42,7 +43,7 @@ export function AccessPage() {
     mutationFn: (rule: Schemas["AccessRule"]) =>
       body(api.DELETE("/api/v1/access-rules/{rule_id}", { params: { path: { rule_id: rule.id } } })),
     onSuccess: (_, rule) =>
-      toast.done("The rule is gone.", () => void set(rule).then(() => queries.invalidateQueries(), toast.failed)),
+      toast.done("Rule removed.", () => void set(rule).then(() => queries.invalidateQueries(), toast.failed)),
     onError: toast.failed,
     onSettled: () => queries.invalidateQueries({ queryKey: ["access"] }),
   });
@@ -50,9 +51,9 @@ export function AccessPage() {
     <>
       <PageHead
         title="Access rules"
-        hint="A rule about a memory counts more than one about a category, that more than one about everything, and that more than the default. Deny beats allow."
+        hint="The narrowest rule wins: one about a memory, then about a category, then about everything, then the default. Among equals, deny beats allow."
       >
-        <span className="w-48">
+        <span className="w-48 max-sm:w-full">
           <Select
             aria-label="App"
             value={app}
@@ -77,40 +78,23 @@ export function AccessPage() {
         <div className="min-w-0 space-y-4">
           <Default />
           <Panel>
-            <h2 className="border-b px-4 py-3 text-base font-semibold">Rules</h2>
-            {found.isPending ? (
-              <SkeletonRows rows={3} />
-            ) : found.error && !found.data ? (
-              <Failure error={found.error} retry={found.refetch} />
-            ) : found.data.total === 0 ? (
-              <Empty title="No rules">The default above holds for everything.</Empty>
-            ) : (
-              <>
-                <ul className="divide-y">
-                  {found.data.items.map((rule) => (
-                    <li key={rule.id} className="flex flex-wrap items-center gap-2.5 px-4 py-2.5 text-sm">
-                      <AppIcon name={rule.app_name} size={22} />
-                      <span className="font-medium">{rule.app_name}</span>
-                      <Badge tone={rule.effect === "allow" ? "good" : "bad"}>{rule.effect}</Badge>
-                      <span className="min-w-0 grow truncate text-soft">{about(rule)}</span>
-                      <span className="text-soft">
-                        <When time={rule.updated_at} />
-                      </span>
-                      <IconButton
-                        needs="admin"
-                        label={`Remove the rule of ${rule.app_name} about ${about(rule)}`}
-                        onClick={() => remove.mutate(rule)}
-                      >
-                        <Trash2 size={14} />
-                      </IconButton>
-                    </li>
-                  ))}
-                </ul>
-                {found.data.total > SIZE && (
-                  <Pagination page={page} size={SIZE} total={found.data.total} onPage={setPage} />
-                )}
-              </>
-            )}
+            <PanelHead title="Rules" />
+            <Found query={found} rows={3}>
+              {({ items, total }) =>
+                total === 0 ? (
+                  <Empty title="No rules">The default above holds for everything.</Empty>
+                ) : (
+                  <>
+                    <ul className="divide-y">
+                      {items.map((rule) => (
+                        <RuleRow key={rule.id} rule={rule} onRemove={() => remove.mutate(rule)} />
+                      ))}
+                    </ul>
+                    <Pagination page={page} size={SIZE} total={total} onPage={setPage} />
+                  </>
+                )
+              }
+            </Found>
           </Panel>
         </div>
         <Preview
@@ -120,6 +104,36 @@ export function AccessPage() {
       </div>
       {adding && <AddRule app={app} apps={all.data?.apps ?? []} onClose={() => setAdding(false)} />}
     </>
+  );
+}
+
+function RuleRow({ rule, onRemove }: { rule: Schemas["AccessRule"]; onRemove: () => void }) {
+  return (
+    <li className="flex items-center gap-2.5 px-4 py-2.5 text-sm">
+      <AppIcon name={rule.app_name} size={22} />
+      <span className="flex min-w-0 grow flex-wrap items-center gap-x-2.5 gap-y-1">
+        <span className="font-medium break-all">{rule.app_name}</span>
+        <Badge tone={rule.effect === "allow" ? "good" : "bad"}>{rule.effect}</Badge>
+        {rule.memory_id ? (
+          <Link
+            to="/memory/$id"
+            params={{ id: rule.memory_id }}
+            title={rule.memory_id}
+            className="text-accent hover:underline"
+          >
+            one memory
+          </Link>
+        ) : (
+          <span className="break-words text-soft">{about(rule)}</span>
+        )}
+      </span>
+      <span className="text-soft">
+        <When time={rule.updated_at} />
+      </span>
+      <IconButton needs="admin" label={`Remove the rule of ${rule.app_name} about ${about(rule)}`} onClick={onRemove}>
+        <Trash2 size={14} />
+      </IconButton>
+    </li>
   );
 }
 
@@ -135,7 +149,7 @@ function Default() {
   const toast = useToast();
   const change = useMutation({
     mutationFn: (policy: "allow" | "own") => body(api.PUT("/api/v1/access-rules/default", { body: { policy } })),
-    onSuccess: () => toast.done("Every read from now on obeys it."),
+    onSuccess: () => toast.done("Saved. Every read from now on obeys it."),
     onError: toast.failed,
     onSettled: () => queries.invalidateQueries({ queryKey: ["access"] }),
   });
@@ -162,31 +176,30 @@ function Preview({ app, names }: { app: string; names: readonly { id: string; na
   const name = names.find((each) => each.id === app)?.name;
   return (
     <Panel>
-      <h2 className="border-b px-4 py-3 text-base font-semibold break-words">
-        {name ? `What ${name} would see` : "What an app would see"}
-        {found.data && (
-          <span className="ml-2 font-normal text-soft">{plural(found.data.total, "memory", "memories")}</span>
-        )}
-      </h2>
+      <PanelHead title={name ? `What ${name} would see` : "What an app would see"}>
+        {found.data && <span className="text-sm text-soft">{plural(found.data.total, "memory", "memories")}</span>}
+      </PanelHead>
       {app === "" ? (
         <Empty title="No app yet">An app comes into being when it first writes or reads.</Empty>
-      ) : found.isPending ? (
-        <SkeletonRows />
-      ) : found.error && !found.data ? (
-        <Failure error={found.error} retry={found.refetch} />
-      ) : found.data.total === 0 ? (
-        <Empty title="Nothing at all" />
       ) : (
-        <>
-          <ul className="divide-y">
-            {found.data.items.map((memory) => (
-              <li key={memory.id} className="px-4 py-2.5 text-sm break-words">
-                {memory.content}
-              </li>
-            ))}
-          </ul>
-          <Pagination page={page} size={10} total={found.data.total} onPage={setPage} />
-        </>
+        <Found query={found}>
+          {({ items, total }) =>
+            total === 0 ? (
+              <Empty title="Nothing at all" />
+            ) : (
+              <>
+                <ul className="divide-y">
+                  {items.map((memory) => (
+                    <li key={memory.id} className="px-4 py-2.5 text-sm break-words">
+                      {memory.content}
+                    </li>
+                  ))}
+                </ul>
+                <Pagination page={page} size={10} total={total} onPage={setPage} />
+              </>
+            )
+          }
+        </Found>
       )}
     </Panel>
   );
@@ -218,7 +231,7 @@ function AddRule({ app, apps: known, onClose }: AddProps) {
         }),
       ),
     onSuccess: () => {
-      toast.done("Every read from now on obeys it.");
+      toast.done("Saved. Every read from now on obeys it.");
       onClose();
     },
     onSettled: () => queries.invalidateQueries({ queryKey: ["access"] }),
@@ -230,7 +243,7 @@ function AddRule({ app, apps: known, onClose }: AddProps) {
       open
       onClose={onClose}
       title="Add a rule"
-      description="There is one for each app and thing: another effect replaces it."
+      description="An app has one rule about each thing: a new one takes the place of the old."
     >
       <form
         className="space-y-4"
@@ -278,11 +291,7 @@ function AddRule({ app, apps: known, onClose }: AddProps) {
             <Input value={memory} onChange={(event) => setMemory(event.target.value)} />
           </Field>
         )}
-        {add.error && (
-          <p role="alert" className="text-sm text-bad">
-            {add.error.message}
-          </p>
-        )}
+        <Refusal error={add.error} />
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>
           <Button kind="primary" type="submit" busy={add.isPending} disabled={!complete}>

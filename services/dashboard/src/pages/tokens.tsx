@@ -5,13 +5,14 @@ import { api, body, type Schemas } from "../api/client";
 import { tokens } from "../api/queries";
 
 import { Button } from "../ui/button";
-import { Checkbox } from "../ui/checkbox";
+import { Choice } from "../ui/checkbox";
 import { CopyBox } from "../ui/copy-box";
 import { Confirm, Dialog } from "../ui/dialog";
-import { Field, Input, Select } from "../ui/field";
+import { Field, Input, Refusal, Select } from "../ui/field";
+import { Found } from "../ui/found";
 import { Pagination } from "../ui/pagination";
 import { Badge, PageHead, Panel } from "../ui/panel";
-import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { Empty } from "../ui/states";
 import { useToast } from "../ui/toast";
 import { When } from "../ui/when";
 
@@ -34,7 +35,7 @@ export function TokensPage() {
   const toast = useToast();
   const revoke = useMutation({
     mutationFn: (id: string) => body(api.DELETE("/api/v1/tokens/{token_id}", { params: { path: { token_id: id } } })),
-    onSuccess: () => toast.done("Revoked: it counts nowhere any more."),
+    onSuccess: () => toast.done("Revoked: it lets nobody in any more."),
     onError: toast.failed,
     onSettled: () => queries.invalidateQueries({ queryKey: ["tokens"] }),
   });
@@ -46,57 +47,67 @@ export function TokensPage() {
         </Button>
       </PageHead>
       <Panel>
-        {found.isPending ? (
-          <SkeletonRows />
-        ) : found.error && !found.data ? (
-          <Failure error={found.error} retry={found.refetch} />
-        ) : found.data.total === 0 ? (
-          <Empty title="No token was issued yet" />
-        ) : (
-          <>
-            <ul className="divide-y">
-              {found.data.items.map((token) => (
-                <li key={token.id} className="flex flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-3 text-sm">
-                  <span className="font-medium">{token.app}</span>
-                  {token.label && <span className="text-soft">{token.label}</span>}
-                  <Badge tone={TONES[token.state]}>{token.state}</Badge>
-                  {token.scopes.map((scope) => (
-                    <Badge key={scope}>{scope}</Badge>
+        <Found query={found}>
+          {({ items, total }) =>
+            total === 0 ? (
+              <Empty title="No token was issued yet">A client needs one where authentication is on.</Empty>
+            ) : (
+              <>
+                <ul className="divide-y">
+                  {items.map((token) => (
+                    <Row key={token.id} token={token} onRevoke={() => setRevoking(token)} />
                   ))}
-                  <span className="ml-auto text-soft">
-                    issued <When time={token.created_at} />
-                    {token.state === "active" && token.expires_at != null && (
-                      <>
-                        , ends <When time={token.expires_at} />
-                      </>
-                    )}
-                  </span>
-                  {token.state === "active" && (
-                    <Button small kind="danger" onClick={() => setRevoking(token)}>
-                      Revoke
-                    </Button>
-                  )}
-                </li>
-              ))}
-            </ul>
-            {found.data.total > SIZE && (
-              <Pagination page={page} size={SIZE} total={found.data.total} onPage={setPage} />
-            )}
-          </>
-        )}
+                </ul>
+                <Pagination page={page} size={SIZE} total={total} onPage={setPage} />
+              </>
+            )
+          }
+        </Found>
       </Panel>
       {issuing && <Issue onClose={() => setIssuing(false)} />}
       {revoking && (
         <Confirm
           open
           title={`Revoke the token of ${revoking.app}?`}
-          description="Whoever uses it is refused from now on. It cannot be made to count again."
+          description="Whoever uses it is refused from now on. This cannot be undone; a new token can be issued."
           confirm="Revoke"
           onClose={() => setRevoking(null)}
           onConfirm={() => revoke.mutate(revoking.id)}
         />
       )}
     </>
+  );
+}
+
+function Row({ token, onRevoke }: { token: Schemas["TokenView"]; onRevoke: () => void }) {
+  return (
+    <li className="flex min-h-14 flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-2.5 text-sm md:grid md:grid-cols-[minmax(0,2fr)_5rem_minmax(0,1.5fr)_auto_5rem]">
+      <span className="min-w-0 break-words">
+        <span className="font-medium">{token.app}</span>
+        {token.label && <span className="ml-2 text-soft">{token.label}</span>}
+      </span>
+      <span>
+        <Badge tone={TONES[token.state]}>{token.state}</Badge>
+      </span>
+      <span className="flex flex-wrap gap-1">
+        {token.scopes.map((scope) => (
+          <Badge key={scope}>{scope}</Badge>
+        ))}
+      </span>
+      <span className="text-soft">
+        issued <When time={token.created_at} />
+        {token.state === "active" && token.expires_at != null && (
+          <>
+            , ends <When time={token.expires_at} />
+          </>
+        )}
+      </span>
+      {token.state === "active" && (
+        <Button small kind="removal" className="ml-auto" onClick={onRevoke}>
+          Revoke
+        </Button>
+      )}
+    </li>
   );
 }
 
@@ -117,7 +128,7 @@ function Issue({ onClose }: { onClose: () => void }) {
   });
   if (issue.data) {
     return (
-      <Dialog open onClose={onClose} title="The token" description="It is shown this once: copy it now.">
+      <Dialog open onClose={onClose} title="Your new token" description="It is shown this once: copy it now.">
         <CopyBox text={issue.data.token} />
         <p className="mt-3 text-sm text-soft">
           The client sends it as a header: <code className="font-mono text-xs">Authorization: Bearer …</code>
@@ -162,23 +173,17 @@ function Issue({ onClose }: { onClose: () => void }) {
         <fieldset>
           <legend className="mb-1.5 text-sm font-medium">It may</legend>
           {SCOPES.map(([scope, words]) => (
-            <div key={scope} className="flex items-center gap-3 py-1 text-sm">
-              <Checkbox
-                label={`${scope}: ${words}`}
-                checked={scopes.includes(scope)}
-                onChange={(on) => setScopes(on ? [...scopes, scope] : scopes.filter((each) => each !== scope))}
-              />
-              <span>
-                <span className="font-medium">{scope}</span> <span className="text-soft">{words}</span>
-              </span>
-            </div>
+            <Choice
+              key={scope}
+              label={`${scope}: ${words}`}
+              checked={scopes.includes(scope)}
+              onChange={(on) => setScopes(on ? [...scopes, scope] : scopes.filter((each) => each !== scope))}
+            >
+              <span className="font-medium">{scope}</span> <span className="text-soft">{words}</span>
+            </Choice>
           ))}
         </fieldset>
-        {issue.error && (
-          <p role="alert" className="text-sm text-bad">
-            {issue.error.message}
-          </p>
-        )}
+        <Refusal error={issue.error} />
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>
           <Button

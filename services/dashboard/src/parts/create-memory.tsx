@@ -3,7 +3,7 @@ import { useState } from "react";
 import { api, body } from "../api/client";
 import { Button } from "../ui/button";
 import { Dialog } from "../ui/dialog";
-import { Field, TextArea } from "../ui/field";
+import { Field, Refusal, TextArea } from "../ui/field";
 import { useToast } from "../ui/toast";
 
 export function CreateMemory({ open, onClose }: { open: boolean; onClose: () => void }) {
@@ -45,11 +45,7 @@ export function CreateMemory({ open, onClose }: { open: boolean; onClose: () => 
             placeholder="I prefer short answers with the code first."
           />
         </Field>
-        {create.error && (
-          <p role="alert" className="mt-2 text-sm text-bad">
-            {create.error.message}
-          </p>
-        )}
+        <Refusal error={create.error} />
         <div className="mt-4 flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>
           <Button kind="primary" type="submit" busy={create.isPending} disabled={text.trim() === ""}>

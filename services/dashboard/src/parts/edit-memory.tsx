@@ -3,7 +3,7 @@ import { useState } from "react";
 import { api, body } from "../api/client";
 import { Button } from "../ui/button";
 import { Dialog } from "../ui/dialog";
-import { Field, TextArea } from "../ui/field";
+import { Field, Refusal, TextArea } from "../ui/field";
 import { useToast } from "../ui/toast";
 
 /** Gives a memory another text; the one before stays in its history, and undo brings it back as a new version. */
@@ -38,11 +38,7 @@ export function EditMemory({ id, text, onClose }: { id: string; text: string; on
         <Field label="Text">
           <TextArea required autoFocus value={draft} onChange={(event) => setDraft(event.target.value)} />
         </Field>
-        {revise.error && (
-          <p role="alert" className="mt-2 text-sm text-bad">
-            {revise.error.message}
-          </p>
-        )}
+        <Refusal error={revise.error} />
         <div className="mt-4 flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>
           <Button

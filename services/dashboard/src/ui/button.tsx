@@ -6,6 +6,7 @@ const KINDS = {
   primary: "bg-accent text-accent-ink hover:brightness-110 border-transparent",
   plain: "bg-panel text-ink hover:bg-sunken",
   quiet: "bg-transparent text-soft hover:bg-sunken hover:text-ink border-transparent",
+  removal: "bg-transparent text-bad hover:bg-bad-soft border-transparent",
   danger: "bg-bad-soft text-bad hover:brightness-105 border-transparent",
 };
 
