@@ -5,8 +5,10 @@ import { deadLetter, deadLetters } from "../api/queries";
 import { plural } from "../lib/format";
 import { Button } from "../ui/button";
 import { Confirm, Dialog } from "../ui/dialog";
+import { Found } from "../ui/found";
+import { Json } from "../ui/json";
 import { Badge, PageHead, Panel } from "../ui/panel";
-import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { Empty } from "../ui/states";
 import { useToast } from "../ui/toast";
 import { When } from "../ui/when";
 
@@ -58,37 +60,37 @@ export function DeadLettersPage() {
         )}
       </PageHead>
       <Panel>
-        {found.isPending ? (
-          <SkeletonRows />
-        ) : found.error && !found.data ? (
-          <Failure error={found.error} retry={found.refetch} />
-        ) : letters.length === 0 ? (
-          <Empty title="Nothing was given up on" />
-        ) : (
-          <ul className="divide-y">
-            {letters.map((letter) => (
-              <li key={letter.id} className="flex flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-3 text-sm">
-                <Badge tone="warn">{letter.consumer}</Badge>
-                <span className="font-medium">{letter.aggregate.kind}</span>
-                <span className="min-w-0 grow break-words text-soft">{letter.reason}</span>
-                <span className="text-soft">
-                  <When time={letter.at} />
-                </span>
-                <span className="flex gap-2">
-                  <Button small onClick={() => setShown(letter.id)}>
-                    Show
-                  </Button>
-                  <Button small busy={redrive.isPending} onClick={() => redrive.mutate(letter.id)}>
-                    Try again
-                  </Button>
-                  <Button small kind="danger" onClick={() => setDropping(letter)}>
-                    Go on without
-                  </Button>
-                </span>
-              </li>
-            ))}
-          </ul>
-        )}
+        <Found query={found}>
+          {() =>
+            letters.length === 0 ? (
+              <Empty title="Nothing was given up on">Every part has taken in all that it was sent.</Empty>
+            ) : (
+              <ul className="divide-y">
+                {letters.map((letter) => (
+                  <li key={letter.id} className="flex flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-3 text-sm">
+                    <Badge tone="warn">{letter.consumer}</Badge>
+                    <span className="font-medium">{letter.aggregate.kind}</span>
+                    <span className="min-w-0 grow break-words text-soft">{letter.reason}</span>
+                    <span className="text-soft">
+                      <When time={letter.at} />
+                    </span>
+                    <span className="flex gap-2">
+                      <Button small onClick={() => setShown(letter.id)}>
+                        Show
+                      </Button>
+                      <Button small busy={redrive.isPending} onClick={() => redrive.mutate(letter.id)}>
+                        Try again
+                      </Button>
+                      <Button small kind="removal" onClick={() => setDropping(letter)}>
+                        Go on without
+                      </Button>
+                    </span>
+                  </li>
+                ))}
+              </ul>
+            )
+          }
+        </Found>
         {(after > 0 || found.data?.next != null) && (
           <div className="flex justify-end gap-2 border-t px-4 py-2.5">
             <Button small disabled={after === 0} onClick={() => setAfter(0)}>
@@ -119,18 +121,14 @@ function Letter({ id, onClose }: { id: number; onClose: () => void }) {
   const found = useQuery(deadLetter(id));
   return (
     <Dialog open onClose={onClose} title="Dead letter">
-      {found.isPending ? (
-        <SkeletonRows />
-      ) : found.error ? (
-        <Failure error={found.error} retry={found.refetch} />
-      ) : (
-        <>
-          <p className="mb-3 text-sm break-words">{found.data.reason}</p>
-          <pre className="max-h-96 overflow-auto rounded-lg bg-sunken p-3 font-mono text-xs">
-            {JSON.stringify(found.data, null, 2)}
-          </pre>
-        </>
-      )}
+      <Found query={found}>
+        {(letter) => (
+          <>
+            <p className="mb-3 text-sm break-words">{letter.reason}</p>
+            <Json value={letter} />
+          </>
+        )}
+      </Found>
     </Dialog>
   );
 }

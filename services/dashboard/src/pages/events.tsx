@@ -7,8 +7,10 @@ import { events } from "../api/queries";
 import { cx } from "../lib/cx";
 import { Button } from "../ui/button";
 import { Select } from "../ui/field";
+import { Found } from "../ui/found";
+import { Json } from "../ui/json";
 import { Badge, PageHead, Panel } from "../ui/panel";
-import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { Empty } from "../ui/states";
 import { When } from "../ui/when";
 
 const KEPT = 500;
@@ -54,7 +56,7 @@ export function EventsPage() {
         <Badge tone={!running ? "plain" : state === "live" ? "good" : "warn"}>
           {!running ? "halted" : state === "live" ? "live" : "connecting…"}
         </Badge>
-        <span className="w-56">
+        <span className="w-56 max-sm:grow">
           <Select
             aria-label="Type of event"
             value={type}
@@ -72,19 +74,19 @@ export function EventsPage() {
         </Button>
       </PageHead>
       <Panel>
-        {past.isPending ? (
-          <SkeletonRows rows={8} />
-        ) : past.error && !past.data ? (
-          <Failure error={past.error} retry={past.refetch} />
-        ) : all.length === 0 ? (
-          <Empty title={type ? `No ${type} yet` : "Nothing has happened yet"} />
-        ) : (
-          <ol className="divide-y" aria-label="Events, newest first">
-            {all.map((event) => (
-              <Row key={event.event_id} event={event} fresh={known.has(event.event_id)} />
-            ))}
-          </ol>
-        )}
+        <Found query={past} rows={8}>
+          {() =>
+            all.length === 0 ? (
+              <Empty title={type ? `No ${type} yet` : "Nothing has happened yet"} />
+            ) : (
+              <ol className="divide-y" aria-label="Events, newest first">
+                {all.map((event) => (
+                  <Row key={event.event_id} event={event} fresh={known.has(event.event_id)} />
+                ))}
+              </ol>
+            )
+          }
+        </Found>
       </Panel>
     </>
   );
@@ -103,9 +105,9 @@ function Row({ event, fresh }: { event: LogEvent; fresh: boolean }) {
             <When time={event.recorded_at} />
           </span>
         </summary>
-        <pre className="mt-2 max-h-96 overflow-auto rounded-lg bg-sunken p-3 font-mono text-xs">
-          {JSON.stringify(event, null, 2)}
-        </pre>
+        <div className="mt-2">
+          <Json value={event} />
+        </div>
       </details>
     </li>
   );

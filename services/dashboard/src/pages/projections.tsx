@@ -2,11 +2,11 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
 import { projections } from "../api/queries";
-import { count } from "../lib/format";
+import { count, plural } from "../lib/format";
 import { Button } from "../ui/button";
 import { Confirm } from "../ui/dialog";
+import { Found } from "../ui/found";
 import { Badge, PageHead, Panel } from "../ui/panel";
-import { Failure, SkeletonRows } from "../ui/states";
 import { useToast } from "../ui/toast";
 import { When } from "../ui/when";
 
@@ -47,23 +47,17 @@ export function ProjectionsPage() {
     <>
       <PageHead
         title="Projections"
-        hint="What is derived from the log. Each can be rebuilt from it beside the one that serves; reads never fail meanwhile."
+        hint="What is derived from the log. Each can be rebuilt from it, beside the one that serves: reads go on meanwhile."
       />
-      {found.isPending ? (
-        <Panel>
-          <SkeletonRows />
-        </Panel>
-      ) : found.error && !found.data ? (
-        <Panel>
-          <Failure error={found.error} retry={found.refetch} />
-        </Panel>
-      ) : (
-        <div className="space-y-4">
-          {found.data.projections.map((projection) => (
-            <ProjectionPanel key={projection.name} projection={projection} />
-          ))}
-        </div>
-      )}
+      <Found query={found} panel>
+        {({ projections: known }) => (
+          <div className="space-y-4">
+            {known.map((projection) => (
+              <ProjectionPanel key={projection.name} projection={projection} />
+            ))}
+          </div>
+        )}
+      </Found>
     </>
   );
 }
@@ -91,7 +85,7 @@ function ProjectionPanel({ projection }: { projection: Projection }) {
       <div className="flex flex-wrap items-center gap-3 border-b px-4 py-3">
         <h2 className="text-base font-semibold">{projection.name}</h2>
         <Badge tone={projection.lag === 0 ? "good" : "warn"}>
-          {projection.lag === 0 ? "up to date" : `${count(projection.lag)} events behind`}
+          {projection.lag === 0 ? "up to date" : `${plural(projection.lag, "event")} behind`}
         </Badge>
         <span className="text-xs text-faint">
           {Object.entries(projection.positions)
@@ -105,7 +99,7 @@ function ProjectionPanel({ projection }: { projection: Projection }) {
           </Button>
         )}
         {!busy && (
-          <Button small kind="primary" busy={change.isPending} onClick={() => ask("rebuild")}>
+          <Button small busy={change.isPending} onClick={() => ask("rebuild")}>
             Rebuild
           </Button>
         )}
@@ -170,7 +164,7 @@ function Actions({
     ],
     retired: [["drop", "Remove"]],
     serving: [],
-  }; // prettier-ignore
+  };
   return offered[generation.state].map(([action, name]) => (
     <Button key={action} small onClick={() => onAsk(action, generation.number)}>
       {name}

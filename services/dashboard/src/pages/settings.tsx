@@ -6,8 +6,8 @@ import { Backup } from "../parts/backup";
 import { Button } from "../ui/button";
 import { Confirm } from "../ui/dialog";
 import { Field, Input, TextArea } from "../ui/field";
+import { Found } from "../ui/found";
 import { PageHead, Panel } from "../ui/panel";
-import { Failure, SkeletonRows } from "../ui/states";
 import { Tabs } from "../ui/tabs";
 import { useToast } from "../ui/toast";
 
@@ -42,38 +42,31 @@ export function SettingsPage() {
   });
   return (
     <>
-      <PageHead title="Settings" hint="What the environment sets wins, and cannot be changed here.">
-        <Button needs="admin" onClick={() => setResetting(true)}>
-          Reset
-        </Button>
+      <PageHead
+        title="Settings"
+        hint="What Memlog was started with, in its environment, counts more than what is set here."
+      >
+        <Button needs="admin" onClick={() => setResetting(true)}>Reset</Button>
       </PageHead>
-      {found.isPending ? (
-        <Panel>
-          <SkeletonRows />
-        </Panel>
-      ) : found.error && !found.data ? (
-        <Panel>
-          <Failure error={found.error} retry={found.refetch} />
-        </Panel>
-      ) : (
-        <Tabs
-          label="How to edit"
-          tabs={[
-            {
-              id: "form",
-              name: "Form",
-              content: <Form now={found.data} busy={save.isPending} onSave={(change) => save.mutate({ change })} />,
-            },
-            {
-              id: "json",
-              name: "JSON",
-              content: (
-                <JsonEditor now={found.data} busy={save.isPending} onSave={(change) => save.mutate({ change })} />
-              ),
-            },
-          ]}
-        />
-      )}
+      <Found query={found} panel>
+        {(known) => (
+          <Tabs
+            label="How to edit"
+            tabs={[
+              {
+                id: "form",
+                name: "Form",
+                content: <Form now={known} busy={save.isPending} onSave={(change) => save.mutate({ change })} />,
+              },
+              {
+                id: "json",
+                name: "JSON",
+                content: <JsonEditor now={known} busy={save.isPending} onSave={(change) => save.mutate({ change })} />,
+              },
+            ]}
+          />
+        )}
+      </Found>
       <Backup />
       <Confirm
         open={resetting}
@@ -99,23 +92,25 @@ type EditorProps = { now: Configuration; busy: boolean; onSave: (change: object)
 
 function Form({ now, busy, onSave }: EditorProps) {
   return (
-    <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-2">
-      <div className="space-y-4">
+    <div className="grid grid-cols-1 gap-4 lg:grid-cols-2">
+      <div className="lg:col-span-2">
         <Instructions now={now} busy={busy} onSave={onSave} />
-        <Model
-          title="Embedder"
-          hint="Turns texts into vectors for search. The one that comes along needs no key and no network."
-          now={now.mem0?.embedder}
-          busy={busy}
-          onSave={(model) => onSave({ mem0: { embedder: model } })}
-        />
       </div>
       <Model
         title="Language model"
         hint="Finds facts in texts, and categories. Without one, texts are kept word for word."
+        providers="openai, ollama, or any that speaks the OpenAI API. Empty: none"
         now={now.mem0?.llm}
         busy={busy}
         onSave={(model) => onSave({ mem0: { llm: model } })}
+      />
+      <Model
+        title="Embedder"
+        hint="Turns texts into vectors for search. The one that comes along needs no key and no network."
+        providers="minilm (comes along), fastembed or openai"
+        now={now.mem0?.embedder}
+        busy={busy}
+        onSave={(model) => onSave({ mem0: { embedder: model } })}
       />
     </div>
   );
@@ -136,7 +131,10 @@ function Instructions({ now, busy, onSave }: EditorProps) {
   const [draft, setDraft] = useState(stored);
   useEffect(() => setDraft(stored), [stored]);
   return (
-    <Section title="Custom instructions" hint="Added to what the language model is told when it looks for facts.">
+    <Section
+      title="Custom instructions"
+      hint="Added to what the language model is told when it looks for facts, such as what to keep and what to leave out."
+    >
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -155,9 +153,16 @@ function Instructions({ now, busy, onSave }: EditorProps) {
 }
 
 type Stored = Schemas["Llm"] | Schemas["Embedder"] | null | undefined;
-type ModelProps = { title: string; hint: string; now: Stored; busy: boolean; onSave: (model: object | null) => void };
+type ModelProps = {
+  title: string;
+  hint: string;
+  providers: string;
+  now: Stored;
+  busy: boolean;
+  onSave: (model: object | null) => void;
+};
 
-function Model({ title, hint, now, busy, onSave }: ModelProps) {
+function Model({ title, hint, providers, now, busy, onSave }: ModelProps) {
   const stored = {
     provider: now?.provider ?? "",
     model: now?.config.model ?? "",
@@ -183,7 +188,7 @@ function Model({ title, hint, now, busy, onSave }: ModelProps) {
           onSave(provider.trim() === "" ? null : { provider: provider.trim(), config: given });
         }}
       >
-        <Field label="Provider" hint="openai, ollama, minilm, … Empty: none">
+        <Field label="Provider" hint={providers}>
           <Input {...set("provider")} />
         </Field>
         <Field label="Model">

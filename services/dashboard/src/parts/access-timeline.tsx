@@ -1,9 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { accessLog } from "../api/queries";
+import { Found } from "../ui/found";
 import { Pagination } from "../ui/pagination";
-import { Badge, Panel } from "../ui/panel";
-import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { Badge, Panel, PanelHead } from "../ui/panel";
+import { Empty } from "../ui/states";
 import { When } from "../ui/when";
 import { AppIcon } from "./app-icon";
 
@@ -13,30 +14,30 @@ export function AccessTimeline({ id }: { id: string }) {
   const found = useQuery(accessLog(id, page));
   return (
     <Panel>
-      <h2 className="border-b px-4 py-3 text-base font-semibold">Access log</h2>
-      {found.isPending ? (
-        <SkeletonRows rows={3} />
-      ) : found.error && !found.data ? (
-        <Failure error={found.error} retry={found.refetch} />
-      ) : found.data.total === 0 ? (
-        <Empty title="Nobody has read it yet" />
-      ) : (
-        <>
-          <ol className="divide-y">
-            {found.data.logs.map((read) => (
-              <li key={read.id} className="flex items-center gap-3 px-4 py-2.5 text-sm">
-                <AppIcon name={read.app_name ?? "?"} size={22} />
-                <span className="min-w-0 grow truncate">{read.app_name ?? "an app that is gone"}</span>
-                <Badge>{read.access_type}</Badge>
-                <span className="text-soft">
-                  <When time={read.accessed_at} />
-                </span>
-              </li>
-            ))}
-          </ol>
-          {found.data.total > 10 && <Pagination page={page} size={10} total={found.data.total} onPage={setPage} />}
-        </>
-      )}
+      <PanelHead title="Access log" />
+      <Found query={found} rows={3}>
+        {({ logs, total }) =>
+          total === 0 ? (
+            <Empty title="Nobody has read it yet" />
+          ) : (
+            <>
+              <ol className="divide-y">
+                {logs.map((read) => (
+                  <li key={read.id} className="flex items-center gap-3 px-4 py-2.5 text-sm">
+                    <AppIcon name={read.app_name ?? "?"} size={22} />
+                    <span className="min-w-0 grow truncate">{read.app_name ?? "an app that is gone"}</span>
+                    <Badge>{read.access_type}</Badge>
+                    <span className="text-soft">
+                      <When time={read.accessed_at} />
+                    </span>
+                  </li>
+                ))}
+              </ol>
+              <Pagination page={page} size={10} total={total} onPage={setPage} />
+            </>
+          )
+        }
+      </Found>
     </Panel>
   );
 }

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { history } from "../api/queries";
-import { Badge, Panel } from "../ui/panel";
+import { Badge, Panel, PanelHead } from "../ui/panel";
 import { Failure, SkeletonRows } from "../ui/states";
 import { When } from "../ui/when";
 import { Difference } from "./difference";
@@ -15,7 +15,7 @@ export function History({ id }: { id: string }) {
   const texts = entries.filter((entry) => typeof entry.text === "string");
   return (
     <Panel>
-      <h2 className="border-b px-4 py-3 text-base font-semibold">History</h2>
+      <PanelHead title="History" />
       <ol className="divide-y">
         {[...entries].reverse().map((entry) => {
           const before = texts[texts.indexOf(entry) - 1]?.text;
