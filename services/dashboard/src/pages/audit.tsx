@@ -63,7 +63,7 @@ export function AuditPage() {
               )}
             </Select>
           </span>
-          <span className="sm:w-44">
+          <span className="max-sm:col-span-2 sm:w-44">
             <Select
               aria-label="App"
               value={search.app ?? ""}
@@ -137,8 +137,8 @@ function Day({ name, children }: { name: string; children: ReactNode }) {
 function Row({ entry, onShow }: { entry: Schemas["AuditEntry"]; onShow: () => void }) {
   const name = entry.app_name ?? "an app that is gone";
   return (
-    <li className="flex flex-wrap items-center gap-x-3 gap-y-1 px-4 py-2.5 text-sm sm:grid sm:grid-cols-[minmax(0,13rem)_10rem_minmax(0,1fr)_auto]">
-      <span className="flex min-w-0 items-center gap-3">
+    <li className="flex flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-2.5 text-sm sm:grid sm:grid-cols-[minmax(0,13rem)_10rem_minmax(0,1fr)_auto]">
+      <span className="flex min-w-0 items-center gap-3 max-sm:grow max-sm:basis-3/5">
         {entry.action === "read" ? (
           <Eye aria-label="read" size={16} className="shrink-0 text-accent" />
         ) : (
@@ -147,10 +147,10 @@ function Row({ entry, onShow }: { entry: Schemas["AuditEntry"]; onShow: () => vo
         <AppIcon name={name} size={22} />
         <span className="truncate font-medium">{name}</span>
       </span>
-      <span className="flex min-w-0">
+      <span className="flex min-w-0 max-sm:order-2">
         <Badge>{entry.kind}</Badge>
       </span>
-      <span className="flex min-w-0 flex-wrap items-center gap-x-3">
+      <span className="flex min-w-0 flex-wrap items-center gap-x-3 max-sm:order-2">
         {entry.memories !== null &&
           (entry.memories > 0 ? (
             <button type="button" className="text-accent hover:underline" onClick={onShow}>
@@ -166,7 +166,7 @@ function Row({ entry, onShow }: { entry: Schemas["AuditEntry"]; onShow: () => vo
         )}
         <span className="truncate text-xs text-faint">{entry.actor}</span>
       </span>
-      <span className="ml-auto flex items-center gap-3 text-soft">
+      <span className="ml-auto flex items-center gap-3 text-soft max-sm:order-1">
         <TraceLink id={entry.trace_id} />
         <When time={entry.at} />
       </span>

@@ -106,7 +106,7 @@ function Form({ now, busy, onSave }: EditorProps) {
       />
       <Model
         title="Embedder"
-        hint="Turns texts into vectors for search. The one that comes along needs no key and no network."
+        hint="Makes texts findable by meaning. The one that comes along needs no key."
         providers="minilm (comes along), fastembed or openai"
         now={now.mem0?.embedder}
         busy={busy}

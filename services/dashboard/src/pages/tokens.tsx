@@ -41,7 +41,7 @@ export function TokensPage() {
   });
   return (
     <>
-      <PageHead title="Tokens" hint="What clients prove themselves with, where authentication is on.">
+      <PageHead title="Tokens" hint="What clients show to be let in, where authentication is on.">
         <Button needs="admin" kind="primary" onClick={() => setIssuing(true)}>
           <KeyRound aria-hidden size={15} /> Issue a token
         </Button>
@@ -81,7 +81,7 @@ export function TokensPage() {
 
 function Row({ token, onRevoke }: { token: Schemas["TokenView"]; onRevoke: () => void }) {
   return (
-    <li className="flex min-h-14 flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-2.5 text-sm md:grid md:grid-cols-[minmax(0,2fr)_5rem_minmax(0,1.5fr)_auto_5rem]">
+    <li className="flex min-h-14 flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-2.5 text-sm lg:grid lg:grid-cols-[minmax(0,1fr)_5rem_14rem_19rem_5rem]">
       <span className="min-w-0 break-words">
         <span className="font-medium">{token.app}</span>
         {token.label && <span className="ml-2 text-soft">{token.label}</span>}
@@ -103,7 +103,7 @@ function Row({ token, onRevoke }: { token: Schemas["TokenView"]; onRevoke: () =>
         )}
       </span>
       {token.state === "active" && (
-        <Button small kind="removal" className="ml-auto" onClick={onRevoke}>
+        <Button needs="admin" small kind="removal" className="ml-auto" onClick={onRevoke}>
           Revoke
         </Button>
       )}

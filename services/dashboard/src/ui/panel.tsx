@@ -27,7 +27,7 @@ export function PageHead({ title, icon, hint, children }: HeadProps) {
         {icon}
         <div className="min-w-0">
           <h1 className="text-2xl font-semibold tracking-tight break-words">{title}</h1>
-          {hint && <p className="mt-1 max-w-prose text-sm text-soft">{hint}</p>}
+          {hint && <p className="mt-1 max-w-prose text-sm text-pretty text-soft">{hint}</p>}
         </div>
       </div>
       {children && <div className="flex flex-wrap items-center gap-2 max-sm:w-full lg:justify-end">{children}</div>}
@@ -36,7 +36,7 @@ export function PageHead({ title, icon, hint, children }: HeadProps) {
 }
 
 const TONES = {
-  plain: "bg-sunken text-soft",
+  plain: "bg-chip text-soft",
   accent: "bg-accent-soft text-accent",
   good: "bg-good-soft text-good",
   warn: "bg-warn-soft text-warn",
