@@ -302,6 +302,8 @@ export type AuditFilter = {
 export const audit = ({ action, kind, app, memory, from, to, page, size }: AuditFilter) =>
   queryOptions({
     queryKey: ["audit", action, kind, app, memory, from, to, page, size],
+    // Reads are in no stream: the newest are looked for now and then.
+    ...(page === 1 ? { refetchInterval: 3000 } : {}),
     placeholderData: keepPreviousData,
     // Reads are no events of the log: nothing tells of them.
     refetchInterval: 5000,

@@ -137,8 +137,8 @@ function Day({ name, children }: { name: string; children: ReactNode }) {
 function Row({ entry, onShow }: { entry: Schemas["AuditEntry"]; onShow: () => void }) {
   const name = entry.app_name ?? "an app that is gone";
   return (
-    <li className="flex flex-wrap items-center gap-x-3 gap-y-1.5 px-4 py-2.5 text-sm sm:grid sm:grid-cols-[minmax(0,13rem)_10rem_minmax(0,1fr)_auto]">
-      <span className="flex min-w-0 items-center gap-3 max-sm:grow max-sm:basis-3/5">
+    <li className="grid grid-cols-[auto_minmax(0,1fr)_auto] items-center gap-x-3 gap-y-1.5 px-4 py-2.5 text-sm sm:grid-cols-[minmax(0,13rem)_10rem_minmax(0,1fr)_auto]">
+      <span className="flex min-w-0 items-center gap-3 max-sm:col-span-2">
         {entry.action === "read" ? (
           <Eye aria-label="read" size={16} className="shrink-0 text-accent" />
         ) : (
@@ -150,7 +150,7 @@ function Row({ entry, onShow }: { entry: Schemas["AuditEntry"]; onShow: () => vo
       <span className="flex min-w-0 max-sm:order-2">
         <Badge>{entry.kind}</Badge>
       </span>
-      <span className="flex min-w-0 flex-wrap items-center gap-x-3 max-sm:order-2">
+      <span className="flex min-w-0 flex-wrap items-center gap-x-3 max-sm:order-2 max-sm:col-span-2">
         {entry.memories !== null &&
           (entry.memories > 0 ? (
             <button type="button" className="text-accent hover:underline" onClick={onShow}>

@@ -46,7 +46,9 @@ export function SettingsPage() {
         title="Settings"
         hint="What Memlog was started with, in its environment, counts more than what is set here."
       >
-        <Button needs="admin" onClick={() => setResetting(true)}>Reset</Button>
+        <Button needs="admin" onClick={() => setResetting(true)}>
+          Reset
+        </Button>
       </PageHead>
       <Found query={found} panel>
         {(known) => (

@@ -55,12 +55,12 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
   );
   return (
     <>
-      <table className="w-full text-left text-sm max-md:block">
+      <table className="w-full text-left text-sm max-lg:block">
         <caption className="sr-only">Memories</caption>
-        <thead className="border-b text-xs text-soft max-md:sr-only">
-          <tr>
+        <thead className={cx("border-b text-xs text-soft", onSort ? "max-lg:block" : "max-lg:sr-only")}>
+          <tr className="max-lg:flex max-lg:items-center max-lg:gap-3 max-lg:px-4">
             {onSelect && (
-              <th scope="col" className="w-10 px-4 py-2.5">
+              <th scope="col" className="w-10 px-4 py-2.5 max-lg:w-auto max-lg:px-0">
                 <Checkbox
                   label="Select all on this page"
                   checked={all || (some && "indeterminate")}
@@ -69,30 +69,30 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
               </th>
             )}
             {head("memory", "Memory")}
-            <th scope="col" className="px-3 py-2.5 font-medium">
+            <th scope="col" className="px-3 py-2.5 font-medium max-lg:hidden">
               Categories
             </th>
             {head("app_name", "Source app")}
             {head("created_at", "Created on")}
-            <th scope="col" className="px-3 py-2.5 font-medium">
+            <th scope="col" className="px-3 py-2.5 font-medium max-lg:hidden">
               State
             </th>
-            <th scope="col" className="w-12 px-3 py-2.5">
+            <th scope="col" className="w-12 px-3 py-2.5 max-lg:hidden">
               <span className="sr-only">Actions</span>
             </th>
           </tr>
         </thead>
-        <tbody className="max-md:block">
+        <tbody className="max-lg:block">
           {rows.map((row) => (
             <tr
               key={row.id}
               className={cx(
-                "border-b last:border-0 hover:bg-sunken/60 max-md:relative max-md:flex max-md:flex-wrap max-md:items-center max-md:gap-x-3 max-md:gap-y-1.5 max-md:p-4",
-                onSelect && "max-md:pl-11",
+                "border-b last:border-0 hover:bg-sunken/60 max-lg:relative max-lg:flex max-lg:flex-wrap max-lg:items-center max-lg:gap-x-3 max-lg:gap-y-1.5 max-lg:p-4",
+                onSelect && "max-lg:pl-11",
               )}
             >
               {onSelect && (
-                <td className="px-4 py-3 max-md:absolute max-md:top-4 max-md:left-4 max-md:p-0">
+                <td className="px-4 py-3 max-lg:absolute max-lg:top-4 max-lg:left-4 max-lg:p-0">
                   <Checkbox
                     label={`Select: ${row.content.slice(0, 80)}`}
                     checked={chosen.has(row.id)}
@@ -102,7 +102,7 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
               )}
               <td
                 className={cx(
-                  "w-1/2 max-w-0 py-3 pr-3 max-md:w-auto max-md:max-w-none max-md:min-w-0 max-md:grow max-md:basis-[calc(100%-6rem)] max-md:p-0",
+                  "w-1/2 max-w-0 py-3 pr-3 max-lg:w-auto max-lg:max-w-none max-lg:min-w-0 max-lg:grow max-lg:basis-[calc(100%-6rem)] max-lg:self-start max-lg:p-0",
                   onSelect ? "pl-1" : "pl-4",
                 )}
               >
@@ -114,10 +114,10 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
                   {row.content}
                 </Link>
               </td>
-              <td className="px-3 py-3 max-md:order-3 max-md:p-0">
+              <td className="px-3 py-3 max-lg:order-3 max-lg:p-0">
                 <Categories names={row.categories ?? []} />
               </td>
-              <td className="px-3 py-3 max-md:order-2 max-md:p-0">
+              <td className="px-3 py-3 max-lg:order-2 max-lg:p-0">
                 <Link
                   to="/apps/$id"
                   params={{ id: row.app_id }}
@@ -127,13 +127,13 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
                   <span className="truncate">{row.app_name}</span>
                 </Link>
               </td>
-              <td className="px-3 py-3 text-soft max-md:order-2 max-md:p-0">
+              <td className="px-3 py-3 text-soft max-lg:order-2 max-lg:p-0">
                 <When time={row.created_at} />
               </td>
-              <td className={cx("px-3 py-3 max-md:order-2 max-md:p-0", row.state === "active" && "max-md:sr-only")}>
+              <td className={cx("px-3 py-3 max-lg:order-2 max-lg:p-0", row.state === "active" && "max-lg:sr-only")}>
                 <MemoryState state={row.state} />
               </td>
-              <td className="py-3 pr-4 pl-3 max-md:-mr-1.5 max-md:order-1 max-md:self-start max-md:p-0">
+              <td className="py-3 pr-4 pl-3 max-lg:-mt-1.5 max-lg:-mr-1.5 max-lg:order-1 max-lg:self-start max-lg:p-0">
                 <RowMenu row={row} onEdit={() => setEditing(row)} />
               </td>
             </tr>
@@ -209,7 +209,7 @@ function SortableHead({ column, name, sorting, onSort }: HeadProps): ReactNode {
     <th
       scope="col"
       aria-sort={active ? (sorting.direction === "asc" ? "ascending" : "descending") : "none"}
-      className={cx("py-2.5 pr-3 font-medium", column === "memory" ? "pl-1" : "pl-3")}
+      className={cx("py-2.5 pr-3 font-medium max-lg:px-0", column === "memory" ? "pl-1" : "pl-3")}
     >
       <button
         type="button"

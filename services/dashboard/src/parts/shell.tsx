@@ -85,7 +85,7 @@ function Frame() {
       </a>
       <header className="sticky top-0 z-30 border-b bg-panel/90 backdrop-blur">
         <div className="mx-auto flex h-14 max-w-7xl items-center gap-2 px-4">
-          <Link to="/" className="mr-2 flex items-center gap-2 font-semibold">
+          <Link to="/" className="mr-2 flex shrink-0 items-center gap-2 font-semibold">
             <img src="/icon.svg" alt="" width={24} height={24} />
             <span className="max-sm:sr-only">Memlog</span>
           </Link>
@@ -142,7 +142,7 @@ function Frame() {
           {!locked && (
             <Button needs="write" kind="primary" small onClick={() => setCreating(true)} aria-label="Create memory">
               <Plus aria-hidden size={16} />
-              <span className="max-sm:hidden">Create memory</span>
+              <span className="max-sm:hidden md:max-lg:hidden">Create memory</span>
             </Button>
           )}
         </div>
@@ -230,7 +230,7 @@ function Live({ state }: { state: LiveState }) {
   return (
     <span role="status" title={words} className="flex items-center gap-1.5 px-1 text-xs text-soft">
       <span aria-hidden className={cx("size-2 rounded-full", tone)} />
-      <span className="max-md:sr-only">{words}</span>
+      <span className="max-lg:sr-only">{words}</span>
     </span>
   );
 }
