@@ -28,7 +28,15 @@ export function HomePage() {
       <PageHead title="Dashboard" hint="What your agents remember, and who reads it." />
       <div className="grid grid-cols-1 gap-4 lg:grid-cols-3">
         <div className="min-w-0 lg:col-span-2">
-          {who.data ? <InstallPanel who={who.data} /> : <Skeleton className="h-full min-h-48" />}
+          {who.data ? (
+            <InstallPanel who={who.data} />
+          ) : who.error ? (
+            <Panel>
+              <Failure error={who.error} retry={who.refetch} />
+            </Panel>
+          ) : (
+            <Skeleton className="h-full min-h-48" />
+          )}
         </div>
         <Numbers />
       </div>
