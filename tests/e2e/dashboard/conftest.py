@@ -1,13 +1,13 @@
 """One Memlog and one browser for all tests of this folder. They are one user's, who is told apart by nothing: tests
 keep apart by their texts."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 from support.browser import Windows, missing, running_browser
-from support.dashboard import TRACES
+from support.dashboard import TRACES, fill
 from support.inside import Inside, inside
 from support.stack import Stack, running_stack
 
@@ -31,6 +31,13 @@ async def browser() -> AsyncGenerator[Browser]:
         pytest.skip(lacking)
     async with running_browser() as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session")
+async def pages(stack: Stack) -> Mapping[str, str]:
+    """Page by name → its path; what is there to show is hostile."""
+    async with stack.http() as http:
+        return await fill(http, hostile=True)
 
 
 @pytest_asyncio.fixture

@@ -1,26 +1,15 @@
-"""What holds of every page: it can be read and used by everybody, fits a telephone, shows texts as texts, and says
-so when there is nothing, nothing yet, or no answer."""
+"""What holds of every page: it can be read and used by everybody, fits a telephone, and shows texts as
+texts."""
 
-import asyncio
-import json
 from collections.abc import Mapping
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import expect
 from support.browser import Windows, violations
-from support.dashboard import HOSTILE, fill
+from support.dashboard import HOSTILE
 from support.screenshots import settled
-from support.stack import Stack
 
 THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
-WITHOUT_DATA = {"not-found"}
-
-
-@pytest_asyncio.fixture(scope="session")
-async def pages(stack: Stack) -> Mapping[str, str]:
-    async with stack.http() as http:
-        return await fill(http, hostile=True)
 
 
 @THEMES
@@ -86,82 +75,3 @@ async def test_texts_and_names_are_never_html(pages: Mapping[str, str], windows:
     await page.get_by_role("button", name="Filter").click()
     await page.get_by_role("tab", name="Categories").click()
     await expect(page.get_by_role("checkbox", name=HOSTILE)).to_be_visible()
-
-
-@pytest.mark.parametrize(
-    ("status", "title"),
-    [
-        (0, "No connection to Memlog"),
-        (403, "This is not yours to see or do"),
-        (500, "Memlog cannot do this now"),
-    ],
-    ids=["gateway down", "403", "500"],
-)
-async def test_each_page_says_why_it_has_nothing_to_show(
-    pages: Mapping[str, str], windows: Windows, status: int, title: str
-) -> None:
-    async def refuse(route: Route) -> None:
-        if status == 0:
-            return await route.abort("connectionrefused")
-        problem = {"status": status, "code": "of_a_test", "title": "Told by a test", "detail": "Told by a test."}
-        return await route.fulfill(status=status, content_type="application/problem+json", body=json.dumps(problem))
-
-    async def check(name: str) -> str | None:
-        page = await windows.blank()
-        await page.route("**/api/**", refuse)
-        await page.goto(pages[name])
-        alert = page.get_by_role("alert").filter(has_text=title)
-        try:
-            await expect(alert.first).to_be_visible()
-            if status == 0:
-                # It looks for Memlog all the time: nobody has to load the page again.
-                await page.unroute("**/api/**")
-                await expect(alert).to_have_count(0)
-        except AssertionError as wrong:
-            return f"{name}: {wrong}"
-        finally:
-            await page.close()
-        return None
-
-    said = await asyncio.gather(*[check(name) for name in pages if name not in WITHOUT_DATA])
-    assert [wrong for wrong in said if wrong] == []
-
-
-EMPTY: Mapping[str, tuple[str, object, str]] = {
-    "/memories": (
-        "**/memories/filter",
-        {"items": [], "total": 0, "page": 1, "size": 10, "pages": 0},
-        "No memories yet",
-    ),
-    "/": ("**/api/v1/stats/activity?*", {"step": "day", "starts": [0], "apps": []}, "No memories are of this time"),
-    "/apps": ("**/api/v1/apps?*", {"total": 0, "page": 1, "page_size": 24, "apps": []}, "No apps yet"),
-    "/tokens": (
-        "**/api/v1/tokens?*",
-        {"items": [], "total": 0, "page": 1, "size": 20, "pages": 0},
-        "No token was issued yet",
-    ),
-    "/access": (
-        "**/api/v1/access-rules?*",
-        {"items": [], "total": 0, "page": 1, "size": 20, "pages": 0},
-        "No rules",
-    ),
-    "/events": ("**/api/v1/events?*", {"events": [], "next": None}, "Nothing has happened yet"),
-    "/dead-letters": ("**/api/v1/dead-letters?*", {"dead_letters": [], "next": None}, "Nothing was given up on"),
-}
-
-
-@pytest.mark.parametrize("path", list(EMPTY))
-async def test_a_page_says_that_it_waits_and_then_that_there_is_nothing(windows: Windows, path: str) -> None:
-    pattern, nothing, words = EMPTY[path]
-    answered = asyncio.Event()
-
-    async def answer(route: Route) -> None:
-        await answered.wait()
-        await route.fulfill(json=nothing)
-
-    page: Page = await windows.blank()
-    await page.route(pattern, answer)
-    await page.goto(path)
-    await expect(page.get_by_role("status", name="Loading").first).to_be_visible()
-    answered.set()
-    await expect(page.get_by_text(words)).to_be_visible()

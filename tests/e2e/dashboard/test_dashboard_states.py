@@ -1,0 +1,161 @@
+"""What each page says when there is nothing, nothing yet, no answer or a refusal: never a blank page, never one that
+loads for ever."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+import pytest
+from playwright.async_api import Page, Route, expect
+from support.browser import Windows
+from support.dashboard import add, words
+from support.screenshots import settled
+from support.stack import Stack
+
+WITHOUT_DATA = {"not-found"}
+
+
+@pytest.mark.parametrize(
+    ("status", "title"),
+    [
+        (0, "No connection to Memlog"),
+        (403, "This is not yours to see or do"),
+        (500, "Memlog cannot do this now"),
+    ],
+    ids=["gateway down", "403", "500"],
+)
+async def test_each_page_says_why_it_has_nothing_to_show_and_comes_back(
+    pages: Mapping[str, str], windows: Windows, status: int, title: str
+) -> None:
+    async def refuse(route: Route) -> None:
+        if status == 0:
+            return await route.abort("connectionrefused")
+        problem = {"status": status, "code": "of_a_test", "title": "Told by a test", "detail": "Told by a test."}
+        return await route.fulfill(status=status, content_type="application/problem+json", body=json.dumps(problem))
+
+    async def check(name: str) -> str | None:
+        page = await context.new_page()
+        await page.route("**/api/**", refuse)
+        await page.goto(pages[name])
+        alerts = page.get_by_role("alert")
+        try:
+            await expect(alerts.filter(has_text=title).first).to_be_visible()
+            await settled(page)
+            for alert in await alerts.all():
+                await expect(alert).to_contain_text("memlog up" if status == 0 else "Told by a test.")
+                await expect(alert.get_by_role("button", name="Try again")).to_be_enabled()
+            await page.unroute("**/api/**")
+            again = alerts.get_by_role("button", name="Try again")
+            await again.evaluate_all("buttons => buttons.forEach(button => button.click())")
+            # What only shows now comes back by itself.
+            await expect(alerts).to_have_count(0)
+            await settled(page)
+        except AssertionError as wrong:
+            return f"{name}: {wrong}"
+        finally:
+            await page.close()
+        return None
+
+    context = (await windows.blank()).context
+    said = await asyncio.gather(*[check(name) for name in pages if name not in WITHOUT_DATA])
+    assert [wrong for wrong in said if wrong] == []
+
+
+async def test_each_page_says_that_it_waits_and_then_shows_what_came(
+    pages: Mapping[str, str], windows: Windows
+) -> None:
+    answered = asyncio.Event()
+
+    async def answer(route: Route) -> None:
+        await answered.wait()
+        await route.continue_()
+
+    page = await windows.blank()
+    await page.route("**/api/**", answer)
+    for name, path in pages.items():
+        if name in WITHOUT_DATA:
+            continue
+        answered.clear()
+        await page.goto(path)
+        await expect(page.locator("main").get_by_role("status", name="Loading").first, name).to_be_visible()
+        answered.set()
+        await settled(page)
+        await expect(page.get_by_role("alert"), name).to_have_count(0)
+
+
+async def test_an_action_that_fails_says_so_and_loses_nothing(stack: Stack, windows: Windows) -> None:
+    text = words("I keep what I wrote")
+    async with stack.http() as http:
+        id_ = await add(http, text, "cursor")
+
+    async def fail(route: Route) -> None:
+        if route.request.method in ("GET", "HEAD") or route.request.url.endswith("/filter"):
+            return await route.continue_()
+        return await route.fulfill(
+            status=503, content_type="application/problem+json", body=json.dumps({"detail": "The log is full."})
+        )
+
+    page = await windows.open("/memories?search=" + text.rsplit(" ", 1)[1])
+    row = page.get_by_role("row").filter(has_text=text)
+    await expect(row).to_be_visible()
+    await page.route("**/api/**", fail)
+    for action in ("Pause", "Archive", "Delete"):
+        await page.get_by_role("button", name=f"Actions for: {text}").click()
+        await page.get_by_role("menuitem", name=action, exact=True).click()
+        said = page.get_by_role("region").get_by_text("The log is full.")
+        await expect(said).to_be_visible()
+        await page.get_by_role("button", name="Dismiss").click()
+        await expect(said).to_have_count(0)
+        await expect(row.get_by_text("active", exact=True)).to_be_visible()
+    await page.goto(f"/memory/{id_}")
+    for opens, field, does in [
+        ("Edit", "Text", "Save"),
+        ("Create memory", "What should be remembered?", "Remember"),
+    ]:
+        await page.get_by_role("button", name=opens).click()
+        await page.get_by_label(field).fill("A long text of mine")
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name=does).click()
+        await expect(dialog.get_by_role("alert")).to_contain_text("The log is full.")
+        await expect(page.get_by_label(field)).to_have_value("A long text of mine")
+        await page.keyboard.press("Escape")
+
+
+EMPTY: Mapping[str, tuple[str, object, str]] = {
+    "/memories": (
+        "**/memories/filter",
+        {"items": [], "total": 0, "page": 1, "size": 10, "pages": 0},
+        "No memories yet",
+    ),
+    "/": ("**/api/v1/stats/activity?*", {"step": "day", "starts": [0], "apps": []}, "No memories are of this time"),
+    "/apps": ("**/api/v1/apps?*", {"total": 0, "page": 1, "page_size": 24, "apps": []}, "No apps yet"),
+    "/tokens": (
+        "**/api/v1/tokens?*",
+        {"items": [], "total": 0, "page": 1, "size": 20, "pages": 0},
+        "No token was issued yet",
+    ),
+    "/access": (
+        "**/api/v1/access-rules?*",
+        {"items": [], "total": 0, "page": 1, "size": 20, "pages": 0},
+        "No rules",
+    ),
+    "/events": ("**/api/v1/events?*", {"events": [], "next": None}, "Nothing has happened yet"),
+    "/dead-letters": ("**/api/v1/dead-letters?*", {"dead_letters": [], "next": None}, "Nothing was given up on"),
+}
+
+
+@pytest.mark.parametrize("path", list(EMPTY))
+async def test_a_page_says_that_it_waits_and_then_that_there_is_nothing(windows: Windows, path: str) -> None:
+    pattern, nothing, words = EMPTY[path]
+    answered = asyncio.Event()
+
+    async def answer(route: Route) -> None:
+        await answered.wait()
+        await route.fulfill(json=nothing)
+
+    page: Page = await windows.blank()
+    await page.route(pattern, answer)
+    await page.goto(path)
+    await expect(page.get_by_role("status", name="Loading").first).to_be_visible()
+    answered.set()
+    await expect(page.get_by_text(words)).to_be_visible()
