@@ -1,6 +1,7 @@
 /** The pages, and what of them stands in the address: filters and searches survive reload and going back. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
-import type { Direction, SortColumn } from "./api/queries";
+import type { DifferenceKind, Direction, SortColumn } from "./api/queries";
+import type { Moments } from "./lib/moments";
 import { NotFound } from "./pages/not-found";
 import { Shell } from "./parts/shell";
 import { Failure } from "./ui/states";
@@ -22,6 +23,9 @@ export type MemoriesSearch = {
   direction?: Direction;
   page?: number;
   size?: number;
+  as_of?: string;
+  until?: string;
+  kind?: DifferenceKind;
 };
 
 export type AppsSearch = {
@@ -48,6 +52,12 @@ export type EventsSearch = { type?: string };
 // A search for digits may come as a number.
 const text = (value: unknown): string | undefined =>
   typeof value === "number" ? String(value) : typeof value === "string" && value !== "" ? value : undefined;
+const moment = (value: unknown): string | undefined =>
+  typeof value === "string" && !Number.isNaN(Date.parse(value)) ? value : undefined;
+const moments = ({ as_of, until }: Record<string, unknown>): Record<keyof Moments, string | undefined> => {
+  const since = moment(as_of);
+  return { as_of: since, until: since && (until === "now" ? until : moment(until)) };
+};
 const whole = (value: unknown): number | undefined =>
   typeof value === "number" && Number.isInteger(value) && value > 0 ? value : undefined;
 const list = (value: unknown): string[] | undefined => {
@@ -78,6 +88,8 @@ export const memoriesRoute = createRoute({
       direction: oneOf(["asc", "desc"] as const, given.direction),
       page: whole(given.page),
       size: whole(given.size),
+      ...moments(given),
+      kind: oneOf(["added", "deleted", "revised", "state", "categories"] as const, given.kind),
     }),
   component: lazyRouteComponent(() => import("./pages/memories"), "MemoriesPage"),
 });
@@ -94,6 +106,7 @@ const pages = [
   createRoute({
     getParentRoute: () => root,
     path: "/memory/$id",
+    validateSearch: (given): Moments => moments(given),
     component: lazyRouteComponent(() => import("./pages/memory"), "MemoryPage"),
   }),
   createRoute({

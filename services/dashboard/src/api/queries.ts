@@ -11,6 +11,7 @@ import { ApiError, api, body, type Schemas } from "./client";
 import { token } from "./session";
 
 export type State = Schemas["Memory"]["state"];
+export type DifferenceKind = Schemas["Change"]["kind"];
 export type SortColumn = "memory" | "app_name" | "created_at";
 export type Direction = "asc" | "desc";
 
@@ -45,11 +46,13 @@ export type MemoryFilter = {
   direction?: Direction | undefined;
   page?: number | undefined;
   size?: number | undefined;
+  as_of?: string | undefined;
 };
 
+// What was is under a key of its own: no event changes it.
 export const memories = (filter: MemoryFilter) =>
   queryOptions({
-    queryKey: ["memories", filter],
+    queryKey: [filter.as_of ? "past" : "memories", filter],
     placeholderData: keepPreviousData,
     queryFn: ({ signal }) =>
       body(
@@ -64,6 +67,7 @@ export const memories = (filter: MemoryFilter) =>
             sort_column: filter.sort ?? "created_at",
             sort_direction: filter.direction ?? "desc",
             show_archived: filter.archived ?? false,
+            as_of: filter.as_of ?? null,
           },
         }),
       ),
@@ -71,7 +75,7 @@ export const memories = (filter: MemoryFilter) =>
 
 export const memory = (id: string, asOf?: string) =>
   queryOptions({
-    queryKey: ["memory", id, asOf ?? null],
+    queryKey: asOf ? ["past", id, asOf] : ["memory", id, null],
     queryFn: ({ signal }) =>
       body(
         api.GET("/api/v1/memories/{memory_id}", {
@@ -79,6 +83,44 @@ export const memory = (id: string, asOf?: string) =>
           params: { path: { memory_id: id }, query: asOf ? { as_of: asOf } : {} },
         }),
       ),
+  });
+
+export type ChangeFilter = {
+  since: string;
+  until?: string | undefined;
+  kind?: DifferenceKind | undefined;
+  search?: string | undefined;
+  page: number;
+  size: number;
+};
+
+export const changes = ({ since, until, kind, search, page, size }: ChangeFilter) =>
+  queryOptions({
+    queryKey: [until ? "past" : "memories", "changes", since, until, kind, search, page, size],
+    placeholderData: keepPreviousData,
+    queryFn: ({ signal }) =>
+      body(
+        api.GET("/api/v1/memories/changes", {
+          signal,
+          params: {
+            query: {
+              since,
+              page,
+              size,
+              ...(until ? { until } : {}),
+              ...(kind ? { kind } : {}),
+              ...(search ? { search_query: search } : {}),
+            },
+          },
+        }),
+      ),
+  });
+
+/** When memories changed, from the first change to now. */
+export const timeline = () =>
+  queryOptions({
+    queryKey: ["timeline"],
+    queryFn: ({ signal }) => body(api.GET("/api/v1/memories/timeline", { signal, params: { query: { parts: 60 } } })),
   });
 
 export const history = (id: string) =>

@@ -5,10 +5,13 @@ import { useState } from "react";
 import type { Schemas } from "../api/client";
 import { memories } from "../api/queries";
 import { plural } from "../lib/format";
+import { untilThen } from "../lib/moments";
 import { useChanging } from "../parts/changing";
+import { Differences } from "../parts/differences";
 import { FilterButton } from "../parts/filter-dialog";
 import { MemoryTable } from "../parts/memory-table";
 import { SearchBox } from "../parts/search-box";
+import { TimeTravel } from "../parts/time-travel";
 import { drop, type MemoriesSearch } from "../router";
 import { Button } from "../ui/button";
 import { Pagination } from "../ui/pagination";
@@ -20,35 +23,52 @@ export function MemoriesPage() {
   const navigate = useNavigate({ from: "/memories" });
   const { page = 1, size = 10, sort = "created_at", direction = "desc" } = search;
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const found = useQuery(memories({ ...search, page, size, sort, direction }));
+  const { as_of, until, kind } = search;
+  const comparing = as_of !== undefined && until !== undefined;
+  const asked = { search: search.search, apps: search.apps, categories: search.categories, archived: search.archived };
+  const found = useQuery({ ...memories({ ...asked, page, size, sort, direction, as_of }), enabled: !comparing });
   const change = (to: Partial<Record<keyof MemoriesSearch, unknown>>) => {
     setSelected(new Set());
     void navigate({
       search: (now) => drop<MemoriesSearch>({ ...now, page: undefined, ...to }),
-      replace: "search" in to,
+      // Typing, and moving about in the past, is one step of going back.
+      replace: "search" in to || ("as_of" in to && Boolean(to.as_of) && as_of !== undefined),
     });
   };
   const narrowed = Boolean(search.search || search.apps || search.categories);
   const rows = found.data?.items ?? [];
+  const onPage = (to: number) => change({ page: to > 1 ? to : undefined });
+  const onSize = (to: number) => change({ size: to === 10 ? undefined : to });
   return (
     <>
-      <PageHead title="Memories" hint={found.data && plural(found.data.total, "memory", "memories")}>
+      <PageHead title="Memories" hint={!comparing && found.data && plural(found.data.total, "memory", "memories")}>
         <SearchBox
           label="Search memories"
           value={search.search ?? ""}
           onChange={(text) => change({ search: text || undefined })}
         />
-        <FilterButton
-          chosen={{ apps: search.apps ?? [], categories: search.categories ?? [], archived: search.archived ?? false }}
-          onChange={(chosen) =>
-            change({
-              apps: chosen.apps.length ? chosen.apps : undefined,
-              categories: chosen.categories.length ? chosen.categories : undefined,
-              archived: chosen.archived || undefined,
-            })
-          }
-        />
+        {!comparing && (
+          <FilterButton
+            chosen={{
+              apps: search.apps ?? [],
+              categories: search.categories ?? [],
+              archived: search.archived ?? false,
+            }}
+            onChange={(chosen) =>
+              change({
+                apps: chosen.apps.length ? chosen.apps : undefined,
+                categories: chosen.categories.length ? chosen.categories : undefined,
+                archived: chosen.archived || undefined,
+              })
+            }
+          />
+        )}
       </PageHead>
+      <TimeTravel
+        what="the memories as they were known"
+        moments={{ as_of, until }}
+        onChange={(to) => change({ as_of: to.as_of, until: to.until, kind: to.until && kind })}
+      />
       <Panel>
         {selected.size > 0 && (
           <Bulk
@@ -57,37 +77,38 @@ export function MemoriesPage() {
             onDone={() => setSelected((now) => (now === selected ? new Set() : now))}
           />
         )}
-        {found.isPending ? (
+        {comparing ? (
+          <Differences
+            filter={{ since: as_of, until: untilThen(until), kind, search: search.search, page, size }}
+            onKind={(to) => change({ kind: to })}
+            onPage={onPage}
+            onSize={onSize}
+          />
+        ) : found.isPending ? (
           <SkeletonRows rows={8} />
         ) : found.error && !found.data ? (
           <Failure error={found.error} retry={found.refetch} />
         ) : rows.length === 0 ? (
-          <Empty title={narrowed ? "Nothing matches" : "No memories yet"}>
+          <Empty title={narrowed ? "Nothing matches" : as_of ? "There was nothing yet" : "No memories yet"}>
             {narrowed ? (
               <Button small onClick={() => change({ search: undefined, apps: undefined, categories: undefined })}>
                 Clear search and filters
               </Button>
             ) : (
-              "Connect a client and tell it to remember something, or create a memory here."
+              !as_of && "Connect a client and tell it to remember something, or create a memory here."
             )}
           </Empty>
         ) : (
           <MemoryTable
             rows={rows}
-            selected={selected}
-            onSelect={setSelected}
+            asOf={as_of}
+            {...(as_of ? {} : { selected, onSelect: setSelected })}
             sorting={{ column: sort, direction }}
             onSort={(sorting) => change({ sort: sorting.column, direction: sorting.direction })}
           />
         )}
-        {found.data && found.data.total > 0 && (
-          <Pagination
-            page={page}
-            size={size}
-            total={found.data.total}
-            onPage={(to) => change({ page: to > 1 ? to : undefined })}
-            onSize={(to) => change({ size: to === 10 ? undefined : to })}
-          />
+        {!comparing && found.data && found.data.total > 0 && (
+          <Pagination page={page} size={size} total={found.data.total} onPage={onPage} onSize={onSize} />
         )}
       </Panel>
     </>

@@ -1,37 +1,56 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useParams } from "@tanstack/react-router";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { ArrowLeft, Check, Copy, Pencil, Trash2 } from "lucide-react";
 import { useState } from "react";
+import { ApiError } from "../api/client";
 import { useLacking } from "../api/permissions";
 import { memory } from "../api/queries";
+import { type Moments, untilThen } from "../lib/moments";
 import { AccessTimeline } from "../parts/access-timeline";
 import { AppIcon } from "../parts/app-icon";
 import { Categories } from "../parts/categories";
 import { useChanging } from "../parts/changing";
 import { EditMemory } from "../parts/edit-memory";
 import { History } from "../parts/history";
+import { MemoryState } from "../parts/memory-state";
 import { Related } from "../parts/related";
+import { type Side, Sides } from "../parts/sides";
+import { TimeTravel } from "../parts/time-travel";
+import { drop } from "../router";
 import { Button, IconButton } from "../ui/button";
 import { Select } from "../ui/field";
 import { Panel } from "../ui/panel";
-import { Failure, Skeleton } from "../ui/states";
+import { Empty, Failure, Skeleton, SkeletonRows } from "../ui/states";
 import { When } from "../ui/when";
 
 const STATES = ["active", "paused", "archived"] as const;
 
 export function MemoryPage() {
   const { id } = useParams({ from: "/memory/$id" });
-  const found = useQuery(memory(id));
+  const { as_of, until } = useSearch({ from: "/memory/$id" });
+  const found = useQuery(memory(id, as_of));
   const { state, remove } = useChanging();
-  const navigate = useNavigate();
+  const navigate = useNavigate({ from: "/memory/$id" });
   const [editing, setEditing] = useState(false);
   const readOnly = useLacking("write");
+  const absent = as_of !== undefined && notThere(found.error);
   return (
     <>
-      <Link to="/memories" className="mb-4 inline-flex items-center gap-1.5 text-sm text-soft hover:text-ink">
+      <Link
+        to="/memories"
+        search={as_of ? { as_of } : {}}
+        className="mb-4 inline-flex items-center gap-1.5 text-sm text-soft hover:text-ink"
+      >
         <ArrowLeft aria-hidden size={15} /> Memories
       </Link>
-      {found.error && !found.data ? (
+      <TimeTravel
+        what="the memory as it was known"
+        moments={{ as_of, until }}
+        onChange={(to) =>
+          void navigate({ search: drop<Moments>(to), replace: as_of !== undefined && Boolean(to.as_of) })
+        }
+      />
+      {found.error && !found.data && !absent ? (
         <Panel>
           <Failure error={found.error} retry={found.refetch} />
         </Panel>
@@ -40,13 +59,17 @@ export function MemoryPage() {
           <div className="min-w-0 space-y-4 lg:col-span-2">
             <Panel className="p-5">
               <h1 className="sr-only">Memory</h1>
-              {found.data ? (
+              {as_of && until ? (
+                <Comparison id={id} since={as_of} until={untilThen(until)} />
+              ) : absent ? (
+                <Empty title="It was not there then" />
+              ) : found.data ? (
                 <>
                   <div className="mb-4 flex flex-wrap items-center gap-2">
                     <CopyId id={id} />
                     <div className="grow" />
-                    {found.data.state === "deleted" ? (
-                      <span className="text-sm text-bad">deleted</span>
+                    {as_of || found.data.state === "deleted" ? (
+                      <MemoryState state={found.data.state} />
                     ) : (
                       <>
                         <span className="w-32">
@@ -125,6 +148,34 @@ export function MemoryPage() {
     </>
   );
 }
+
+/** That the memory was not there at a moment is no failure. */
+const notThere = (error: unknown) => error instanceof ApiError && error.status === 404;
+
+/** What differs between a memory at one moment and at another (now, when there is none). */
+function Comparison({ id, since, until }: { id: string; since: string; until: string | undefined }) {
+  const [before, after] = [useQuery(memory(id, since)), useQuery(memory(id, until))];
+  const failed = [before, after].find((side) => side.error && !side.data && !notThere(side.error));
+  if (failed) return <Failure error={failed.error} retry={failed.refetch} />;
+  if (before.isPending || after.isPending) return <SkeletonRows rows={2} />;
+  const sides = [before.data, after.data].map((side) =>
+    side ? { content: side.text, state: side.state, categories: side.categories ?? [] } : null,
+  );
+  const [one = null, other = null] = sides;
+  if (!one && !other) return <Empty title="It was not there then" />;
+  return (
+    <>
+      <p className="mb-3 text-sm text-soft">
+        {!one ? "Added in between" : !other ? "Deleted in between" : same(one, other) ? "No difference" : "Changed"}
+      </p>
+      <Sides before={one} after={other} />
+    </>
+  );
+}
+
+const same = (one: Side, other: Side) =>
+  JSON.stringify([one.content, one.state, [...one.categories].sort()]) ===
+  JSON.stringify([other.content, other.state, [...other.categories].sort()]);
 
 function CopyId({ id }: { id: string }) {
   const [copied, setCopied] = useState(false);

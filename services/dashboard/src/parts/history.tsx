@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { history } from "../api/queries";
 import { Badge, Panel, PanelHead } from "../ui/panel";
 import { Failure, SkeletonRows } from "../ui/states";
@@ -26,7 +27,15 @@ export function History({ id }: { id: string }) {
                 <Badge>version {entry.version}</Badge>
                 <MemoryState state={entry.state} />
                 <span className="ml-auto text-soft">
-                  {entry.app_name} · <When time={entry.at} />
+                  {entry.app_name} · <When time={entry.at} /> ·{" "}
+                  <Link
+                    to="/memory/$id"
+                    params={{ id }}
+                    search={{ as_of: entry.recorded_at }}
+                    className="text-accent hover:underline"
+                  >
+                    as of then
+                  </Link>
                 </span>
               </div>
               {typeof entry.text === "string" &&

@@ -37,9 +37,11 @@ type Props = {
   onSelect?: (ids: ReadonlySet<string>) => void;
   sorting?: Sorting;
   onSort?: (sorting: Sorting) => void;
+  /** The moment of which they are: then they cannot be changed. */
+  asOf?: string | undefined;
 };
 
-export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props) {
+export function MemoryTable({ rows, selected, onSelect, sorting, onSort, asOf }: Props) {
   const [editing, setEditing] = useState<Memory | null>(null);
   const chosen = selected ?? new Set<string>();
   const all = rows.length > 0 && rows.every((row) => chosen.has(row.id));
@@ -77,9 +79,11 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
             <th scope="col" className="px-3 py-2.5 font-medium max-lg:hidden">
               State
             </th>
-            <th scope="col" className="w-12 px-3 py-2.5 max-lg:hidden">
-              <span className="sr-only">Actions</span>
-            </th>
+            {!asOf && (
+              <th scope="col" className="w-12 px-3 py-2.5 max-lg:hidden">
+                <span className="sr-only">Actions</span>
+              </th>
+            )}
           </tr>
         </thead>
         <tbody className="max-lg:block">
@@ -109,6 +113,7 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
                 <Link
                   to="/memory/$id"
                   params={{ id: row.id }}
+                  search={asOf ? { as_of: asOf } : {}}
                   className={cx("line-clamp-2 break-words hover:underline", row.state !== "active" && "text-faint")}
                 >
                   {row.content}
@@ -133,9 +138,11 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort }: Props
               <td className={cx("px-3 py-3 max-lg:order-2 max-lg:p-0", row.state === "active" && "max-lg:sr-only")}>
                 <MemoryState state={row.state} />
               </td>
-              <td className="py-3 pr-4 pl-3 max-lg:-mt-1.5 max-lg:-mr-1.5 max-lg:order-1 max-lg:self-start max-lg:p-0">
-                <RowMenu row={row} onEdit={() => setEditing(row)} />
-              </td>
+              {!asOf && (
+                <td className="py-3 pr-4 pl-3 max-lg:-mt-1.5 max-lg:-mr-1.5 max-lg:order-1 max-lg:self-start max-lg:p-0">
+                  <RowMenu row={row} onEdit={() => setEditing(row)} />
+                </td>
+              )}
             </tr>
           ))}
         </tbody>
