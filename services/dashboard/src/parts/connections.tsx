@@ -44,7 +44,7 @@ export function Connections() {
               <span className="max-w-full min-w-0 truncate font-medium">{each.app}</span>
               <span className="text-soft">{KINDS[each.kind]}</span>
               <span className="ml-auto text-soft max-sm:ml-0 max-sm:w-full">
-                since <When time={each.since} />
+                {each.kind === "calls" ? "first call" : "opened"} <When time={each.since} />
                 {each.last_call !== null && (
                   <>
                     , last call <When time={each.last_call} />
