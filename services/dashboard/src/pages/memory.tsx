@@ -6,6 +6,7 @@ import { ApiError } from "../api/client";
 import { useLacking } from "../api/permissions";
 import { memory } from "../api/queries";
 import { type Moments, untilThen } from "../lib/moments";
+import { useTitle } from "../lib/use-title";
 import { AccessTimeline } from "../parts/access-timeline";
 import { AppIcon } from "../parts/app-icon";
 import { Categories } from "../parts/categories";
@@ -29,6 +30,7 @@ export function MemoryPage() {
   const { id } = useParams({ from: "/memory/$id" });
   const { as_of, until } = useSearch({ from: "/memory/$id" });
   const found = useQuery(memory(id, as_of));
+  useTitle(found.data?.text.slice(0, 60) ?? "Memory");
   const { state, remove } = useChanging();
   const navigate = useNavigate({ from: "/memory/$id" });
   const [editing, setEditing] = useState(false);
