@@ -55,7 +55,7 @@ export function clients({ url, user, token }: Server): Client[] {
       id: "augment",
       name: "Augment",
       app: "augment",
-      where: "In Augment's settings, MCP, Import from JSON",
+      where: "In Augment's settings, MCP, Import from JSON; for Auggie in ~/.augment/settings.json",
       text: json({ mcpServers: { memlog: { type: "http", url: http("augment"), ...headers } } }),
     },
     {
