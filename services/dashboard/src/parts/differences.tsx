@@ -59,7 +59,6 @@ export function Differences({ filter, onKind, onPage, onSize }: Props) {
                   to="/memory/$id"
                   params={{ id: change.id }}
                   search={moments}
-                  aria-label={`Compare: ${(change.after ?? change.before)?.content.slice(0, 80)}`}
                   className="font-mono text-xs hover:underline"
                 >
                   {change.id.slice(0, 8)}

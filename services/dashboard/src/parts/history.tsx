@@ -32,7 +32,7 @@ export function History({ id }: { id: string }) {
                     to="/memory/$id"
                     params={{ id }}
                     search={{ as_of: entry.recorded_at }}
-                    className="text-accent hover:underline"
+                    className="text-accent underline"
                   >
                     as of then
                   </Link>
