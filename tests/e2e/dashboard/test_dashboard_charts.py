@@ -69,7 +69,7 @@ async def test_a_part_that_does_not_answer_is_named_and_so_is_its_return(stack: 
         await page.get_by_role("button", name="Refresh").click()
         await expect(part.get_by_label("not ok", exact=True)).to_be_visible()
         await expect(part).to_contain_text("does not answer")
-        await expect(page.get_by_text("degraded", exact=True)).to_be_visible()
+        await expect(page.get_by_text("some parts do not work", exact=True)).to_be_visible()
         await expect(page.get_by_text("none answers")).to_have_count(2)
     finally:
         indexer.resume()
