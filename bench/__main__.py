@@ -19,7 +19,20 @@ import uvloop
 from rich.console import Console
 from runtime.logging import configure_logging
 
-from bench import adding, forms, hops, listing, machine, rebuilding, replaying, searching, starting, sustained, tracing
+from bench import (
+    adding,
+    dashboard,
+    forms,
+    hops,
+    listing,
+    machine,
+    rebuilding,
+    replaying,
+    searching,
+    starting,
+    sustained,
+    tracing,
+)
 from bench.corpus import Corpus
 from bench.plan import FULL, QUICK, Plan
 from bench.result import BARS, Section
@@ -37,6 +50,7 @@ _BENCHMARKS: dict[str, Callable[[Plan], Awaitable[Section]]] = {
     "replay": replaying.run,
     "rebuild": rebuilding.run,
     "tracing": tracing.run,
+    "dashboard": dashboard.run,
 }
 _RESULTS = Path(__file__).parent / "results"
 _SEED = 2026

@@ -40,11 +40,14 @@ async def copy_with(plan: Plan, count: int, name: str) -> Path:
 
 
 @asynccontextmanager
-async def serving(plan: Plan, count: int, name: str) -> AsyncGenerator[tuple[Server, Held]]:
-    """A started Memlog on such a copy, which is removed at the end, and what it holds."""
+async def serving(
+    plan: Plan, count: int, name: str, settings: dict[str, str] | None = None
+) -> AsyncGenerator[tuple[Server, Held]]:
+    """A started Memlog on such a copy, which is removed at the end, and what it holds. `settings` are MEMLOG_*
+    variables."""
     home = await copy_with(plan, count, name)
     try:
-        async with running(home) as server:
+        async with running(home, settings=settings) as server:
             yield server, Held(plan.corpus.first(count))
     finally:
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)

@@ -14,7 +14,8 @@ from bench.texts import Texts
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Seconds a row; how many memories the users of filled homes have, ascending; reads to replay; starts."""
+    """Seconds a row; how many memories the users of filled homes have, ascending; reads to replay; starts; how often
+    a page is opened."""
 
     add_s: float
     search_s: float
@@ -25,6 +26,7 @@ class Sizes:
     held: tuple[int, int, int]
     reads: int
     starts: int
+    openings: int
 
 
 FULL = Sizes(
@@ -37,6 +39,7 @@ FULL = Sizes(
     held=(1_000, 10_000, 50_000),
     reads=10_000,
     starts=3,
+    openings=9,
 )
 QUICK = Sizes(
     add_s=1.0,
@@ -48,6 +51,7 @@ QUICK = Sizes(
     held=(200, 500, 1_000),
     reads=500,
     starts=1,
+    openings=2,
 )
 
 

@@ -83,4 +83,9 @@ BARS = (
     Bar("add to searchable p50, traced / not traced, MCP", "tracing_add_searchable_mcp_ratio", 1.05, at_most=True),
     Bar("search p50, traced / not traced, REST", "tracing_search_rest_ratio", 1.05, at_most=True),
     Bar("search p50, traced / not traced, MCP", "tracing_search_mcp_ratio", 1.05, at_most=True),
+    Bar(
+        "dashboard: /memories opened to its first row seen, 50k (ms)", "dashboard_memories_row_ms", 1000.0, at_most=True
+    ),
+    Bar("dashboard: / opened to its first row seen, 50k (ms)", "dashboard_home_row_ms", 1000.0, at_most=True),
+    Bar("dashboard: longest task while one types, 50k (ms)", "dashboard_longest_task_ms", 50.0, at_most=True),
 )

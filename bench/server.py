@@ -163,9 +163,11 @@ class Server:
 
 
 @asynccontextmanager
-async def running(home: Path, *, processes: bool = False) -> AsyncGenerator[Server]:
-    """A started Memlog, stopped at the end."""
-    server = Server(home, processes=processes)
+async def running(
+    home: Path, *, processes: bool = False, settings: dict[str, str] | None = None
+) -> AsyncGenerator[Server]:
+    """A started Memlog, stopped at the end. `settings` are MEMLOG_* variables."""
+    server = Server(home, processes=processes, settings=settings or {})
     await server.start()
     try:
         yield server

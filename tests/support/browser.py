@@ -1,7 +1,5 @@
 """A headless Chromium (Debian's package), driven by Playwright, that notices what no page of the dashboard may do."""
 
-import os
-import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,23 +13,15 @@ from playwright.async_api import (
     Dialog,
     Page,
     Request,
-    async_playwright,
     expect,
 )
 
+from bench.chromium import chromium, program
+
 _ROOT = Path(__file__).parents[2]
-_UNPACKED = _ROOT / ".cache" / "chromium"
 _BUILT = _ROOT / "services" / "gateway" / "src" / "gateway" / "dashboard_files" / "index.html"
 _AXE = _ROOT / "services" / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
-_ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-gpu")
 _WAIT_MS = 30_000
-
-
-def program() -> Path | None:
-    """Chromium's: the one that is installed, else the one that `make test` has unpacked."""
-    unpacked = _UNPACKED / "usr" / "lib" / "chromium" / "chromium"
-    installed = shutil.which("chromium")
-    return Path(installed) if installed else unpacked if unpacked.exists() else None
 
 
 def missing() -> str | None:
@@ -47,17 +37,8 @@ def missing() -> str | None:
 async def running_browser() -> AsyncGenerator[Browser]:
     """One that asks nobody for anything by itself."""
     expect.set_options(timeout=_WAIT_MS)
-    libraries = {"LD_LIBRARY_PATH": ":".join(str(folder) for folder in _UNPACKED.glob("usr/lib/*-linux-gnu*"))}
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=program(),
-            args=_ARGUMENTS,
-            env={**os.environ, **(libraries if _UNPACKED.exists() else {})},
-        )
-        try:
-            yield browser
-        finally:
-            await browser.close()
+    async with chromium() as browser:
+        yield browser
 
 
 @dataclass

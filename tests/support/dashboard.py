@@ -83,5 +83,6 @@ def pages(memory: str, app: str) -> dict[str, str]:
         "dead-letters": "/dead-letters",
         "tokens": "/tokens",
         "health": "/health",
+        "api": "/docs",
         "not-found": "/no-such-page",
     }

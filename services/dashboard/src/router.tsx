@@ -1,6 +1,6 @@
 /** The pages, and what of them stands in the address: filters and searches survive reload and going back. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
-import type { DifferenceKind, Direction, SortColumn } from "./api/queries";
+import { client, type DifferenceKind, type Direction, memories, type SortColumn } from "./api/queries";
 import type { Moments } from "./lib/moments";
 import { NotFound } from "./pages/not-found";
 import { Shell } from "./parts/shell";
@@ -91,6 +91,8 @@ export const memoriesRoute = createRoute({
       ...moments(given),
       kind: oneOf(["added", "deleted", "revised", "state", "categories"] as const, given.kind),
     }),
+  loaderDeps: ({ search }) => search,
+  loader: ({ deps }) => void (deps.until === undefined && client.prefetchQuery(memories(deps))),
   component: lazyRouteComponent(() => import("./pages/memories"), "MemoriesPage"),
 });
 
@@ -100,6 +102,7 @@ const pages = [
     path: "/",
     validateSearch: (given): HomeSearch =>
       known<HomeSearch>({ range: oneOf(["7d", "30d", "12w", "12m"] as const, given.range) }),
+    loader: () => void client.prefetchQuery(memories({})),
     component: lazyRouteComponent(() => import("./pages/home"), "HomePage"),
   }),
   memoriesRoute,
@@ -173,6 +176,11 @@ const pages = [
     getParentRoute: () => root,
     path: "/tokens",
     component: lazyRouteComponent(() => import("./pages/tokens"), "TokensPage"),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/docs",
+    component: lazyRouteComponent(() => import("./pages/api-docs"), "ApiDocsPage"),
   }),
   createRoute({
     getParentRoute: () => root,

@@ -197,3 +197,18 @@ async def test_each_part_and_model_is_named(stack: Stack, windows: Windows) -> N
     await expect(page.get_by_text(health["embedder"]).first).to_be_visible()
     for service in health["services"]:
         await expect(page.get_by_text(service["service"], exact=True).first).to_be_visible()
+
+
+async def test_the_page_of_the_api_has_each_route_with_what_it_takes_and_answers(
+    stack: Stack, windows: Windows
+) -> None:
+    async with stack.http() as http:
+        paths = (await get(http, "/openapi.json"))["paths"]
+        assert (await http.get("/redoc", headers={"Accept": "text/html"})).status_code == 404
+    page = await windows.open("/docs")
+    await expect(page.locator("main details")).to_have_count(sum(len(methods) for methods in paths.values()))
+    await page.get_by_label("Search routes").fill("put /api/v1/memories/{memory_id}")
+    route = page.locator("main details").filter(has=page.get_by_text("/api/v1/memories/{memory_id}", exact=True))
+    await route.locator("summary").click()
+    await expect(route.locator("dt")).to_have_text(["memory_id required"])
+    await expect(route.locator("pre").first).to_contain_text('"memory_content": "I drink green tea in the morning"')

@@ -17,7 +17,7 @@ from support.running_gateway import RunningGateway, serve_gateway
 
 OPEN = {"/livez", "/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/{below:path}"}
 """What is answered without a token. Nothing else is."""
-ANY_SCOPE = {"/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+ANY_SCOPE = {"/readyz", "/openapi.json"}
 """What needs a token, whatever its scopes: it tells nothing of anybody."""
 MCP = {
     "/mcp", "/mcp/{client}/http/{user}", "/mcp/{client}/sse/{user}", "/mcp/sse/{client}/{user}", "/mcp/messages",

@@ -32,7 +32,8 @@ export function onBehind(again: () => void): void {
   behind = again;
 }
 
-async function send(request: Request): Promise<Response> {
+/** A request with the tab's token; throws `ApiError` without an answer. */
+export async function send(request: Request): Promise<Response> {
   for (const [name, value] of Object.entries(authorization())) request.headers.set(name, value);
   try {
     if (least === null || !reads(request)) return await fetch(request);

@@ -7,7 +7,8 @@ import {
   type QueryKey,
   queryOptions,
 } from "@tanstack/react-query";
-import { ApiError, api, body, type Schemas } from "./client";
+import { type Document, operations } from "../lib/open-api";
+import { ApiError, api, body, problem, type Schemas, send } from "./client";
 import { token } from "./session";
 
 export type State = Schemas["Memory"]["state"];
@@ -49,29 +50,33 @@ export type MemoryFilter = {
   as_of?: string | undefined;
 };
 
-// What was is under a key of its own: no event changes it.
-export const memories = (filter: MemoryFilter) =>
-  queryOptions({
-    queryKey: [filter.as_of ? "past" : "memories", filter],
+/** Two filters that mean the same are one key, since a route asks before its page is there. What was is under a key of
+ * its own: no event changes it. */
+export const memories = (asked: MemoryFilter) => {
+  const { apps, categories, archived, as_of, sort = "created_at", direction = "desc", page = 1, size = 10 } = asked;
+  const filter = { search: asked.search || undefined, apps, categories, archived, as_of, sort, direction, page, size };
+  return queryOptions({
+    queryKey: [as_of ? "past" : "memories", filter],
     placeholderData: keepPreviousData,
     queryFn: ({ signal }) =>
       body(
         api.POST("/api/v1/memories/filter", {
           signal,
           body: {
-            page: filter.page ?? 1,
-            size: filter.size ?? 10,
-            search_query: filter.search || null,
+            page: filter.page,
+            size: filter.size,
+            search_query: filter.search ?? null,
             app_ids: filter.apps?.length ? filter.apps : null,
             category_ids: filter.categories?.length ? filter.categories : null,
-            sort_column: filter.sort ?? "created_at",
-            sort_direction: filter.direction ?? "desc",
+            sort_column: filter.sort,
+            sort_direction: filter.direction,
             show_archived: filter.archived ?? false,
             as_of: filter.as_of ?? null,
           },
         }),
       ),
   });
+};
 
 export const memory = (id: string, asOf?: string) =>
   queryOptions({
@@ -373,4 +378,17 @@ export const readMemories = (id: string) =>
   queryOptions({
     queryKey: ["audit", "read", id],
     queryFn: ({ signal }) => body(api.GET("/api/v1/audit/{read_id}", { signal, params: { path: { read_id: id } } })),
+  });
+
+/** The document of the API itself, which is no route of it. */
+export const openApi = () =>
+  queryOptions({
+    queryKey: ["openapi"],
+    staleTime: Number.POSITIVE_INFINITY,
+    queryFn: async ({ signal }) => {
+      const answer = await send(new Request("/openapi.json", { signal }));
+      const found = await answer.json().catch(() => null);
+      if (!answer.ok) throw problem(answer, found);
+      return { summary: (found as Document).info.summary, operations: operations(found as Document) };
+    },
   });

@@ -40,7 +40,11 @@ export function HomePage() {
         </div>
         <Numbers />
       </div>
-      <Activity range={range} onRange={(chosen) => void navigate({ search: { range: chosen }, replace: true })} />
+      <Activity
+        range={range}
+        onRange={(chosen) => void navigate({ search: { range: chosen }, replace: true })}
+        waits={found.isPending}
+      />
       <Panel className="mt-4">
         <div className="flex flex-wrap items-center justify-between gap-3 border-b p-3">
           <h2 className="text-base font-semibold">Memories</h2>

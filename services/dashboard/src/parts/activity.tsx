@@ -24,9 +24,12 @@ export const RANGES = {
 export type Range = keyof typeof RANGES;
 const SHOWN_CATEGORIES = 6;
 
-export function Activity({ range, onRange }: { range: Range; onRange: (range: Range) => void }) {
+type Props = { range: Range; onRange: (range: Range) => void; waits: boolean };
+
+/** While it `waits` it asks for nothing: it has more to ask for and to draw than all that people came for. */
+export function Activity({ range, onRange, waits }: Props) {
   const { step, steps, name } = RANGES[range];
-  const found = useQuery(activity(step, steps));
+  const found = useQuery({ ...activity(step, steps), enabled: !waits });
   const charts: [What, string, string][] = [
     ["added", "Memories by app", "No memories are of this time"],
     ["reads", "Reads by app", "No app has read in this time"],
@@ -57,7 +60,7 @@ export function Activity({ range, onRange }: { range: Range; onRange: (range: Ra
             </Panel>
           ),
         )}
-        <Categories />
+        <Categories waits={waits} />
       </div>
     </section>
   );
@@ -150,8 +153,8 @@ function Numbers({ title, steps, all }: { title: string; steps: string[]; all: S
   );
 }
 
-function Categories() {
-  const found = useQuery(categories());
+function Categories({ waits }: { waits: boolean }) {
+  const found = useQuery({ ...categories(), enabled: !waits });
   const used = (found.data?.categories ?? [])
     .filter((each) => each.memories > 0)
     .sort((one, other) => other.memories - one.memories);

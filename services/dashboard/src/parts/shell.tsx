@@ -3,6 +3,7 @@ import { useIsFetching, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
 import {
   AppWindow,
+  BookOpen,
   ChevronDown,
   HeartPulse,
   KeyRound,
@@ -54,6 +55,7 @@ const INSIDE = [
   { to: "/projections", name: "Projections", icon: <Layers size={15} /> },
   { to: "/dead-letters", name: "Dead letters", icon: <MailX size={15} /> },
   { to: "/health", name: "Health", icon: <HeartPulse size={15} /> },
+  { to: "/docs", name: "API", icon: <BookOpen size={15} /> },
 ] as const;
 
 const GO =

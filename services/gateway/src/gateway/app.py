@@ -72,6 +72,8 @@ def create_app(service: MemoryService, options: GatewayOptions) -> FastAPI:
 
     app = FastAPI(
         title="Memlog", version=options.version, lifespan=lifespan, redirect_slashes=False,
+        # The dashboard has a page for it: FastAPI's load their scripts from elsewhere.
+        docs_url=None, redoc_url=None,
         # Its own spans hold paths and queries, and so names and texts.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         summary="A private, local-first memory layer. Errors are RFC 9457 problems with a stable code.",

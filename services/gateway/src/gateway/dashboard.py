@@ -3,22 +3,23 @@
 It stands before authentication: a browser that opens a page has no token yet, and there is nothing to protect in it.
 """
 
+import mimetypes
 import re
 import secrets
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 FOLDER = Path(__file__).parent / "dashboard_files"
 PAGES = (
     "/", "/memories", "/memory/*", "/apps", "/apps/*", "/settings", "/events", "/audit", "/projections", "/access",
-    "/tokens", "/dead-letters", "/health",
+    "/tokens", "/dead-letters", "/health", "/docs",
 )  # fmt: skip
 """They are all one document: which of them is shown, its router decides in the browser."""
 _PAGE = re.compile("|".join(re.escape(page).replace(r"\*", "[^/]+") for page in PAGES))
-_NOT_OURS = re.compile(r"/(api|mcp|docs|redoc|openapi\.json|livez|readyz|metrics|\.well-known|assets)(/.*)?")
+_NOT_OURS = re.compile(r"/(api|mcp|openapi\.json|livez|readyz|metrics|\.well-known|assets)(/.*)?")
 """A browser that goes astray here is answered by the API."""
 _NONCE = "__CSP_NONCE__"
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -32,7 +33,7 @@ _HEADERS = {
 _NOT_BUILT = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Memlog</title></head><body>
 <h1>Memlog is running; its dashboard is not built</h1>
 <p>Building it needs Node 20.19 or newer. Install Node, then run <code>make run</code> again: it builds the dashboard
-once. All that it shows is also in the API: see <a href="/docs">/docs</a>.</p></body></html>"""
+once. All that it shows is also in the API: see <a href="/openapi.json">/openapi.json</a>.</p></body></html>"""
 
 
 class DashboardMiddleware:
@@ -43,7 +44,8 @@ class DashboardMiddleware:
         index = folder / "index.html"
         self._page = index.read_text() if index.is_file() else None
         found = (file for file in folder.rglob("*") if file.is_file() and file != index)
-        self._files = {f"/{file.relative_to(folder).as_posix()}": file for file in found}
+        # All of them are a few megabytes, and a page asks for ten at once.
+        self._files = {f"/{file.relative_to(folder).as_posix()}": (file.read_bytes(), _type(file)) for file in found}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._answer(Request(scope)) if scope["type"] == "http" and scope["method"] == "GET" else None
@@ -53,7 +55,8 @@ class DashboardMiddleware:
         path = request.scope["path"]
         if path in self._files:
             kept = _FOR_EVER if path.startswith("/assets/") else "no-cache"
-            return FileResponse(self._files[path], headers={"Cache-Control": kept})
+            content, kind = self._files[path]
+            return Response(content, headers={"Cache-Control": kept}, media_type=kind)
         if _PAGE.fullmatch(path):
             return self._document(200)
         if "text/html" in request.headers.get("accept", "") and not _NOT_OURS.fullmatch(path):
@@ -67,6 +70,10 @@ class DashboardMiddleware:
         nonce = secrets.token_urlsafe(16)
         headers = {**_HEADERS, "Content-Security-Policy": _policy(f"'self' 'nonce-{nonce}'")}
         return HTMLResponse(self._page.replace(_NONCE, nonce), status, headers)
+
+
+def _type(file: Path) -> str:
+    return mimetypes.guess_type(file.name)[0] or "application/octet-stream"
 
 
 def _policy(code: str) -> str:
