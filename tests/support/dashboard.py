@@ -10,6 +10,8 @@ from playwright.async_api import Page
 
 HOSTILE = """<img src=x onerror="alert('xss')"><script>alert(1)</script>{{7*7}}"""
 """As an app's and a category's name, and in a text."""
+ODD = f"\u202ereversed\u202c 👩‍👩‍👧‍👦 javascript:alert(3) {'endless' * 12}"
+"""Another name: it turns the direction, is of many code points a letter, a URL, and has no place to break."""
 TRACES = "http://traces.example/trace/{trace_id}"
 """Where traces are looked at, as the Memlog of the browser's tests is told."""
 _TEXTS: Mapping[str, list[str]] = {
@@ -43,11 +45,13 @@ async def fill(http: httpx.AsyncClient, *, hostile: bool = False) -> dict[str, s
     """Memories of several apps in each state, a revision, a rule and a token; with `hostile`, texts, names and labels
     are HTML. Page by name → its path."""
     names = {app: HOSTILE if hostile else app for app in _TEXTS}
+    if hostile:
+        names["windsurf"] = ODD
     text = f"{HOSTILE} [a](javascript:alert(2))" if hostile else "I moved from Braga to Lisbon"
     ids = [await add(http, each, names[app]) for app, texts in _TEXTS.items() for each in texts]
     await add(http, "averylongword" * 30, names["cursor"])
     category = HOSTILE if hostile else "music"
-    shown = await add(http, text, names["cursor"], categories=[category, "travel", "home", "plans"])
+    shown = await add(http, text, names["cursor"], categories=[category, ODD if hostile else "travel", "home", "plans"])
     revised = {"memory_content": f"{text} in May"}
     (await http.put(f"/api/v1/memories/{shown}", json=revised)).raise_for_status()
     for id_, state in zip(ids, ("paused", "archived"), strict=False):

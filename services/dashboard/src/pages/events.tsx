@@ -99,7 +99,7 @@ function Row({ event, fresh }: { event: LogEvent; fresh: boolean }) {
         <summary className="flex flex-wrap items-center gap-x-3 gap-y-1 text-sm">
           <span className="font-medium">{event.type}</span>
           <span className="min-w-0 grow truncate text-soft">{gist(event)}</span>
-          <span className="text-soft">{event.app_name ?? event.actor}</span>
+          <span className="max-w-full truncate text-soft">{event.app_name ?? event.actor}</span>
           <code className="font-mono text-xs text-faint">{event.position}</code>
           <span className="text-soft">
             <When time={event.recorded_at} />

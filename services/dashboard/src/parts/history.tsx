@@ -45,7 +45,7 @@ export function History({ id }: { id: string }) {
                   <p className="text-sm leading-relaxed break-words whitespace-pre-wrap">{entry.text}</p>
                 ))}
               {entry.categories && entry.categories.length > 0 && (
-                <p className="mt-1 text-sm text-soft">Categories: {entry.categories.join(", ")}</p>
+                <p className="mt-1 text-sm break-words text-soft">Categories: {entry.categories.join(", ")}</p>
               )}
             </li>
           );
