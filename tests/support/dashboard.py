@@ -52,6 +52,8 @@ async def fill(http: httpx.AsyncClient, *, hostile: bool = False) -> dict[str, s
     await add(http, "averylongword" * 30, names["cursor"])
     category = HOSTILE if hostile else "music"
     shown = await add(http, text, names["cursor"], categories=[category, ODD if hostile else "travel", "home", "plans"])
+    history = (await http.get(f"/api/v1/memories/{shown}/history")).raise_for_status().json()
+    then = history["entries"][0]["recorded_at"]
     revised = {"memory_content": f"{text} in May"}
     (await http.put(f"/api/v1/memories/{shown}", json=revised)).raise_for_status()
     for id_, state in zip(ids, ("paused", "archived"), strict=False):
@@ -63,7 +65,7 @@ async def fill(http: httpx.AsyncClient, *, hostile: bool = False) -> dict[str, s
     (await http.put("/api/v1/access-rules", json=rule)).raise_for_status()
     token = {"app": names["cursor"], "label": HOSTILE if hostile else "my laptop", "scopes": ["read", "write"]}
     (await http.post("/api/v1/tokens", json=token)).raise_for_status()
-    return pages(shown, app)
+    return pages(shown, app, then)
 
 
 async def sign_in(page: Page, token: str) -> None:
@@ -71,12 +73,15 @@ async def sign_in(page: Page, token: str) -> None:
     await page.add_init_script(f"sessionStorage.setItem('memlog.token', {json.dumps(token)})")
 
 
-def pages(memory: str, app: str) -> dict[str, str]:
-    """Page by name → its path; those of this memory and app among them."""
+def pages(memory: str, app: str, then: str) -> dict[str, str]:
+    """Page by name → its path; those of this memory, app and moment (ISO 8601) among them."""
     return {
         "home": "/",
         "memories": "/memories?archived=true",
+        "memories-then": f"/memories?as_of={then}",
+        "memories-compared": f"/memories?as_of={then}&until=now",
         "memory": f"/memory/{memory}",
+        "memory-compared": f"/memory/{memory}?as_of={then}&until=now",
         "apps": "/apps",
         "app": f"/apps/{app}",
         "settings": "/settings",
