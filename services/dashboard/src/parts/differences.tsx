@@ -63,7 +63,7 @@ export function Differences({ filter, onKind, onPage, onSize }: Props) {
                 >
                   {change.id.slice(0, 8)}
                 </Link>
-                <span className="ml-auto">
+                <span className="ml-auto min-w-0 wrap-anywhere">
                   {change.app_name} · <When time={change.changed_at} />
                 </span>
               </div>
