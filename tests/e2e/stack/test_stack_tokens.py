@@ -296,7 +296,8 @@ async def test_who_is_connected_to_one_gateway_is_seen_through_the_other_by_its_
         httpx.AsyncClient(base_url=fleet.url(0), headers=bearer(client), timeout=60.0) as http,
         http.stream("GET", "/mcp/cursor/sse/cora") as stream,
     ):
-        await anext(stream.aiter_lines())
+        lines = stream.aiter_lines()  # kept: one that nobody holds closes the stream
+        await anext(lines)
 
         async def shown() -> Json | None:
             found = (await seen(owner))["connections"]

@@ -43,7 +43,8 @@ async def test_a_client_that_calls_is_connected_under_its_own_name(gateway: Runn
 
 async def test_a_stream_of_events_is_the_owners(gateway: RunningGateway, http: httpx.AsyncClient) -> None:
     async with http.stream("GET", "/api/v1/events/stream", params={"user_id": "watching"}) as response:
-        await anext(response.aiter_lines())
+        lines = response.aiter_lines()  # kept: one that nobody holds closes the stream
+        await anext(lines)
         assert noted(gateway, "watching") == [("dashboard", "events", False)]
 
     async def gone() -> bool:
