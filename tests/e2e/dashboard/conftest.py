@@ -13,7 +13,6 @@ from support.dashboard import TRACES, fill
 from support.inside import Inside, inside
 from support.stack import Stack, running_stack
 
-
 _ALWAYS = ("test_dashboard_live.py", "test_dashboard_memories.py")
 
 
