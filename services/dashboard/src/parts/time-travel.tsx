@@ -137,7 +137,7 @@ function Moment({ label, time, onChange }: { label: string; time: number; onChan
       <Input
         type="datetime-local"
         step="any"
-        className="mt-1 !w-56 tabular-nums max-sm:!w-full"
+        className="mt-1 !w-60 tabular-nums max-sm:!w-full"
         value={text}
         onChange={(event) => {
           setText(event.target.value);
