@@ -7,7 +7,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import SpanContext, StatusCode
 from runtime.spans import appending, handling, projecting, replaying, sending, statement
 from runtime.telemetry import span, trace_as, trace_headers, trace_id, trace_to
 
@@ -92,6 +92,18 @@ def test_a_batch_that_fails_is_marked_in_each_of_its_traces_without_words(ended:
         assert each.attributes is not None
         assert each.attributes["error.type"] == "ValueError"
         assert "secret" not in each.to_json()
+
+
+def test_a_step_that_fails_says_of_what_kind_without_words_and_what_it_was_part_of_fails_too(
+    ended: InMemorySpanExporter,
+) -> None:
+    with pytest.raises(ValueError), handling(STREAM, "Ask", FIRST), statement("SELECT 1 FROM memlog.memories"):
+        raise ValueError("my secret")
+    for each in of_trace(ended, FIRST):
+        assert each.status.status_code is StatusCode.ERROR
+        assert (each.attributes or {})["error.type"] == "ValueError"
+        assert "secret" not in each.to_json()
+    assert len(of_trace(ended, FIRST)) == 2
 
 
 def test_a_replay_is_a_trace_of_its_own_that_links_to_others(ended: InMemorySpanExporter) -> None:
