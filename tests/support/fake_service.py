@@ -33,11 +33,11 @@ from contracts.api import (
     State,
     StateChanged,
     Stats,
-    Wait,
 )
 from contracts.changes import ChangePage, Timeline
 from contracts.connections import ConnectionList
 from contracts.errors import AppIsPaused, NotFound
+from contracts.promises import Wait
 from gateway.service import AppQuery, Caller, ChangeQuery, ListQuery, OnProgress, Selection, These
 from pydantic import JsonValue
 from support.fake_operator import FakeOperator

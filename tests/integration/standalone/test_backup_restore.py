@@ -25,7 +25,7 @@ from standalone.failures import CheckFailed, FileDamaged, FileUnusable, HomeInUs
 from standalone.home import Home
 from standalone.key_exchange import import_keys
 from standalone.key_file import note_export
-from standalone.log_access import has_log, reach_server
+from standalone.log_access import reach_server
 from support.homes import at, bytes_of, content, in_folder, keys_of, put, quiet
 from support.lived_in import live
 from support.log_events import UID
@@ -177,9 +177,9 @@ async def test_a_restore_that_fails_in_the_middle_leaves_the_home_as_empty_as_it
         patched.setattr(backup_streams, "_verify", fails)
         with pytest.raises(FileDamaged):
             await bring_back(target, None, backed_up, quiet)
-    assert not has_log(Home.at(target)) and "incoming" not in in_folder(target)
+    assert not Home.at(target).has_log() and "incoming" not in in_folder(target)
     await bring_back(target, None, backed_up, quiet)
-    assert has_log(Home.at(target))
+    assert Home.at(target).has_log()
 
 
 async def test_a_restore_that_is_killed_leaves_no_log_and_the_next_one_works(backed_up: Path, tmp_path: Path) -> None:
@@ -188,13 +188,13 @@ async def test_a_restore_that_is_killed_leaves_no_log_and_the_next_one_works(bac
         sys.executable, "-m", "standalone", "restore", str(backed_up), "--home", str(target)
     )
     incoming = Home.at(target / "incoming")
-    await eventually(lambda: has_log(incoming) or process.returncode is not None)
+    await eventually(lambda: incoming.has_log() or process.returncode is not None)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     await process.wait()
     await asyncio.to_thread(psutil.wait_procs, children, 5)
     assert process.returncode == -9, "it was over before it could be killed"
-    assert not has_log(Home.at(target))
+    assert not Home.at(target).has_log()
     await bring_back(target, None, backed_up, quiet)
     async with at(target) as log:
         assert await log.events.last_sequence(events(0).name) > 50

@@ -19,7 +19,6 @@ from runtime.stream_reading import pages
 from standalone import log_import
 from standalone.failures import CheckFailed, FileUnusable, NotEmpty
 from standalone.home import Home
-from standalone.log_access import has_log
 from standalone.log_export import export_log
 from standalone.log_import import import_log
 from support.homes import at, bytes_of, content, in_folder, quiet
@@ -244,7 +243,7 @@ async def test_a_damaged_export_leaves_the_home_without_log_and_without_key(expo
     for damaged in cases:
         with pytest.raises(FileUnusable):
             await imported(target, damaged)
-        assert not has_log(Home.at(target)) and not {"master.key", "incoming"} & in_folder(target).keys()
+        assert not Home.at(target).has_log() and not {"master.key", "incoming"} & in_folder(target).keys()
     await imported(target, export)
 
 
@@ -259,7 +258,7 @@ async def test_a_log_that_would_export_as_something_else_is_thrown_away(
     monkeypatch.setattr(log_import, "_message", forgetful)
     with pytest.raises(CheckFailed):
         await imported(tmp_path / "target", export)
-    assert not has_log(Home.at(tmp_path / "target"))
+    assert not Home.at(tmp_path / "target").has_log()
 
 
 async def test_a_log_with_a_hole_or_without_its_keys_is_not_exported_as_if_it_were_whole(servers: Servers) -> None:

@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from contracts.access import Access, Effect, Policy
+from contracts.promises import Wait
 
-Wait = Literal["accepted", "stored", "searchable"]
 State = Literal["active", "paused", "archived", "deleted"]
 ChangeKind = Literal["ADD", "UPDATE", "DELETE", "STATE", "NONE"]
 

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from contracts.api import App, ChangeKind, Memory, View, Wait
+from contracts.api import App, ChangeKind, Memory, View
+from contracts.promises import Wait
 
 
 class AppDetail(App):

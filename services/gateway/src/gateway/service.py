@@ -34,7 +34,6 @@ from contracts.api import (
     SearchResults,
     StateChanged,
     Stats,
-    Wait,
 )
 from contracts.archiving import ArchiveAfter, ArchivePolicy, ArchivePolicyList, ArchivePreview
 from contracts.auditing import AuditPage, ReadMemories
@@ -42,6 +41,7 @@ from contracts.changes import ChangePage, Timeline
 from contracts.configuration import Configured
 from contracts.connections import ConnectionList
 from contracts.openmemory import AccessedMemories, AccessLog, AppDetail, AppMemories, Imported
+from contracts.promises import Wait
 from contracts.tokens import IssuedToken, TokenPage, TokenRequest
 from pydantic import JsonValue
 

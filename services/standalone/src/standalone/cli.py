@@ -2,7 +2,6 @@
 
 import json
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -70,5 +69,7 @@ def common(
     show_version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
 ) -> None:
     if show_version:
+        from importlib.metadata import version
+
         typer.echo(f"memlog {version('memlog-standalone')}")
         raise typer.Exit

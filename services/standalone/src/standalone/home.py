@@ -19,7 +19,6 @@ import platformdirs
 
 from standalone.failures import HomeInUse, HomeUnusable
 from standalone.files import write_atomically
-from standalone.leftovers import end_leftovers
 from standalone.processes import ProcessIdentity, is_alive, own_identity
 
 LAYOUT_VERSION = 1
@@ -65,6 +64,8 @@ class Home:
             home._acquire(descriptor, wait)
             with _explained(home.root):
                 home._prepare(descriptor)
+            from standalone.leftovers import end_leftovers  # it logs: no need of those who merely look
+
             end_leftovers(home.run)
             yield replace(home, lock=descriptor)
         finally:
@@ -126,6 +127,10 @@ class Home:
         """`{"version": n}` of the layout that this folder has."""
         return self.root / "layout.json"
 
+    def has_log(self) -> bool:
+        """Whether there are streams of any kind."""
+        return any(self.nats.glob("jetstream/*/streams/*"))
+
     def holder(self) -> ProcessIdentity | None:
         """Who took the lock last, if the record is readable; compare with `processes.is_alive`."""
         try:
@@ -168,6 +173,8 @@ class Home:
         while not _try_lock(descriptor, self.root):
             holder = self.holder()
             if holder is not None and not is_alive(holder):
+                from standalone.leftovers import end_leftovers  # see `open`
+
                 # The owner is dead and a child of it holds the inherited descriptor.
                 end_leftovers(self.run, orphans_only=True)
             if time.monotonic() >= deadline:

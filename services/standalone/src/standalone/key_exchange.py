@@ -24,7 +24,7 @@ from standalone.failures import CheckFailed, NotEmpty, file_errors
 from standalone.files import appearing
 from standalone.home import Home
 from standalone.key_file import Keys, note_export, open_keys, seal_keys
-from standalone.log_access import LogAccess, Server, has_log, opened_log, reach_server, serving
+from standalone.log_access import LogAccess, Server, opened_log, reach_server, serving
 
 _SAMPLE = 3
 
@@ -150,7 +150,7 @@ def _master_key_file(server: Server) -> Path:
 
 @asynccontextmanager
 async def _to_import_into(home: Path | None, nats_url: str | None) -> AsyncGenerator[Server]:
-    if nats_url is not None or has_log(Home.at(home)):
+    if nats_url is not None or Home.at(home).has_log():
         async with reach_server(home, nats_url) as server:
             yield server
         return

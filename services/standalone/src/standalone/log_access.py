@@ -77,7 +77,7 @@ async def reach_server(home: Path | None, nats_url: str | None) -> AsyncGenerato
             yield server
         return
     there = Home.at(home)
-    if not has_log(there):
+    if not there.has_log():
         raise NoLog(f"there is no log in {there.root}")
     async with AsyncExitStack() as stack:
         running = running_nats(there)
@@ -137,11 +137,6 @@ async def staged(folder: Path, lock: int | None = None) -> AsyncGenerator[Server
 def staging_home(folder: Path, lock: int | None = None) -> Home:
     """The layout of what `staged` makes."""
     return Home(Path(os.path.abspath(folder)), lock)  # noqa: PTH100 - symlinks stay as given
-
-
-def has_log(home: Home) -> bool:
-    """Whether the home holds streams of any kind."""
-    return any(home.nats.glob("jetstream/*/streams/*"))
 
 
 async def shards_of(server: Server) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping
 from http import HTTPStatus
 from typing import Any, Self, TypeVar
 
-import httpx
+import httpx2
 from contracts.errors import Forbidden, InvalidInput, MemlogError, error_from_code
 from pydantic import BaseModel, ValidationError
 
@@ -21,7 +21,7 @@ class RestClient:
     """Talks to the Memlog at `url`. Every method raises `NotReachable` when none answers there, and the error that
     Memlog answered with."""
 
-    def __init__(self, url: str, http: httpx.Client) -> None:
+    def __init__(self, url: str, http: httpx2.Client) -> None:
         self.url = url
         self._http = http
 
@@ -35,10 +35,10 @@ class RestClient:
     def connect(cls, url: str, token: str | None = None) -> Generator[Self]:
         """A client for the length of the block, which sends `token` if there is one. Proxies of the environment are not
         asked: Memlog is local. Raises `InvalidInput` for what can be no address or no token."""
-        timeout = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_S)
+        timeout = httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_S)
         try:
-            http = httpx.Client(base_url=url, headers=bearer(token), timeout=timeout, trust_env=False)
-        except httpx.InvalidURL as error:
+            http = httpx2.Client(base_url=url, headers=bearer(token), timeout=timeout, trust_env=False)
+        except httpx2.InvalidURL as error:
             raise _no_address(url, str(error)) from None
         with http:
             yield cls(url, http)
@@ -57,14 +57,14 @@ class RestClient:
         *,
         params: Mapping[str, object] | None = None,
         body: Mapping[str, object] | None = None,
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """The answer as it came, when it is no error."""
         query: dict[str, Any] = {name: value for name, value in (params or {}).items() if value is not None}
         try:
             answer = self._http.request(method, path, params=query, json=body)
-        except httpx.UnsupportedProtocol:
+        except httpx2.UnsupportedProtocol:
             raise _no_address(self.url, "it names no http:// or https://") from None
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise self._not_reachable(type(error).__name__) from None
         if answer.is_success:
             return answer
@@ -76,7 +76,7 @@ class RestClient:
                 f"what answers there is something else, with status {answer.status_code}"
             ) from None
 
-    def _parsed(self, answer: httpx.Response, kind: type[V]) -> V:
+    def _parsed(self, answer: httpx2.Response, kind: type[V]) -> V:
         try:
             return kind.model_validate_json(answer.content)
         except ValidationError:

@@ -16,7 +16,7 @@ from runtime.postgres import create_pool
 
 from standalone.failures import NoLog
 from standalone.home import Home
-from standalone.log_access import has_log, serving, shards_of
+from standalone.log_access import serving, shards_of
 from standalone.postgres_server import postgres_server
 
 _LOOK_S = 0.2
@@ -46,7 +46,7 @@ class Stopped:
 async def stopped(home: Path | None) -> AsyncGenerator[Stopped]:
     """Start the servers of a home for the length of the block, under its lock. Raises `NoLog`, `HomeInUse` when Memlog
     runs there, `LogNotTrusted` when the NATS server cannot recover the log."""
-    if not has_log(Home.at(home)):
+    if not Home.at(home).has_log():
         raise NoLog(f"there is no log in {Home.at(home).root}")
     with Home.open(home) as opened:
         async with serving(opened) as server, postgres_server(opened) as postgres:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from contracts.api import Wait
+from contracts.promises import Wait
 from pydantic import BaseModel, Field
 
 from gateway.inputs import (

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from contracts.api import AddedMemory, Deleted, History, Memory, MemoryDetail, OperationResult, Page, Wait
+from contracts.api import AddedMemory, Deleted, History, Memory, MemoryDetail, OperationResult, Page
 from contracts.errors import BadRequest, InvalidInput, NotFound
 from contracts.ids import parse_uuid
 from contracts.openmemory import AccessLog
+from contracts.promises import Wait
 from fastapi import Header, Query, Response
 from pydantic import BaseModel, Field
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from contracts import ids, subjects
-from contracts.api import ChangeKind, Item, Outcome, Wait
+from contracts.api import ChangeKind, Item, Outcome
 from contracts.codec import Decoded, Meta, decode_command, encode
 from contracts.commands import AddMemory, AnyCommand, ReviseMemory
 from contracts.errors import IdempotencyKeyReused, MemlogError, NotFound, Unavailable, error_from_code
 from contracts.positions import Position
+from contracts.promises import Wait
 from contracts.streams import READ_MODELS, SERVING_PROJECTIONS, commands
 from nats.aio.client import Client
 from nats.aio.msg import Msg

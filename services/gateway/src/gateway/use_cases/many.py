@@ -5,7 +5,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from contracts.api import ChangeKind, Wait
+from contracts.api import ChangeKind
 from contracts.commands import (
     MAX_IDS_PER_COMMAND,
     MAX_IDS_PER_REQUEST,
@@ -16,6 +16,7 @@ from contracts.commands import (
     RestoreMemories,
 )
 from contracts.errors import InvalidInput
+from contracts.promises import Wait
 
 from gateway.asking import OnProgress
 from gateway.use_cases.commanding import Commanding, Principal, Sent

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from contracts.access import Readable, may_read
-from contracts.api import AddedMemory, Deleted, Item, OperationResult, Wait
+from contracts.api import AddedMemory, Deleted, Item, OperationResult
 from contracts.categories import category_keys
 from contracts.commands import (
     AddMemory,
@@ -12,6 +12,7 @@ from contracts.commands import (
     ReviseMemory,
 )
 from contracts.errors import AppIsPaused, NotFound
+from contracts.promises import Wait
 from contracts.streams import READ_MODELS
 from pydantic import JsonValue
 from runtime.postgres import Pool, Row, postgres_errors

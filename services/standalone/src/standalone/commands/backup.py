@@ -4,17 +4,19 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from contracts.streams import USERS
 
-from standalone.backup import BackedUp, back_up, bring_back
-from standalone.backup_file import Manifest
 from standalone.commands.long_work import carry_out
 from standalone.commands.options import HomeOption, JsonOption, NatsUrlOption
 from standalone.commands.progress import bars
 from standalone.home import Home
+
+if TYPE_CHECKING:
+    from standalone.backup import BackedUp
+    from standalone.backup_file import Manifest
 
 
 def backup(
@@ -42,6 +44,8 @@ def backup(
 
       MEMLOG_NATS_USER=... MEMLOG_NATS_PASSWORD=... memlog backup --nats-url tls://nats.team.example
     """
+    from standalone.backup import back_up
+
     named = f"memlog-backup-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
     target = Path(named) if file is None else file / named if file.is_dir() else file
 
@@ -69,6 +73,7 @@ def restore(
 
       memlog keys import memlog-keys.json --home ~/restored
     """
+    from standalone.backup import bring_back
 
     async def do() -> None:
         with bars() as show:
@@ -87,7 +92,7 @@ def restore(
     carry_out(do())
 
 
-def _say_backed_up(done: BackedUp, *, checked: bool, as_json: bool) -> None:
+def _say_backed_up(done: "BackedUp", *, checked: bool, as_json: bool) -> None:
     manifest, warning = done.manifest, key_warning(done)
     if as_json:
         facts = {"file": str(done.file), "size": done.size, "checked": checked, "warning": warning}
@@ -99,7 +104,7 @@ def _say_backed_up(done: BackedUp, *, checked: bool, as_json: bool) -> None:
         typer.echo(f"Warning: {warning}", err=True)
 
 
-def key_warning(done: BackedUp) -> str | None:
+def key_warning(done: "BackedUp") -> str | None:
     """What is to be said about the keys of a backup, if anything."""
     keys = done.manifest.keys
     if keys.count == 0:
@@ -115,7 +120,7 @@ def key_warning(done: BackedUp) -> str | None:
     return f"{since}, and the backup cannot be read without them. Export them now: memlog keys export FILE"
 
 
-def _facts(manifest: Manifest) -> dict[str, object]:
+def _facts(manifest: "Manifest") -> dict[str, object]:
     return {
         "shards": manifest.shards,
         "streams": {
@@ -126,7 +131,7 @@ def _facts(manifest: Manifest) -> dict[str, object]:
     }
 
 
-def _in_words(manifest: Manifest) -> str:
+def _in_words(manifest: "Manifest") -> str:
     count = Counter[str]()
     for part in manifest.streams:
         count[part.stream.split("_")[1]] += part.state["messages"]

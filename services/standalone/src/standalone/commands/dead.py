@@ -2,14 +2,10 @@
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from contracts.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterPage, Redriven
 from contracts.errors import MemlogError
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from standalone.commands.options import (
     ExitStatus,
@@ -22,7 +18,11 @@ from standalone.commands.options import (
     progress,
 )
 from standalone.failures import NotReachable
-from standalone.rest_client import RestClient
+
+if TYPE_CHECKING:
+    from contracts.dead_letters import DeadLetter
+
+    from standalone.rest_client import RestClient
 
 _PATH = "/api/v1/dead-letters"
 _PAGE = 500
@@ -57,6 +57,10 @@ def list_(
     if not letters:
         typer.echo("No dead letters: nothing was given up on.")
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("id", "part", "about"):
@@ -88,11 +92,17 @@ def show(
 
       memlog dead show 1 --user ada --json
     """
+    from contracts.dead_letters import DeadLetterDetail
+
     with memlog_at(home, url, token) as memlog:
         letter = memlog.get(f"{_PATH}/{letter_id}", DeadLetterDetail, user_id=user)
     if as_json:
         typer.echo(letter.model_dump_json(indent=2, exclude_none=True))
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     message = letter.message
     table = Table.grid(padding=(0, 2))
     for name, value in (
@@ -160,7 +170,9 @@ def drop(
         _each(memlog, "DELETE", "", chosen, as_json)
 
 
-def _all(memlog: RestClient) -> list[DeadLetter]:
+def _all(memlog: "RestClient") -> "list[DeadLetter]":
+    from contracts.dead_letters import DeadLetterPage
+
     letters: list[DeadLetter] = []
     after: int | None = 0
     while after is not None:
@@ -170,7 +182,7 @@ def _all(memlog: RestClient) -> list[DeadLetter]:
     return letters
 
 
-def _first_of_each(letters: list[DeadLetter]) -> list[DeadLetter]:
+def _first_of_each(letters: "list[DeadLetter]") -> "list[DeadLetter]":
     """The one that the others about the same thing wait behind."""
     first: dict[tuple[str, str], DeadLetter] = {}
     for letter in letters:
@@ -178,13 +190,15 @@ def _first_of_each(letters: list[DeadLetter]) -> list[DeadLetter]:
     return [*first.values()]
 
 
-def _chosen(memlog: RestClient, ids: list[int] | None, all_: bool) -> list[int]:
+def _chosen(memlog: "RestClient", ids: list[int] | None, all_: bool) -> list[int]:
     if bool(ids) == all_:
         raise typer.BadParameter("say which: ids, or --all", param_hint="ID")
     return [*dict.fromkeys(ids)] if ids else [letter.id for letter in _first_of_each(_all(memlog))]
 
 
-def _each(memlog: RestClient, method: str, action: str, ids: list[int], as_json: bool) -> None:
+def _each(memlog: "RestClient", method: str, action: str, ids: list[int], as_json: bool) -> None:
+    from contracts.dead_letters import Redriven
+
     done: list[Redriven] = []
     failures: list[tuple[int, MemlogError]] = []
     for letter_id in progress(ids, "Working"):

@@ -34,7 +34,7 @@ def export(
 
       memlog export - | jq -r 'select(.type == "MemoryAdded").content.text'
     """
-    from standalone.log_export import export_log  # the gateway's audit trail comes with a part of the gateway
+    from standalone.log_export import export_log
 
     to_stdout = str(file) == "-"
 
@@ -75,7 +75,7 @@ def import_(
 
       gunzip -c everything.jsonl.gz | memlog import -
     """
-    from standalone.log_import import import_log  # as above
+    from standalone.log_import import import_log
 
     async def do() -> None:
         if str(file) == "-":

@@ -13,7 +13,6 @@ from standalone.commands.long_work import carry_out
 from standalone.commands.options import HomeOption, JsonOption, NatsUrlOption
 from standalone.commands.progress import bars
 from standalone.failures import file_errors
-from standalone.key_exchange import export_keys, import_keys, read_keys
 
 _VARIABLE = "MEMLOG_KEYS_PASSPHRASE"
 _SHORTEST = 8
@@ -54,6 +53,8 @@ def export(
 
       memlog keys export memlog-keys.json --passphrase-file ~/.memlog-passphrase
     """
+    from standalone.key_exchange import export_keys
+
     passphrase = _passphrase(passphrase_file, new=True)
 
     async def do() -> None:
@@ -85,6 +86,8 @@ def import_(
 
       MEMLOG_KEYS_PASSPHRASE=... memlog keys import memlog-keys.json --home ~/restored --json
     """
+    from standalone.key_exchange import import_keys, read_keys
+
     keys = read_keys(file, _passphrase(passphrase_file, new=False))
 
     async def do() -> None:

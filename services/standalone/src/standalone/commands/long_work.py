@@ -6,14 +6,14 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from runtime.logging import configure_logging
-from runtime.service import run
-
 _TERMINATED = 128 + signal.SIGTERM
 
 
 def carry_out(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` to its end; SIGTERM ends it in order, as Ctrl-C does. Only errors are logged, to stderr."""
+    from runtime.logging import configure_logging
+    from runtime.service import run
+
     configure_logging("memlog", "error", "console")
 
     async def main() -> None:

@@ -3,14 +3,11 @@
 import json
 import sys
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from contracts.api import AddedMemory, FoundMemory, Memory, OperationResult, Page, SearchResults, Wait
 from contracts.errors import InvalidInput
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from contracts.promises import Wait
 
 from standalone.commands.options import (
     AsOfOption,
@@ -23,6 +20,11 @@ from standalone.commands.options import (
     memlog_at,
     progress,
 )
+
+if TYPE_CHECKING:
+    from contracts.api import FoundMemory, Memory
+    from rich.table import Table
+    from rich.text import Text
 
 _APP = "cli"
 _SHOWN = 300
@@ -96,6 +98,8 @@ def _metadata(given: str | None) -> dict[str, Any]:
 
 
 def _added(answer: dict[str, Any]) -> str:
+    from contracts.api import AddedMemory, OperationResult
+
     if "operation_id" not in answer:
         memory = AddedMemory.model_validate(answer)
         return f"Known already, as {memory.id}" if memory.event == "NONE" else f"Remembered as {memory.id}"
@@ -132,6 +136,8 @@ def search(
 
       memlog search --as-of 2026-01-31 where do I work
     """
+    from contracts.api import SearchResults
+
     with memlog_at(home, url, token) as memlog:
         found = memlog.get(
             "/api/v1/search", SearchResults,
@@ -170,6 +176,8 @@ def list_(
 
       memlog list --as-of 2026-01-31T18:00+01:00
     """
+    from contracts.api import Page
+
     with memlog_at(home, url, token) as memlog:
         found = memlog.get(
             "/api/v1/memories", Page,
@@ -196,8 +204,11 @@ def _names(categories: list[str] | None) -> str | None:
     return ",".join(categories) if categories else None
 
 
-def _row(memory: FoundMemory | Memory) -> Text:
+def _row(memory: "FoundMemory | Memory") -> "Text":
     """A memory in two parts: its text, and in grey what it is."""
+    from contracts.api import FoundMemory
+    from rich.text import Text
+
     if isinstance(memory, FoundMemory):
         text, app, state = memory.memory, memory.source_app, "active"
     else:
@@ -209,11 +220,15 @@ def _row(memory: FoundMemory | Memory) -> Text:
     return Text.assemble(shown, "\n", (facts, "bright_black"))
 
 
-def _table() -> Table:
+def _table() -> "Table":
+    from rich.table import Table
+
     return Table.grid(padding=(0, 1))
 
 
-def _print(table: Table) -> None:
+def _print(table: "Table") -> None:
+    from rich.console import Console
+
     Console(highlight=False).print(table)
 
 

@@ -7,15 +7,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from standalone.home import Home
 from standalone.processes import is_alive
-from standalone.rest_client import RestClient
+
+if TYPE_CHECKING:
+    from standalone.rest_client import RestClient
 
 DEFAULT_PORT = 8765
 T = TypeVar("T")
@@ -101,13 +101,19 @@ def operators_token(home: Path | None, url: str) -> str | None:
         return None
 
 
-def memlog_at(home: Path | None, url: str | None, token: str | None) -> contextlib.AbstractContextManager[RestClient]:
+def memlog_at(home: Path | None, url: str | None, token: str | None) -> "contextlib.AbstractContextManager[RestClient]":
     """The Memlog that a command is about, for the length of the block. Raises as `RestClient.connect`."""
+    from standalone.rest_client import RestClient
+
     where = url or running_url(home)
     return RestClient.connect(where, token or operators_token(home, where))
 
 
 def progress(items: Sequence[T], doing: str) -> Iterable[T]:
     """The items, with a bar on stderr while they are worked off, if there are several and somebody looks."""
-    hidden = len(items) < 2 or not sys.stderr.isatty()
-    return track(items, doing, console=Console(stderr=True), disable=hidden, transient=True)
+    if len(items) < 2 or not sys.stderr.isatty():
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, doing, console=Console(stderr=True), transient=True)

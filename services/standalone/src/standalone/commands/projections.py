@@ -2,18 +2,18 @@
 
 import sys
 import time
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from contracts.errors import Conflict, MemlogError
-from contracts.generations import GenerationView, ProjectionList, ProjectionView, RebuildProgress
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
-from rich.text import Text
 
 from standalone.commands.options import ExitStatus, HomeOption, JsonOption, TokenOption, UrlOption, memlog_at
-from standalone.rest_client import RestClient
+
+if TYPE_CHECKING:
+    from contracts.generations import GenerationView, ProjectionView, RebuildProgress
+    from rich.progress import Progress, TaskID
+
+    from standalone.rest_client import RestClient
 
 _PATH = "/api/v1/projections"
 _LOOK_EVERY_S = 0.25
@@ -67,6 +67,8 @@ def rebuild(
 
       memlog rebuild access-log --detach --json
     """
+    from contracts.generations import ProjectionView
+
     with memlog_at(home, url, token) as memlog:
         body = {"from_scratch": from_scratch, "hold": hold, "embedder": embedder}
         view = memlog.call("POST", f"{_PATH}/{name}/rebuild", ProjectionView, body)
@@ -102,6 +104,8 @@ def list_(
     """
     if context.invoked_subcommand is not None:
         return
+    from contracts.generations import ProjectionList
+
     with memlog_at(home, url, token) as memlog:
         found = memlog.get(_PATH, ProjectionList, state_hash=state_hash)
     if as_json:
@@ -197,6 +201,8 @@ def drop(
 
       memlog projections drop read-models 1
     """
+    from contracts.generations import ProjectionView
+
     with memlog_at(home, url, token) as memlog:
         view = memlog.call("DELETE", f"{_PATH}/{name}/generations/{number}", ProjectionView)
     _print(view, as_json)
@@ -205,19 +211,25 @@ def drop(
 def _change(
     name: str, action: str, body: dict[str, object], home: HomeOption, url: UrlOption, token: TokenOption, as_json: bool
 ) -> None:
+    from contracts.generations import ProjectionView
+
     with memlog_at(home, url, token) as memlog:
         view = memlog.call("POST", f"{_PATH}/{name}/{action}", ProjectionView, body)
     _print(view, as_json)
 
 
-def _print(view: ProjectionView, as_json: bool) -> None:
+def _print(view: "ProjectionView", as_json: bool) -> None:
     if as_json:
         typer.echo(view.model_dump_json(indent=2, exclude_none=True))
     else:
         _show([view])
 
 
-def _show(projections: list[ProjectionView]) -> None:
+def _show(projections: "list[ProjectionView]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console(highlight=False)
     for view in projections:
         where = ", ".join(f"{shard}-{at}" for shard, at in view.positions.items()) or "nowhere"
@@ -233,7 +245,7 @@ def _show(projections: list[ProjectionView]) -> None:
             console.print(Text(f"  {view.failure}", "red"))
 
 
-def _details(view: ProjectionView, generation: GenerationView) -> str:
+def _details(view: "ProjectionView", generation: "GenerationView") -> str:
     at = view.rebuild
     if at is not None and at.number == generation.number:
         left = "" if at.seconds_left is None else f", about {at.seconds_left:,.0f} s left"
@@ -245,21 +257,25 @@ def _details(view: ProjectionView, generation: GenerationView) -> str:
     return ""
 
 
-def _counts(at: RebuildProgress) -> str:
+def _counts(at: "RebuildProgress") -> str:
     return "".join(f", {count:,} {name.replace('_', ' ')}" for name, count in at.counts.items())
 
 
-def _unfinished(view: ProjectionView) -> int | None:
+def _unfinished(view: "ProjectionView") -> int | None:
     numbers = [each.number for each in view.generations if each.state in _UNFINISHED]
     return max(numbers, default=None)
 
 
-def _find(view: ProjectionView, number: int | None) -> GenerationView | None:
+def _find(view: "ProjectionView", number: int | None) -> "GenerationView | None":
     return next((each for each in view.generations if each.number == number), None)
 
 
-def _watch(memlog: RestClient, view: ProjectionView, number: int, *, quiet: bool) -> ProjectionView:
+def _watch(memlog: "RestClient", view: "ProjectionView", number: int, *, quiet: bool) -> "ProjectionView":
     """Follow the rebuild to its end; Ctrl-C leaves it running."""
+    from contracts.generations import ProjectionView
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
     columns = (
         TextColumn("Filling {task.fields[name]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"),
     )  # fmt: skip
@@ -281,14 +297,14 @@ def _watch(memlog: RestClient, view: ProjectionView, number: int, *, quiet: bool
     return view
 
 
-def _advance(shown: Progress, task: TaskID, view: ProjectionView) -> None:
+def _advance(shown: "Progress", task: "TaskID", view: "ProjectionView") -> None:
     at = view.rebuild
     if at is not None:
         left = "" if at.seconds_left is None else f"{at.seconds_left:,.0f} s left"
         shown.update(task, completed=at.events, total=at.of, pace=f"{at.rate:,.0f} a second  {left}{_counts(at)}")
 
 
-def _ended(view: ProjectionView, number: int) -> bool:
+def _ended(view: "ProjectionView", number: int) -> bool:
     """Whether nothing happens any more by itself."""
     generation = _find(view, number)
     if generation is None or generation.state in ("serving", "retired", "failed", "paused"):
@@ -298,7 +314,7 @@ def _ended(view: ProjectionView, number: int) -> bool:
     return generation.state == "following" and generation.parity is not None and held
 
 
-def _outcome(view: ProjectionView, number: int | None) -> str:
+def _outcome(view: "ProjectionView", number: int | None) -> str:
     generation = _find(view, number)
     if generation is None:
         raise MemlogError(f"generation {number} of {view.name} was cancelled")

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from contracts.api import Reprocessing
 
 from standalone.commands.options import HomeOption, JsonOption, TokenOption, UrlOption, UserOption, memlog_at
 from standalone.commands.progress import bars
@@ -37,6 +36,8 @@ def reprocess(
 
       memlog reprocess --user ada --source 018f3a5c-3333-7000-8000-000000000003
     """
+    from contracts.api import Reprocessing
+
     asked: dict[str, object] = {
         "user_id": user,
         "since": None if since is None else int(since.astimezone().timestamp()),

@@ -1,11 +1,13 @@
 """`memlog status`: whether Memlog runs, and how each part is."""
 
+from typing import TYPE_CHECKING
+
 import typer
-from contracts.api import Health
-from rich.console import Console
-from rich.table import Table
 
 from standalone.commands.options import ExitStatus, HomeOption, JsonOption, TokenOption, UrlOption, memlog_at
+
+if TYPE_CHECKING:
+    from contracts.api import Health
 
 
 def status(
@@ -19,6 +21,8 @@ def status(
 
       memlog status --json | jq .positions
     """
+    from contracts.api import Health
+
     with memlog_at(home, url, token) as memlog:
         health = memlog.get("/api/v1/health", Health)
     if as_json:
@@ -28,7 +32,10 @@ def status(
     raise typer.Exit(ExitStatus.DONE if health.status == "ok" else ExitStatus.FAILED)
 
 
-def _show(address: str, health: Health) -> None:
+def _show(address: str, health: "Health") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(highlight=False)
     colour = {"ok": "green", "degraded": "yellow", "unavailable": "red"}[health.status]
     console.print(f"Memlog {health.version} at {address}: [bold {colour}]{health.status}[/]")

@@ -1,19 +1,18 @@
 """`memlog token`: who may use this Memlog, where it asks for tokens."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from contracts.ids import OWNER_APP
-from contracts.tokens import SCOPES, IssuedToken, ScopeName, TokenPage, TokenView
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from standalone.commands.options import HomeOption, JsonOption, TokenOption, UrlOption, UserOption, memlog_at
 
+if TYPE_CHECKING:
+    from contracts.tokens import IssuedToken, ScopeName, TokenView
+
 _PATH = "/api/v1/tokens"
-_OF_CLIENTS: tuple[ScopeName, ...] = ("read", "write")
+_OF_CLIENTS: "tuple[ScopeName, ...]" = ("read", "write")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,7 +23,9 @@ app = typer.Typer(
 )
 
 
-def _scopes(given: str | None, client: str) -> list[ScopeName]:
+def _scopes(given: str | None, client: str) -> "list[ScopeName]":
+    from contracts.tokens import SCOPES
+
     if given is None:
         return [*(SCOPES if client == OWNER_APP else _OF_CLIENTS)]
     named = {name.strip() for name in given.split(",")}
@@ -66,6 +67,8 @@ def issue(
 
       memlog token issue --user ada --label "Ada herself"
     """
+    from contracts.tokens import IssuedToken
+
     body: dict[str, object] = {"app": client, "scopes": _scopes(scopes, client), "label": label}
     body |= {name: value for name, value in (("user_id", user), ("expires_in", days)) if value is not None}
     with memlog_at(home, url, token) as memlog:
@@ -94,6 +97,8 @@ def list_(
 
       memlog token list --user ada --json | jq '.items[] | select(.state == "active")'
     """
+    from contracts.tokens import TokenPage
+
     with memlog_at(home, url, token) as memlog:
         found = memlog.get(_PATH, TokenPage, user_id=user, page=page, size=limit)
     if as_json:
@@ -102,6 +107,10 @@ def list_(
     if not found.items:
         typer.echo("No tokens. Make one with: memlog token issue --app CLIENT")
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table.grid(padding=(0, 2))
     for each in found.items:
         about = Text.assemble((each.app, "bold"), f"  {_state(each)}", f"  {each.label}" if each.label else "")
@@ -134,7 +143,9 @@ def revoke(
             typer.echo(answer.text if as_json else f"{token_id} counts no more.")
 
 
-def _show(issued: IssuedToken, url: str) -> None:
+def _show(issued: "IssuedToken", url: str) -> None:
+    from rich.console import Console
+
     console = Console(highlight=False, soft_wrap=True, markup=False)
     until = "does not expire" if issued.expires_at is None else f"until {_day(issued.expires_at)}"
     console.print(f"A token for {issued.app} of {issued.user_id} ({', '.join(issued.scopes)}; {until}):\n")
@@ -151,7 +162,7 @@ def _show(issued: IssuedToken, url: str) -> None:
     console.print(f"\nShut it out again, at once and everywhere: memlog token revoke {issued.id}")
 
 
-def _state(token: TokenView) -> str:
+def _state(token: "TokenView") -> str:
     if token.state == "active" and token.expires_at is not None:
         return f"until {_day(token.expires_at)}"
     at = token.revoked_at if token.state == "revoked" else token.expires_at
