@@ -7,6 +7,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 STAMP := $(VENV)/.installed
+LOADED := indexer.container, standalone.foreground, standalone.stdio, standalone.together
 # Never ask for, or fall back to, a Python that is not the virtual environment's.
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
@@ -31,6 +32,8 @@ $(STAMP): $(BIN)/uv requirements.lock $(PACKAGES)
 	@echo "Installing the locked dependencies (about 250 MB the first time)…"
 	@$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps $(foreach p,$(PACKAGES),-e $(dir $(p)))
+	@# Loaded once, so that its bytecode is kept: where Python is told to write none, each start would compile all of it.
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import $(LOADED)'
 	@touch $@
 
 run: $(STAMP) dashboard ## start Memlog on http://127.0.0.1:8765 (MEMLOG_PORT, MEMLOG_HOST, MEMLOG_HOME)

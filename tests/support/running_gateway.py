@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from gateway.app import GatewayOptions, create_app
-from gateway.container import bind
+from gateway.listening import bind
 from gateway.mcp.sse import SseEndpoint
 from gateway.mcp.sse_session import SseOptions
 from mcp import Client

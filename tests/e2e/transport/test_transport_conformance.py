@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from contracts.errors import ConfigurationError
-from gateway.edge import check_fixtures
+from gateway.listening import check_fixtures
 from mcp_types import TextContent
 from support.conformance import REQUIRED, check, install
 from support.node import NotInstalled

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import jsonschema
 import pytest
 from contracts.permissions import permissions, render
-from gateway.edge import check_bind
+from gateway.listening import check_bind
 from packaging.utils import canonicalize_name
 from support.composed import DEPLOY, ROOT, SERVICES, compose
 from support.image_file import images

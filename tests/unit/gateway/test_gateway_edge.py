@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 from contracts.errors import ConfigurationError
-from gateway.edge import EdgeMiddleware, check_bind, current_request_id, is_loopback, split_authority
+from gateway.edge import EdgeMiddleware, current_request_id, split_authority
+from gateway.listening import check_bind, is_loopback
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 

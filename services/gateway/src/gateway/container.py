@@ -24,7 +24,7 @@ from gateway.auth.middleware import AuthOptions
 from gateway.auth.oidc import OidcAuthenticator, OidcOptions, audiences
 from gateway.auth.tokens import OperatorAuthenticator, TokenAuthenticator, read_admin_token
 from gateway.connections import Connections
-from gateway.edge import check_bind, check_fixtures
+from gateway.listening import bind, check_bind, check_fixtures
 from gateway.use_cases import Memlog
 from gateway.use_cases.access import AccessRules
 from gateway.use_cases.access_log import AccessLogReading
@@ -64,27 +64,6 @@ _QUERY_S = 5.0
 _STOP_STREAMS_S = 2
 _KEEP_ALIVE_S = 75
 """Clients keep connections between calls; closing one as its next request leaves makes that fail."""
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket, opened before anything else is started, so that a taken port is noticed first.
-
-    Raises `ConfigurationError` for a taken port or an address that is not this machine's."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sets TCP_NODELAY on what it accepts; else each answer on a kept connection waits
-    # for the client's delayed acknowledgement of its headers, 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror}. Another program (perhaps another Memlog) uses it; "
-            f"stop that one, or choose another port: MEMLOG_PORT={port + 1}"
-        ) from None
-    return listener
 
 
 @contextlib.asynccontextmanager

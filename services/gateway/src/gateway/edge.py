@@ -4,21 +4,20 @@ The MCP SDK checks its own routes only, so the gateway checks all of them here. 
 browser send requests to a loopback port (DNS rebinding, cross-site posts): Host and Origin are how that shows.
 """
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from functools import lru_cache
 
 import structlog
-from contracts.errors import ConfigurationError, InvalidInput, MemlogError, PayloadTooLarge
+from contracts.errors import InvalidInput, MemlogError, PayloadTooLarge
 from opentelemetry import trace
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import problem_for, problem_response, refused
+from gateway.listening import is_loopback
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
@@ -45,37 +44,6 @@ def split_authority(authority: str) -> tuple[str, str]:
     """`name[:port]` as (name in lower case without brackets, port or empty). ('', '') when it is not one."""
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?", authority)
     return ("", "") if match is None else (match[1].strip("[]").lower(), match[2] or "")
-
-
-@lru_cache(maxsize=256)
-def is_loopback(name: str) -> bool:
-    """Whether a host name or address can only mean this machine. Nothing is resolved."""
-    if name == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
-
-
-def check_bind(host: str, *, authenticated: bool) -> None:
-    """Raises `ConfigurationError` for an address that others can reach while nothing asks who they are."""
-    if not authenticated and not is_loopback(host.lower()):
-        raise ConfigurationError(
-            f"refusing to listen on '{host}': without authentication everyone who can reach that address could read"
-            " and delete every memory. Listen on 127.0.0.1 (MEMLOG_HOST=127.0.0.1), or turn authentication on"
-        )
-
-
-def check_fixtures(host: str, *, fixtures: bool) -> None:
-    """Raises `ConfigurationError` for fixtures of tests where others can reach them."""
-    if fixtures and not is_loopback(host.lower()):
-        raise ConfigurationError(
-            f"refusing to listen on '{host}' with the conformance suite's fixtures: they are for tests. Unset"
-            " MEMLOG_CONFORMANCE_FIXTURES"
-        )
 
 
 class EdgeMiddleware:

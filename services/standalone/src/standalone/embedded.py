@@ -8,44 +8,35 @@ process of its own, as in compose and Kubernetes.
 import asyncio
 import ipaddress
 import secrets
+import socket
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import audit.container
-import categorizer.container
-import gateway.container
-import memory_writer.container
-from contracts.streams import SERVING_PROJECTIONS
 from gateway.auth.tokens import read_admin_token
-from gateway.edge import check_bind
+from gateway.listening import bind, check_bind
 from pydantic import SecretStr
 from runtime.keys import MasterKey
-from runtime.nats import connect
 from runtime.ops_port import ops_port
-from runtime.service import Context
 from runtime.settings import Settings, as_environment
 from runtime.tasks import end
-from runtime.waiting import Positions
 
 from standalone.children import ChildSpec, running
 from standalone.files import write_atomically
 from standalone.home import Home
 from standalone.nats_server import NatsServer, end_when_writable, nats_server
 from standalone.postgres_server import PostgresServer, postgres_server
-from standalone.supervision import START_TIMEOUT, Bare, Parts
+from standalone.supervision import Bare, Parts, projections_answer
 
-_TOGETHER = (
-    gateway.container.NAME,
-    memory_writer.container.NAME,
-    categorizer.container.NAME,
-    audit.container.NAME,
-)
+_TOGETHER = ("gateway", "memory-writer", "categorizer", "audit")
 """The services of the first process, unless each has its own."""
 _OPS_PORTS = ("indexer", "gateway", "memory_writer", "categorizer", "audit")
 """Each process has an ops port of its own: those of the others follow the first process's, in this order."""
+
+
+_ServeTogether = Callable[[Parts, Settings, socket.socket], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +90,7 @@ async def embedded(home: Home, settings: Settings, *, processes: bool = False) -
     what is wrong."""
     check_bind(settings.host, authenticated=settings.auth != "off")
     # Before anything is started: a port that is taken is the most common trouble.
-    listener = gateway.container.bind(settings.host, settings.port)
+    listener = bind(settings.host, settings.port)
     port: int = listener.getsockname()[1]
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
@@ -122,15 +113,9 @@ async def embedded(home: Home, settings: Settings, *, processes: bool = False) -
         def start_postgres(_: PostgresServer | None) -> AbstractAsyncContextManager[PostgresServer]:
             return postgres_server(home)
 
-        nats = await parts.keep("nats-server", start_nats)
-        postgres = await parts.keep("postgres", start_postgres)
         settings = settings.model_copy(
             update={
                 "port": port,
-                "nats_url": nats.url,
-                "nats_monitor_url": nats.monitor_url,
-                "postgres_dsn": SecretStr(postgres.dsn),
-                "postgres_reader_dsn": SecretStr(postgres.reader_dsn),
                 "master_key_file": master_key,
                 "admin_token_file": admin_token,
                 # What it was told to listen on is a name of its own.
@@ -142,24 +127,38 @@ async def embedded(home: Home, settings: Settings, *, processes: bool = False) -
                 "sole_instance": True,
             }
         )
-        await _keep_process(parts, home, "indexer", settings)
-        if processes:
+
+        async def start_log() -> dict[str, str]:
+            """With the indexer, which needs nothing else, and as long to load as all the others together."""
+            nats = await parts.keep("nats-server", start_nats)
+            log = {"nats_url": nats.url, "nats_monitor_url": nats.monitor_url}
+            await _keep_process(parts, home, "indexer", settings.model_copy(update=log))
+            return log
+
+        async def load_services() -> _ServeTogether | None:
+            return None if processes else await asyncio.to_thread(_serve_together)
+
+        log, postgres, serve_together = await asyncio.gather(
+            start_log(), parts.keep("postgres", start_postgres), load_services()
+        )
+        tables = {"postgres_dsn": SecretStr(postgres.dsn), "postgres_reader_dsn": SecretStr(postgres.reader_dsn)}
+        settings = settings.model_copy(update={**log, **tables})
+        if serve_together is None:
             listener.close()  # the gateway's own process listens
             await _keep_process(parts, home, "audit", settings)
-            await parts.or_fail(_projections_answer(settings))
+            await parts.or_fail(projections_answer(settings))
             for module in ("memory_writer", "categorizer", "gateway"):
                 await _keep_process(parts, home, module, settings)
         else:
-            await parts.serve(audit.container.NAME, settings, audit.container.serve)
-            await parts.or_fail(_projections_answer(settings))
-            await parts.serve(memory_writer.container.NAME, settings, memory_writer.container.serve)
-            await parts.serve(categorizer.container.NAME, settings, categorizer.container.serve)
-
-            async def serve_gateway(context: Context) -> None:
-                await gateway.container.serve(context, listener)
-
-            await parts.serve(gateway.container.NAME, settings, serve_gateway)
+            await serve_together(parts, settings, listener)
         yield Running(f"http://{reachable(settings.host)}:{port}", home, settings, parts.ended)
+
+
+def _serve_together() -> _ServeTogether:
+    """The services of this process, loaded while the servers start. Where each has its own process, never."""
+    from standalone.together import serve_together
+
+    return serve_together
 
 
 async def _keep_process(parts: Parts, home: Home, module: str, settings: Settings) -> None:
@@ -179,14 +178,3 @@ async def _keep_process(parts: Parts, home: Home, module: str, settings: Setting
             yield Bare(child)
 
     await parts.keep(spec.name, start)
-
-
-async def _projections_answer(settings: Settings) -> None:
-    """Wait until every serving projection has checked the log and says where it is."""
-    async with connect(settings, "memlog-start") as client:
-        positions = Positions(client)
-        async with asyncio.timeout(START_TIMEOUT):
-            for shard in range(settings.shards):
-                for name in SERVING_PROJECTIONS:
-                    while await positions.ask(name, shard, timeout=0.5) is None:  # noqa: ASYNC110 - another process
-                        await asyncio.sleep(0.02)

@@ -172,7 +172,7 @@ def _clients(console: Console, url: str, settings: Settings) -> None:
     console.print(f"  any client    {url}/mcp   with the header   {header}")
     console.print(f"  HTTP+SSE      {url}/mcp/<client name>/sse/{user}   with the header   {header}")
     console.print("  stdio         MEMLOG_TOKEN=<token> memlog mcp")
-    from gateway.edge import is_loopback  # loaded since it serves
+    from gateway.listening import is_loopback  # loaded since it serves
 
     if not is_loopback(settings.host):
         names = ", ".join(settings.allowed_hosts) or "none yet"

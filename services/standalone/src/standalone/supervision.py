@@ -12,9 +12,12 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 from contracts.errors import ConfigurationError, LogNotTrusted, MemlogError
+from contracts.streams import SERVING_PROJECTIONS
+from runtime.nats import connect
 from runtime.probes import Probes
 from runtime.service import REFUSED, Serve, open_context
 from runtime.settings import Settings
+from runtime.waiting import Positions
 
 from standalone.children import Child
 from standalone.failures import ServerDidNotStart
@@ -161,3 +164,14 @@ async def _within(name: str, ready: "asyncio.Future[Any]") -> Any:
             return await ready
     except TimeoutError:
         raise ServerDidNotStart(f"{name} was not ready within {START_TIMEOUT:.0f} s") from None
+
+
+async def projections_answer(settings: Settings) -> None:
+    """Wait until every serving projection has checked the log and says where it is."""
+    async with connect(settings, "memlog-start") as client:
+        positions = Positions(client)
+        async with asyncio.timeout(START_TIMEOUT):
+            for shard in range(settings.shards):
+                for name in SERVING_PROJECTIONS:
+                    while await positions.ask(name, shard, timeout=0.5) is None:  # noqa: ASYNC110 - another process
+                        await asyncio.sleep(0.02)
