@@ -21,6 +21,7 @@ from nats.js.api import DiscardPolicy, RawStreamMsg, RetentionPolicy, StorageTyp
 from nats.js.errors import APIError, NotFoundError, ServerError
 
 from runtime.errors import NATS_FAILURES, NO_MESSAGE, STREAM_OFFLINE
+from runtime.http_client import http_client
 from runtime.settings import Settings, comma_separated
 
 log = structlog.get_logger()
@@ -175,7 +176,7 @@ async def require_sync_always(settings: Settings) -> None:
 async def _syncs_always(monitor_url: str) -> bool | str:
     """Whether the server says so, or why it says nothing."""
     try:
-        async with httpx.AsyncClient(timeout=3.0) as http:
+        async with http_client(3.0) as http:
             answer = (await http.get(f"{monitor_url.rstrip('/')}/jsz")).raise_for_status().json()
         return bool(answer.get("config", {}).get("sync_always", False))
     except (httpx.HTTPError, ValueError) as error:

@@ -11,6 +11,7 @@ import httpx
 from contracts.errors import Unavailable
 from pydantic import BaseModel, ValidationError
 
+from runtime.http_client import http_client
 from runtime.settings import comma_separated
 
 _ASK_S = 2.0
@@ -79,7 +80,7 @@ class ServerHealth:
         return self._answer
 
     async def _ask(self) -> str | None:
-        async with httpx.AsyncClient(timeout=_ASK_S) as http:
+        async with http_client(_ASK_S) as http:
             answers = await asyncio.gather(*(_failures(http, url) for url in self._urls))
         failing = [failures for failures in answers if failures]
         if not failing or 2 * (len(failing) + answers.count(None)) <= len(answers):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from runtime.http_client import http_client
 from runtime.metrics import STORAGE, STORAGE_LIMIT, Value
 from runtime.settings import comma_separated
 
@@ -35,7 +36,7 @@ async def follow_storage(monitor_url: str | None) -> None:
         return [(each.config.max_storage, {"server": server}) for server, each in [*said.items()]]
 
     with STORAGE.known(used), STORAGE_LIMIT.known(limits):
-        async with httpx.AsyncClient(timeout=_ASK_S) as http:
+        async with http_client(_ASK_S) as http:
             while True:
                 for url in comma_separated(monitor_url or ""):
                     server = urlsplit(url).netloc

@@ -1,6 +1,7 @@
 """What every service process does: settings, logs, the connection, the checks of the log, and an ordered stop."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -173,6 +174,8 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 def run_service(name: str, serve: Serve) -> None:
     """Entry point of `python -m <service>`. Exit status: 0 stopped on request, 1 failed (starting again may help),
     `REFUSED` when it will not serve like this (the reason is on stderr): starting again cannot help."""
+    # What was loaded stays: the collector need not look through it while the service runs, nor once more at the end.
+    gc.freeze()
     try:
         settings = load_settings()
         configure_logging(name, settings.log_level, settings.log_format)

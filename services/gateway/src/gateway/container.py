@@ -19,9 +19,7 @@ from runtime.waiting import Positions
 
 from gateway.app import GatewayOptions, create_app
 from gateway.auth.identity import Authenticator
-from gateway.auth.issuer import IssuerKeys
 from gateway.auth.middleware import AuthOptions
-from gateway.auth.oidc import OidcAuthenticator, OidcOptions, audiences
 from gateway.auth.tokens import OperatorAuthenticator, TokenAuthenticator, read_admin_token
 from gateway.connections import Connections
 from gateway.listening import bind, check_bind, check_fixtures
@@ -157,6 +155,10 @@ async def authenticators(context: Context) -> AsyncGenerator[tuple[Authenticator
         return
     if settings.oidc_issuer is None:
         raise ConfigurationError("MEMLOG_AUTH=oidc needs to know whose tokens count: set MEMLOG_OIDC_ISSUER")
+    # Not at the top: jwt and its algorithms cost every start, and few ask an issuer.
+    from gateway.auth.issuer import IssuerKeys
+    from gateway.auth.oidc import OidcAuthenticator, OidcOptions, audiences
+
     expected = OidcOptions(
         issuer=settings.oidc_issuer,
         audiences=audiences(settings.oidc_audience, settings.public_url),
