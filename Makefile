@@ -7,7 +7,8 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 STAMP := $(VENV)/.installed
-LOADED := indexer.container, standalone.foreground, standalone.stdio, standalone.together
+LOADED := indexer.container, standalone.foreground, standalone.stdio, standalone.together, \
+  anyio._backends._asyncio, httpcore, httpcore2, uvicorn.lifespan.on, uvicorn.protocols.http.httptools_impl
 # Never ask for, or fall back to, a Python that is not the virtual environment's.
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
@@ -32,8 +33,9 @@ $(STAMP): $(BIN)/uv requirements.lock $(PACKAGES)
 	@echo "Installing the locked dependencies (about 250 MB the first time)…"
 	@$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps $(foreach p,$(PACKAGES),-e $(dir $(p)))
-	@# Loaded once, so that its bytecode is kept: where Python is told to write none, each start would compile all of it.
+	@# Bytecode is kept of all that Memlog loads: where Python is told to write none, each start would compile it anew.
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import $(LOADED)'
+	@$(BIN)/python -m compileall -q libs/*/src services/*/src
 	@touch $@
 
 run: $(STAMP) dashboard ## start Memlog on http://127.0.0.1:8765 (MEMLOG_PORT, MEMLOG_HOST, MEMLOG_HOME)
