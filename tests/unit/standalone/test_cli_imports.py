@@ -56,3 +56,13 @@ def test_a_command_that_asks_a_running_memlog_loads_what_a_request_needs_and_no_
     loaded = _loaded_by(f"import standalone.cli, {what}")
 
     assert not (loaded & _HEAVY) - _OF_A_REQUEST
+
+
+def test_the_servers_of_memlog_up_are_started_before_its_services_are_loaded() -> None:
+    loaded = _loaded_by("import standalone.foreground, standalone.embedded")
+
+    assert not loaded & {"audit", "categorizer", "fastapi", "indexer", "mcp", "memory_writer", "numpy", "uvicorn"}
+
+
+def test_a_gateway_that_asks_no_issuer_loads_nothing_to_read_its_tokens() -> None:
+    assert "jwt" not in _loaded_by("import gateway.container")
