@@ -2,17 +2,19 @@
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from contracts import ids, subjects
 from contracts.api import Outcome
 from contracts.codec import Recorded
-from contracts.commands import AnyCommand, RegisterApp, RegisterUser
+from contracts.commands import AddMemory, AnyCommand, RegisterApp, RegisterUser
 from contracts.events import CommandSettled
 from contracts.messages import Event
 from contracts.positions import Position
-from contracts.subjects import Aggregate
+from contracts.streams import events
+from contracts.subjects import Aggregate, shard_of
 from memory_writer.container import NAME, serve
 from nats.aio.msg import Msg
 from runtime.event_store import EventStore, NewEvent
@@ -134,3 +136,20 @@ class Sender:
         payload = found[0].payload
         assert isinstance(payload, CommandSettled)
         return payload
+
+
+async def prepared(log: Log, texts: Sequence[str] = ()) -> tuple[Sender, list[str]]:
+    """A user with an app and these memories; the writer that made them has stopped."""
+    ada = await Sender(log).open()
+    async with writing(log):
+        await ada.register()
+        outcomes = [await ada.do(AddMemory(text=text)) for text in texts]
+    return ada, [outcome.results[0].id for outcome in outcomes]
+
+
+async def all_events(log: Log, uid: str = UID) -> list[tuple[str, str]]:
+    """Type and command of each event of the user, in order."""
+    shard = shard_of(uid, log.shards)
+    stored = await log.events.read_subject(events(shard).name, f"memlog.evt.{shard}.{uid}.>")
+    fields = [json.loads(message.data) for message in stored]
+    return [(each["type"], each["causation_id"]) for each in fields]

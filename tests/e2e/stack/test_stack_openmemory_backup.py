@@ -1,78 +1,16 @@
-"""Backups in OpenMemory's format: out and in again, and what must not come in."""
+"""Backups in OpenMemory's format: out and in again."""
 
-import asyncio
 import gzip
 import io
 import json
-import struct
 import uuid
 import zipfile
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from support.openmemory_zip import ARCHIVED, EXPORT, KEYS, MEMORY, foreign, imported, page, user, zipped
 from support.stack import Stack, call, eventually
-
-EXPORT, IMPORT = "/api/v1/backup/export", "/api/v1/backup/import"
-KEYS = {
-    "user", "apps", "categories", "memories", "memory_categories", "status_history", "access_controls", "export_meta",
-}  # fmt: skip
-APP, OTHER_APP = "8f6f5b0e-6f0b-4a52-9c9a-1a35a1b4f001", "8f6f5b0e-6f0b-4a52-9c9a-1a35a1b4f002"
-HEALTH = "8f6f5b0e-6f0b-4a52-9c9a-1a35a1b4f003"
-MEMORY, ARCHIVED = "8f6f5b0e6f0b4a529c9a1a35a1b4f004", "8f6f5b0e-6f0b-4a52-9c9a-1a35a1b4f005"
-
-
-def user(name: str) -> str:
-    return f"{name}-{uuid.uuid4().hex[:8]}"
-
-
-def foreign(**changes: Any) -> dict[str, Any]:
-    """A `memories.json` as OpenMemory wrote it, ids with and without dashes, metadata that may be null."""
-    me = "8f6f5b0e-6f0b-4a52-9c9a-1a35a1b4f000"
-    at = "2025-03-01T08:00:00.123456+00:00"
-    return {
-        "user": {"id": me, "user_id": "alice", "name": None, "email": None, "metadata": {}, "created_at": at,
-                 "updated_at": at},
-        "apps": [
-            {"id": APP, "owner_id": me, "name": "cursor", "description": None, "metadata": {}, "is_active": True,
-             "created_at": at, "updated_at": at},
-            {"id": OTHER_APP, "owner_id": me, "name": "claude", "description": None, "metadata": {},
-             "is_active": False, "created_at": at, "updated_at": at},
-        ],
-        "categories": [{"id": HEALTH, "name": "health", "description": "Automatically created category for health",
-                        "created_at": at, "updated_at": at}],
-        "memories": [
-            {"id": MEMORY, "user_id": me, "app_id": APP, "content": "I am allergic to penicillin", "metadata": None,
-             "state": "active", "created_at": at, "updated_at": at, "archived_at": None, "deleted_at": None,
-             "category_ids": [HEALTH]},
-            {"id": ARCHIVED, "user_id": me, "app_id": OTHER_APP, "content": "I lived in Porto", "metadata": {"k": [1]},
-             "state": "archived", "created_at": "2025-03-02T08:00:00", "updated_at": "2025-03-03T08:00:00Z",
-             "archived_at": "2025-03-03T08:00:00Z", "deleted_at": None, "category_ids": []},
-        ],
-        "memory_categories": [{"memory_id": MEMORY, "category_id": HEALTH}],
-        "status_history": [{"id": str(uuid.uuid4()), "memory_id": ARCHIVED, "changed_by": me, "old_state": "active",
-                            "new_state": "archived", "changed_at": "2025-03-03T08:00:00Z"}],
-        "access_controls": [{"id": str(uuid.uuid4()), "subject_type": "app", "subject_id": APP,
-                             "object_type": "memory", "object_id": ARCHIVED, "effect": "allow", "created_at": at}],
-        "export_meta": {"app_id_filter": None, "from_date": None, "to_date": None, "version": "1", "generated_at": at},
-        **changes,
-    }  # fmt: skip
-
-
-def zipped(document: object, *more: tuple[str, bytes], name: str = "memories.json") -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        data = document if isinstance(document, bytes) else json.dumps(document, indent=2).encode()
-        archive.writestr(name, data)
-        for extra, content in more:
-            archive.writestr(extra, content)
-    return file.getvalue()
-
-
-async def imported(http: httpx.AsyncClient, who: str, data: bytes, **params: str) -> httpx.Response:
-    files = {"file": ("backup.zip", data, "application/zip")}
-    return await http.post(IMPORT, data={"user_id": who}, files=files, params=params)
 
 
 async def exported(http: httpx.AsyncClient, who: str, **body: Any) -> dict[str, Any]:
@@ -85,13 +23,6 @@ async def exported(http: httpx.AsyncClient, who: str, **body: Any) -> dict[str, 
         lines = gzip.decompress(archive.read("memories.jsonl.gz")).decode().splitlines()
     assert [json.loads(line)["id"] for line in lines] == [row["id"] for row in document["memories"]]
     return document
-
-
-async def page(http: httpx.AsyncClient, who: str) -> list[dict[str, Any]]:
-    body = {"user_id": who, "size": 100, "show_archived": True, "sort_column": "created_at", "sort_direction": "asc"}
-    answer = (await http.post("/api/v1/memories/filter", json=body)).raise_for_status().json()
-    assert answer["total"] == len(answer["items"])
-    return answer["items"]
 
 
 async def test_openmemorys_own_zip_comes_in_with_app_state_categories_times_and_rules(stack: Stack) -> None:
@@ -293,124 +224,3 @@ async def test_many_memories_come_in_as_one_operation_that_can_be_asked_for(stac
             return (await http.get("/api/v1/stats", params={"user_id": who})).json()["total_memories"] == 3_000
 
         assert await eventually(shown, 60)
-
-
-# -- what must not come in -------------------------------------------------------------------------------------------
-
-
-def without(*keys: str) -> dict[str, Any]:
-    return {key: value for key, value in foreign().items() if key not in keys}
-
-
-def with_memory(**changes: Any) -> dict[str, Any]:
-    return foreign(memories=[{**foreign()["memories"][0], **changes}])
-
-
-def twice() -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("memories.json", json.dumps(foreign()))
-        archive.writestr("backup/memories.json", json.dumps(foreign()))
-    return file.getvalue()
-
-
-def flipped() -> bytes:
-    data = bytearray(zipped(foreign()))
-    data[120] ^= 0xFF
-    return bytes(data)
-
-
-def encrypted() -> bytes:
-    data = bytearray(zipped(foreign()))
-    at = data.rfind(b"PK\x01\x02")
-    struct.pack_into("<H", data, at + 8, 1)
-    return bytes(data)
-
-
-def bomb() -> bytes:
-    """A little that says that it unpacks to very much."""
-    data = bytearray(zipped(foreign()))
-    struct.pack_into("<L", data, data.rfind(b"PK\x01\x02") + 24, 0x7FFFFFFF)
-    return bytes(data)
-
-
-def liar() -> bytes:
-    """Much that says that it unpacks to a little."""
-    data = bytearray(zipped(foreign()))
-    struct.pack_into("<L", data, data.rfind(b"PK\x01\x02") + 24, 100)
-    return bytes(data)
-
-
-BROKEN: dict[str, tuple[Callable[[], bytes], int, str]] = {
-    "no zip": (lambda: b"hello", 400, "not a zip"),
-    "nothing": (lambda: b"", 400, "not a zip"),
-    "cut": (lambda: zipped(foreign())[:-40], 400, "zip"),
-    "cut at its beginning": (lambda: zipped(foreign())[300:], 400, "zip"),
-    "flipped bits": (flipped, 400, "damaged"),
-    "no memories.json": (lambda: zipped(foreign(), name="other.json"), 400, "memories.json is missing"),
-    "memories.json twice": (twice, 400, "more than once"),
-    "path traversal": (lambda: zipped(foreign(), ("../../etc/cron.d/evil", b"x")), 400, "leads out of it"),
-    "absolute path": (lambda: zipped(foreign(), ("/etc/evil", b"x")), 400, "leads out of it"),
-    "windows path": (lambda: zipped(foreign(), ("..\\evil", b"x")), 400, "leads out of it"),
-    "encrypted": (encrypted, 400, "encrypted"),
-    "many members": (lambda: zipped(foreign(), *((f"m{n}", b"") for n in range(200))), 400, "members"),
-    "bomb": (bomb, 413, "unpacks to more"),
-    "bomb that lies": (liar, 400, "memories.json"),
-    "no JSON": (lambda: zipped(b"nothing here"), 400, "memories.json"),
-    "cut JSON": (lambda: zipped(json.dumps(foreign()).encode()[:-30]), 400, "memories.json"),
-    "more behind": (lambda: zipped(json.dumps(foreign()).encode() + b"{}"), 400, "behind its end"),
-    "a list": (lambda: zipped([foreign()]), 400, "expected '{'"),
-    "NaN": (lambda: zipped(with_memory(metadata={"x": float("nan")})), 400, "NaN"),
-    "infinity": (lambda: zipped(json.dumps(foreign()).replace("[1]", "[1e999]").encode()), 400, "too large"),
-    "not UTF-8": (lambda: zipped(b'{"user": "\xff"}'), 400, "UTF-8"),
-    "deep": (lambda: zipped(b'{"user": ' + b"[" * 100_000), 400, "nested"),
-    "a key twice": (lambda: zipped(b'{"user": {}, "user": {}}'), 400, "twice"),
-    "a key of a row twice": (lambda: zipped(b'{"user": {"a": 1, "a": 2}}'), 400, "twice"),
-    "unknown key": (lambda: zipped(foreign(vectors=[])), 400, "'vectors'"),
-    "missing key": (lambda: zipped(without("memories", "access_controls")), 400, "lacks memories, access_controls"),
-    "wrong type": (lambda: zipped(foreign(memories={})), 400, "'memories' is not a list"),
-    "wrong row": (lambda: zipped(foreign(memories=["x"])), 400, "memories[0]"),
-    "null row": (lambda: zipped(foreign(apps=[None])), 400, "apps[0] is null"),
-    "no id": (lambda: zipped(with_memory(id="x")), 400, "memories[0].id"),
-    "no text": (lambda: zipped(with_memory(content="  ")), 400, "memories[0].content"),
-    "a number for a text": (lambda: zipped(with_memory(content=5)), 400, "memories[0].content"),
-    "NUL": (lambda: zipped(with_memory(content="a\x00b")), 400, "memories[0].content"),
-    "huge text": (lambda: zipped(with_memory(content="x" * 300_000)), 413, "memories[0].content"),
-    "unknown state": (lambda: zipped(with_memory(state="lost")), 400, "memories[0].state"),
-    "no time": (lambda: zipped(with_memory(created_at="yesterday")), 400, "memories[0].created_at"),
-    "unknown app": (lambda: zipped(with_memory(app_id=str(uuid.uuid4()))), 400, "is not among 'apps'"),
-    "unknown category": (lambda: zipped(with_memory(category_ids=[APP])), 400, "is not among 'categories'"),
-    "the same id twice": (lambda: zipped(foreign(memories=foreign()["memories"][:1] * 2)), 400, "memories[1]"),
-    "a rule of something else": (
-        lambda: zipped(foreign(access_controls=[{**foreign()["access_controls"][0], "subject_type": "user"}])),
-        400,
-        "access_controls[0].subject_type",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-async def test_a_broken_or_hostile_zip_is_refused_by_name_and_nothing_is_stored(stack: Stack, name: str) -> None:
-    make, status, words = BROKEN[name]
-    who = user("broken")
-    async with stack.http() as http:
-        answer = await imported(http, who, make())
-        problem = answer.json()
-        assert (answer.status_code, words in problem["detail"]) == (status, True), problem
-        assert problem["code"] == ("payload_too_large" if status == 413 else "broken_backup")
-        events = (await http.get("/api/v1/events", params={"user_id": who})).json()["events"]
-        assert {event["type"] for event in events} <= {"UserRegistered", "AppRegistered"}
-        assert await page(http, who) == []
-
-
-async def test_an_import_needs_a_file_and_no_file_may_be_too_large(stack: Stack) -> None:
-    async with stack.http() as http:
-        missing = await http.post(IMPORT, data={"user_id": "nobody"})
-        assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "file")
-    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
-    head = f"POST {IMPORT}/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1 << 40}\r\n"
-    writer.write(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x".encode())
-    async with asyncio.timeout(60):
-        said = (await reader.readuntil(b"\r\n\r\n")).decode()
-    writer.close()
-    assert said.startswith("HTTP/1.1 413")

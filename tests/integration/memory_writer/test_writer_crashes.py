@@ -1,35 +1,22 @@
-"""The writer dies, is interrupted, gets damaged commands: one effect each, in order, and nobody waits for another."""
+"""The writer dies, is interrupted, is told nothing: one effect each, in order."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 
 import pytest
 from contracts import ids, subjects
-from contracts.codec import encode
 from contracts.commands import AddMemory, DeleteMemories, PauseApp, RegisterApp, RegisterUser, ResumeApp, ReviseMemory
 from contracts.errors import Unavailable
 from contracts.events import MemoryAdded, MemoryDeleted, MemoryRevised
 from contracts.ids import uuid7
-from contracts.messages import Event
 from contracts.positions import Position
-from contracts.streams import DEAD, WRITER_CONSUMER, commands, events
-from contracts.subjects import event_subject, shard_of
+from contracts.streams import WRITER_CONSUMER, commands
 from runtime.event_store import NewEvent
-from support.log_events import UID, meta_of, new_event
-from support.servers import Log, Servers, dead_letters, eventually, opened
-from support.writer import Append, Killed, Sender, writing
+from support.log_events import UID, new_event
+from support.servers import Log, Servers, eventually, opened
+from support.writer import Append, Killed, Sender, all_events, prepared, writing
 
 SHARDS = pytest.mark.parametrize("shards", [1, 3], indirect=True)
-
-
-async def _prepared(log: Log, texts: Sequence[str] = ()) -> tuple[Sender, list[str]]:
-    """A user with an app and these memories; the writer that made them has stopped."""
-    ada = await Sender(log).open()
-    async with writing(log):
-        await ada.register()
-        outcomes = [await ada.do(AddMemory(text=text)) for text in texts]
-    return ada, [outcome.results[0].id for outcome in outcomes]
 
 
 class KillAfterAppend:
@@ -87,14 +74,6 @@ class FailOne:
         return [*results[:place], Unavailable("not stored"), *results[place:]]
 
 
-async def _all_events(log: Log, uid: str = UID) -> list[tuple[str, str]]:
-    """Type and command of each event of the user, in order."""
-    shard = shard_of(uid, log.shards)
-    stored = await log.events.read_subject(events(shard).name, f"memlog.evt.{shard}.{uid}.>")
-    fields = [json.loads(message.data) for message in stored]
-    return [(each["type"], each["causation_id"]) for each in fields]
-
-
 @SHARDS
 @pytest.mark.guarantee("G1", "G2")
 @pytest.mark.parametrize(
@@ -115,7 +94,7 @@ async def _all_events(log: Log, uid: str = UID) -> list[tuple[str, str]]:
     ids=str,
 )
 async def test_a_writer_killed_between_append_and_ack_leaves_one_effect(log: Log, command: object) -> None:
-    ada, [one, two] = await _prepared(log, ["one", "two"])
+    ada, [one, two] = await prepared(log, ["one", "two"])
     named = {
         "revise": ReviseMemory(memory_id=one, text="three"),
         "revise what is not there": ReviseMemory(memory_id=uuid7(), text="three"),
@@ -126,17 +105,17 @@ async def test_a_writer_killed_between_append_and_ack_leaves_one_effect(log: Log
         "resume": ResumeApp(app_id=ada.app_id),
     }
     asked = named[command] if isinstance(command, str) else command
-    before = len(await _all_events(log))
+    before = len(await all_events(log))
     command_id = await ada.send(asked)  # pyright: ignore[reportArgumentType]
     killed = KillAfterAppend()
     async with writing(log, killed) as writer:
         await eventually(writer.done)
-    once = (await _all_events(log))[before:]
+    once = (await all_events(log))[before:]
     assert once
     async with writing(log):
         outcome = await ada.outcome(command_id)
         await ada.do(AddMemory(text="and on it goes"))
-    effects = [event for event in (await _all_events(log))[before:] if event[1] == command_id]
+    effects = [event for event in (await all_events(log))[before:] if event[1] == command_id]
     # A delete is closed by an event of its own, which the killed writer did not get to.
     closing = [("CommandSettled", command_id)] if once[-1][0] == "MemoryDeleted" else []
     assert effects == once + closing
@@ -148,7 +127,7 @@ async def test_a_writer_killed_between_append_and_ack_leaves_one_effect(log: Log
 @pytest.mark.guarantee("G1", "G2")
 @pytest.mark.parametrize("stored", [0, 1, 2, 3])
 async def test_a_command_of_several_events_that_was_cut_off_is_completed(log: Log, stored: int) -> None:
-    ada, memory_ids = await _prepared(log, ["one", "two", "three"])
+    ada, memory_ids = await prepared(log, ["one", "two", "three"])
     command_id = await ada.send(DeleteMemories(memory_ids=tuple(memory_ids), all_or_nothing=True))
     async with writing(log, KillAfterSome(stored)) as writer:
         await eventually(writer.done)
@@ -166,7 +145,7 @@ async def test_a_command_of_several_events_that_was_cut_off_is_completed(log: Lo
 @pytest.mark.guarantee("G1", "G2")
 @pytest.mark.parametrize("times", [1, 3])
 async def test_acknowledgements_that_were_lost_are_found_again(log: Log, times: int) -> None:
-    ada, [one] = await _prepared(log, ["one"])
+    ada, [one] = await prepared(log, ["one"])
     async with writing(log, LoseAcks(times)):
         sent = [
             await ada.send(AddMemory(text="two")),
@@ -183,7 +162,7 @@ async def test_acknowledgements_that_were_lost_are_found_again(log: Log, times: 
 @pytest.mark.guarantee("G1", "G2")
 @pytest.mark.parametrize("place", [0, 1, 2])
 async def test_a_command_is_not_done_in_the_log_while_a_part_of_it_is_not(log: Log, place: int) -> None:
-    ada, memory_ids = await _prepared(log, ["one", "two", "three"])
+    ada, memory_ids = await prepared(log, ["one", "two", "three"])
     async with writing(log, FailOne(place)):
         outcome = await ada.do(DeleteMemories(memory_ids=tuple(memory_ids)))
     assert [item.event for item in outcome.results] == ["DELETE"] * 3
@@ -196,7 +175,7 @@ async def test_a_command_is_not_done_in_the_log_while_a_part_of_it_is_not(log: L
 
 @pytest.mark.guarantee("G3")
 async def test_the_commands_behind_a_failed_one_wait_for_it(log: Log) -> None:
-    ada, [one] = await _prepared(log, ["one"])
+    ada, [one] = await prepared(log, ["one"])
     sent = [await ada.send(ReviseMemory(memory_id=one, text=f"version {n}")) for n in range(2, 8)]
     async with writing(log, FailOne(0)):
         for command_id in sent:
@@ -209,7 +188,7 @@ async def test_the_commands_behind_a_failed_one_wait_for_it(log: Log) -> None:
 @SHARDS
 @pytest.mark.guarantee("G3")
 async def test_the_order_of_one_aggregate_holds_among_many_commands(log: Log) -> None:
-    ada, [one] = await _prepared(log, ["one"])
+    ada, [one] = await prepared(log, ["one"])
     bob = await Sender(log, "b" * 32).open()
     async with writing(log):
         await bob.register()
@@ -232,7 +211,7 @@ async def test_the_order_of_one_aggregate_holds_among_many_commands(log: Log) ->
 @pytest.mark.guarantee("G3", "G8")
 async def test_a_pause_holds_for_everything_sent_after_it(log: Log) -> None:
     """Also when all of it waits together and is worked off as one batch."""
-    ada, _ = await _prepared(log)
+    ada, _ = await prepared(log)
     sent = [
         await ada.send(AddMemory(text="before")),
         await ada.send(PauseApp(app_id=ada.app_id)),
@@ -250,7 +229,7 @@ async def test_a_pause_holds_for_everything_sent_after_it(log: Log) -> None:
 @pytest.mark.guarantee("G2")
 async def test_what_came_of_a_command_does_not_change_when_it_is_handled_again(log: Log) -> None:
     """Even by an owner that knows nothing: the consumer was lost, and the world has changed since."""
-    ada, [one] = await _prepared(log, ["one"])
+    ada, [one] = await prepared(log, ["one"])
     async with writing(log):
         duplicate = await ada.do(AddMemory(text="one"))
         refused = await ada.do(
@@ -259,130 +238,19 @@ async def test_what_came_of_a_command_does_not_change_when_it_is_handled_again(l
         await ada.do(DeleteMemories(memory_ids=(one,)))
         await ada.do(AddMemory(text="late"))
     assert (duplicate.status, refused.status) == ("nothing", "refused")
-    before = await _all_events(log)
+    before = await all_events(log)
     await log.js.delete_consumer(commands(0).name, WRITER_CONSUMER)
     async with writing(log):
         await ada.do(AddMemory(text="one more"))  # behind all of them
-    after = await _all_events(log)
+    after = await all_events(log)
     assert after[: len(before)] == before
     assert len(after) == len(before) + 1
-
-
-# -- poison ------------------------------------------------------------------------------------------------------
-
-
-def _forged(ada: Sender, **changes: object) -> bytes:
-    """An add that was changed on its way."""
-    command_id = str(changes.get("event_id", uuid7()))
-    fields = json.loads(encode(meta_of(command_id, app=ada.app_id), AddMemory(text="poison"), ada.key))
-    return json.dumps(fields | changes).encode()
-
-
-async def _dead(log: Log) -> list[str]:
-    """The reasons of all dead letters."""
-    return [headers["Memlog-Reason"] for _, headers in await dead_letters(log.js)]
-
-
-@pytest.mark.guarantee("G12")
-@pytest.mark.parametrize("poison", ["no envelope", "of somebody else", "no uuid", "unknown user"])
-async def test_a_command_that_is_none_goes_to_the_dead_letters_and_holds_up_nobody(log: Log, poison: str) -> None:
-    ada, _ = await _prepared(log)
-    good = [await ada.send(AddMemory(text="before"))]
-    match poison:
-        case "no envelope":
-            await ada.send_raw(uuid7(), b"\xffgarbage")
-        case "of somebody else":
-            bob = await Sender(log, "b" * 32).open()
-            await ada.send_raw(uuid7(), encode(meta_of(uuid7(), bob.uid), PauseApp(app_id="x"), bob.key))
-        case "no uuid":
-            await ada.send_raw("not-a-uuid", _forged(ada, event_id="not-a-uuid"))
-        case _:
-            nobody = "f" * 32
-            await log.js.publish(f"memlog.cmd.{shard_of(nobody, 1)}.{nobody}.{uuid7()}", _forged(ada))
-    good.append(await ada.send(AddMemory(text="after")))
-    async with writing(log):
-        outcomes = [await ada.outcome(command_id) for command_id in good]
-        assert [outcome.status for outcome in outcomes] == ["done", "done"]
-        await eventually(lambda: _is_one(log))
-    [reason] = await _dead(log)
-    assert reason
-
-
-async def _is_one(log: Log) -> bool:
-    return (await log.js.stream_info(DEAD.name)).state.messages == 1
-
-
-@pytest.mark.guarantee("G12")
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"type": "DreamMemory"}, "undecodable"),
-        ({"schema_version": 99}, "unsupported_schema"),
-        ({"sealed": "AAAA"}, "content_damaged"),
-        ({"data": {"mood": "calm"}}, "undecodable"),
-    ],
-)
-async def test_a_command_that_cannot_be_read_is_refused_and_holds_up_nobody(
-    log: Log, changes: dict[str, object], code: str
-) -> None:
-    ada, _ = await _prepared(log)
-    poison, before = uuid7(), await ada.send(AddMemory(text="before"))
-    await ada.send_raw(poison, _forged(ada, event_id=poison, **changes))
-    after = await ada.send(AddMemory(text="after"))
-    async with writing(log):
-        assert (await ada.outcome(before)).status == (await ada.outcome(after)).status == "done"
-        outcome = await ada.outcome(poison)
-    assert (outcome.status, outcome.code) == ("refused", code)
-
-
-async def _damage(log: Log, ada: Sender, what: str, memory_id: str) -> None:
-    """An event in the memory's history that nobody can read."""
-    event: Event = MemoryRevised(memory_id=memory_id, version=2, text="x")
-    raw = encode(meta_of(uuid7()), event, ada.key)
-    damaged = {
-        "damaged": json.dumps(json.loads(raw) | {"sealed": "AAAA"}).encode(),
-        "newer": json.dumps(json.loads(raw) | {"schema_version": 99}).encode(),
-        "garbage": b"garbage",
-    }[what]
-    await log.js.publish(event_subject(shard_of(UID, log.shards), subjects.memory(UID, memory_id)), damaged)
-
-
-@pytest.mark.guarantee("G12")
-@pytest.mark.parametrize(("what", "code"), [
-    ("damaged", "content_damaged"), ("newer", "unsupported_schema"), ("garbage", "undecodable")
-])  # fmt: skip
-async def test_a_memory_that_cannot_be_read_refuses_its_own_commands_only(log: Log, what: str, code: str) -> None:
-    ada, [one] = await _prepared(log, ["one"])
-    await _damage(log, ada, what, one)
-    sent = [
-        await ada.send(AddMemory(text="before")),
-        await ada.send(ReviseMemory(memory_id=one, text="two")),
-        await ada.send(AddMemory(text="one")),
-        await ada.send(AddMemory(text="after")),
-    ]
-    async with writing(log):
-        outcomes = [await ada.outcome(command_id) for command_id in sent]
-    assert [(outcome.status, outcome.code) for outcome in outcomes] == [
-        ("done", None), ("refused", code), ("refused", code), ("done", None)
-    ]  # fmt: skip
-
-
-@pytest.mark.guarantee("G12")
-@pytest.mark.parametrize("reply", ["", "with space", "a..b"])
-async def test_an_answer_that_cannot_be_sent_holds_up_nobody(log: Log, reply: str) -> None:
-    ada, _ = await _prepared(log)
-    command_id = uuid7()
-    data = encode(meta_of(command_id, app=ada.app_id), AddMemory(text="one"), ada.key)
-    await ada.send_raw(command_id, data, {"Memlog-Reply": reply})
-    async with writing(log):
-        assert (await ada.do(AddMemory(text="two"))).status == "done"
-    assert len([type_ for type_, _ in await _all_events(log) if type_ == "MemoryAdded"]) == 2
 
 
 @pytest.mark.guarantee("G3")
 async def test_what_somebody_else_appended_is_noticed_and_taken_into_account(log: Log) -> None:
     """A zombie owner, or an erasure: the state in the cache is not the one in the log any more."""
-    ada, _ = await _prepared(log)
+    ada, _ = await prepared(log)
     async with writing(log):
         one = (await ada.do(AddMemory(text="one"))).results[0].id
         [added] = await ada.history(subjects.memory(UID, one))
@@ -410,16 +278,16 @@ async def test_a_server_killed_under_the_writer_loses_no_accepted_command(server
             await ada.outcome(sent[-1], 30)
 
             async def all_stored() -> bool:
-                return len([t for t, _ in await _all_events(log) if t == "MemoryAdded"]) == 70
+                return len([t for t, _ in await all_events(log) if t == "MemoryAdded"]) == 70
 
             await eventually(all_stored)
-        effects = [command for type_, command in await _all_events(log) if type_ == "MemoryAdded"]
+        effects = [command for type_, command in await all_events(log) if type_ == "MemoryAdded"]
         assert effects == sent
 
 
 @pytest.mark.guarantee("G1", "G2")
 async def test_writers_that_take_over_from_each_other_do_each_command_once(log: Log) -> None:
-    ada, _ = await _prepared(log)
+    ada, _ = await prepared(log)
     sent: list[str] = []
 
     async def send_all() -> None:
@@ -434,5 +302,5 @@ async def test_writers_that_take_over_from_each_other_do_each_command_once(log: 
             await eventually(lambda seen=seen: sending.done() or len(sent) > seen + 15)
     async with writing(log):
         await ada.do(AddMemory(text="last"))
-    effects = [command for type_, command in await _all_events(log) if type_ == "MemoryAdded"]
+    effects = [command for type_, command in await all_events(log) if type_ == "MemoryAdded"]
     assert effects[:-1] == sent

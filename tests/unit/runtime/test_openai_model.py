@@ -11,9 +11,8 @@ from contracts.errors import LanguageModelAway, LanguageModelFailed
 from pydantic import BaseModel, Field, SecretStr
 from runtime import language_model_breaker, openai_model
 from runtime.language_model import LanguageModel, LanguageModelChoice
-from runtime.language_model_breaker import Breaker
 from runtime.language_model_endpoint import retry_after
-from runtime.openai_model import OPENAI_URL, OpenAIModel, language_model_choice, open_language_model
+from runtime.openai_model import OpenAIModel, language_model_choice, open_language_model
 from runtime.settings import Settings
 from support.chat_model import ChatModel
 from support.faults import Fault, cut, cut_off, hang, refusal, says, status, text
@@ -319,36 +318,6 @@ async def test_that_it_is_back_is_found_out_although_nobody_asks(
     assert {asked.form for asked in chat.asked[4:]} == {"text"}
 
 
-def test_an_endpoint_that_answers_others_meanwhile_is_not_away() -> None:
-    breaker = Breaker()
-    with pytest.raises(LanguageModelAway), breaker.question():
-        breaker.answered()
-        raise LanguageModelAway("it did not answer this one")
-    assert not breaker.open
-    with pytest.raises(LanguageModelAway), breaker.question():
-        raise LanguageModelAway("it answers nobody")
-    assert breaker.open
-
-
-def test_the_pauses_of_an_endpoint_that_is_away_grow_and_end_with_an_answer() -> None:
-    now = 0.0
-    breaker = Breaker(lambda: now)
-    pauses: list[float] = []
-    for _ in range(9):
-        with pytest.raises(LanguageModelAway), breaker.question() as probe:
-            assert probe == bool(pauses)
-            raise LanguageModelAway("away")
-        pauses.append(breaker.left)
-        with pytest.raises(LanguageModelAway, match="away"):
-            breaker.check()
-        now += breaker.left
-    for pause, most in zip(pauses, (1, 2, 4, 8, 16, 32, 60, 60, 60), strict=True):
-        assert 0.74 * most <= pause <= most
-    with breaker.question() as probe:
-        breaker.answered()
-    assert (probe, breaker.open, breaker.left) == (True, False, 0.0)
-
-
 async def test_no_more_than_so_many_are_under_way_at_once(
     running: OpenAIServer, chat: ChatModel, model: LanguageModel
 ) -> None:
@@ -384,23 +353,6 @@ async def test_closing_cuts_off_what_is_under_way(model: LanguageModel, chat: Ch
         await waiting
     with pytest.raises(LanguageModelAway, match="not asked any more"):
         await model.ask("", "", Colour)
-
-
-def test_a_key_alone_sends_no_text_away() -> None:
-    settings = Settings(openai_api_key=SecretStr("sk-openai"), llm_api_key=SecretStr("sk-other"))
-    assert language_model_choice(settings) is None
-
-
-def test_keys_go_to_no_other_endpoint() -> None:
-    openai, other = SecretStr("sk-openai"), SecretStr("sk-other")
-    elsewhere = "http://localhost:11434/v1"
-    assert language_model_choice(Settings(llm="m", openai_api_key=openai)) == LanguageModelChoice(
-        "m", OPENAI_URL, "sk-openai"
-    )
-    there = Settings(llm="m", llm_base_url=elsewhere, openai_api_key=openai)
-    assert language_model_choice(there) == LanguageModelChoice("m", elsewhere, None)
-    both = Settings(llm="m", llm_base_url=elsewhere, openai_api_key=openai, llm_api_key=other)
-    assert language_model_choice(both) == LanguageModelChoice("m", elsewhere, "sk-other")
 
 
 async def test_the_key_is_shown_to_the_endpoint(running: OpenAIServer, chat: ChatModel) -> None:
