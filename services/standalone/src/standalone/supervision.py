@@ -66,6 +66,7 @@ class Parts:
     async def keep(self, name: str, start: Start[S]) -> S:
         """Start a server and keep it alive: when it ends, start it again, with growing pauses. Returns the first one
         once it is ready; a first start that fails raises."""
+        self._refuse_when_ended()
         first: asyncio.Future[S] = asyncio.get_running_loop().create_future()
         stop = asyncio.Event()
         self._add(name, stop, _keep_alive(name, start, first, stop))
@@ -73,6 +74,7 @@ class Parts:
 
     async def serve(self, name: str, settings: Settings, serve: Serve) -> None:
         """Start a service in this process and wait until it is ready. Its end, for whatever reason, ends the whole."""
+        self._refuse_when_ended()
         stop, ready = asyncio.Event(), asyncio.Event()
 
         async def live() -> None:
@@ -105,6 +107,11 @@ class Parts:
             self.ended.exception()  # retrieved: whoever waited for it has seen it
         else:
             self.ended.cancel()
+
+    def _refuse_when_ended(self) -> None:
+        """What is started beside a part that failed would outlive the stop of all."""
+        if self.ended.done():
+            self.ended.result()
 
     def _add(self, name: str, stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)
