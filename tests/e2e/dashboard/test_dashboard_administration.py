@@ -1,4 +1,4 @@
-"""Apps, access, tokens, settings, projections and events in the browser, and what the API then says."""
+"""Apps, access, tokens, settings and events in the browser, and what the API then says."""
 
 import json
 import re
@@ -151,30 +151,6 @@ async def test_settings_are_saved_by_form_and_as_json_and_reset(stack: Stack, wi
         await page.get_by_role("alertdialog").get_by_role("button", name="Reset").click()
         await expect(page.get_by_text("as if nothing had ever been set").first).to_be_visible()
         assert await instructions() is None
-
-
-async def test_a_projection_is_rebuilt_to_the_end_and_rolled_back(stack: Stack, windows: Windows) -> None:
-    async with stack.http() as http:
-        names = [each["name"] for each in (await get(http, "/api/v1/projections"))["projections"]]
-        name = next(each for each in names if each != "index")
-        before = await serving(http, name)
-        page = await windows.open("/projections")
-        panel = page.locator("section").filter(has=page.get_by_role("heading", name=name, exact=True))
-        await panel.get_by_role("button", name="Rebuild").click()
-        await expect(panel.get_by_role("listitem").filter(has_text="serving")).to_contain_text(
-            f"Generation {before + 1}"
-        )
-        await expect(panel.get_by_role("listitem").filter(has_text="retired")).to_contain_text(f"Generation {before}")
-        assert await serving(http, name) == before + 1
-        await panel.get_by_role("button", name="Roll back").click()
-        await page.get_by_role("button", name="Go back").click()
-        await expect(panel.get_by_role("listitem").filter(has_text="serving")).to_contain_text(f"Generation {before}")
-        assert await serving(http, name) == before
-
-
-async def serving(http: httpx.AsyncClient, name: str) -> int:
-    generations = (await get(http, f"/api/v1/projections/{name}"))["generations"]
-    return next(each["number"] for each in generations if each["state"] == "serving")
 
 
 async def test_an_event_appears_while_one_looks_with_its_json(stack: Stack, windows: Windows) -> None:

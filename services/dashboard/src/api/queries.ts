@@ -259,8 +259,12 @@ export const projections = () =>
     queryKey: ["projections"],
     queryFn: ({ signal }) => body(api.GET("/api/v1/projections", { signal })),
     // A rebuild is watched closely; otherwise the lag is looked at now and then.
-    refetchInterval: ({ state }) => (state.data?.projections.some((each) => each.rebuild) ? 500 : 3000),
+    refetchInterval: ({ state }) => (state.data?.projections.some(isBuilding) ? 500 : 3000),
   });
+
+function isBuilding({ generations }: Schemas["ProjectionView"]): boolean {
+  return generations.some(({ state, parity }) => state === "building" || (state === "following" && parity === null));
+}
 
 export const deadLetters = (after: number) =>
   queryOptions({
@@ -349,11 +353,9 @@ export type AuditFilter = {
 export const audit = ({ action, kind, app, memory, from, to, page, size }: AuditFilter) =>
   queryOptions({
     queryKey: ["audit", action, kind, app, memory, from, to, page, size],
-    // Reads are in no stream: the newest are looked for now and then.
-    ...(page === 1 ? { refetchInterval: 3000 } : {}),
     placeholderData: keepPreviousData,
-    // Reads are no events of the log: nothing tells of them.
-    refetchInterval: 5000,
+    // Reads are no events of the log: nothing tells of them, and the newest are on the first page.
+    refetchInterval: page === 1 ? 3000 : false,
     queryFn: ({ signal }) =>
       body(
         api.GET("/api/v1/audit", {

@@ -4,7 +4,8 @@ import { api, body, type Schemas } from "../api/client";
 import { projections } from "../api/queries";
 import { count, plural } from "../lib/format";
 import { Button } from "../ui/button";
-import { Confirm } from "../ui/dialog";
+import { Choice } from "../ui/checkbox";
+import { Confirm, Dialog } from "../ui/dialog";
 import { Found } from "../ui/found";
 import { Badge, PageHead, Panel } from "../ui/panel";
 import { useToast } from "../ui/toast";
@@ -12,7 +13,9 @@ import { When } from "../ui/when";
 
 type Projection = Schemas["ProjectionView"];
 type Generation = Schemas["GenerationView"];
-type Action = "rebuild" | "pause" | "resume" | "cancel" | "switch" | "rollback";
+/** What is done to a generation. */
+type Action = "pause" | "resume" | "cancel" | "switch" | "force" | "drop";
+type Order = { action: Action; number: number } | { action: "rollback" } | { action: "rebuild"; hold: boolean };
 
 const TONES = {
   building: "accent",
@@ -23,7 +26,7 @@ const TONES = {
   failed: "bad",
 } as const;
 
-const ASKS: Partial<Record<Action | "drop", { title: string; description: string; confirm: string }>> = {
+const ASKS: Partial<Record<Order["action"], { title: string; description: string; confirm: string }>> = {
   cancel: {
     title: "Give this rebuild up?",
     description: "What it has filled so far is removed. Reads are not touched.",
@@ -33,6 +36,11 @@ const ASKS: Partial<Record<Action | "drop", { title: string; description: string
     title: "Go back to the generation before?",
     description: "It catches up first; then reads see it again.",
     confirm: "Go back",
+  },
+  force: {
+    title: "Switch although it differs?",
+    description: "Reads see what this generation holds from then on. The one that serves now can be gone back to.",
+    confirm: "Switch to it",
   },
   drop: {
     title: "Remove this generation?",
@@ -65,18 +73,14 @@ export function ProjectionsPage() {
 function ProjectionPanel({ projection }: { projection: Projection }) {
   const queries = useQueryClient();
   const toast = useToast();
-  const [asking, setAsking] = useState<{ action: Action | "drop"; number?: number } | null>(null);
+  const [asking, setAsking] = useState<Order | null>(null);
+  const [rebuilding, setRebuilding] = useState(false);
   const change = useMutation({
-    mutationFn: ({ action, number }: { action: Action | "drop"; number?: number }) =>
-      perform(projection.name, action, number),
+    mutationFn: (order: Order) => perform(projection.name, order),
     onError: toast.failed,
     onSettled: () => queries.invalidateQueries({ queryKey: ["projections"] }),
   });
-  const ask = (action: Action | "drop", number?: number) => {
-    const what = { action, ...(number === undefined ? {} : { number }) };
-    if (ASKS[action]) setAsking(what);
-    else change.mutate(what);
-  };
+  const ask = (order: Order) => (ASKS[order.action] ? setAsking(order) : change.mutate(order));
   const busy = projection.generations.some((each) => ["building", "paused", "following"].includes(each.state));
   const retired = projection.generations.some((each) => each.state === "retired");
   const words = asking && ASKS[asking.action];
@@ -94,12 +98,12 @@ function ProjectionPanel({ projection }: { projection: Projection }) {
         </span>
         <div className="grow" />
         {retired && !busy && (
-          <Button small onClick={() => ask("rollback")}>
+          <Button small onClick={() => ask({ action: "rollback" })}>
             Roll back
           </Button>
         )}
         {!busy && (
-          <Button small busy={change.isPending} onClick={() => ask("rebuild")}>
+          <Button small busy={change.isPending} onClick={() => setRebuilding(true)}>
             Rebuild
           </Button>
         )}
@@ -117,20 +121,27 @@ function ProjectionPanel({ projection }: { projection: Projection }) {
             <Badge tone={TONES[generation.state]}>{generation.state}</Badge>
             {generation.embedder && <span className="text-soft">{generation.embedder}</span>}
             {generation.parity && (
-              <Badge tone={generation.parity === "differs" ? "bad" : "plain"} title={generation.difference ?? ""}>
-                {generation.parity}
-              </Badge>
+              <Badge tone={generation.parity === "differs" ? "bad" : "plain"}>{generation.parity}</Badge>
             )}
             <span className="text-soft">
               begun <When time={generation.started_at} />
             </span>
-            {generation.failure && <span className="w-full text-bad">{generation.failure}</span>}
             <span className="ml-auto flex gap-2">
               <Actions generation={generation} onAsk={ask} />
             </span>
+            {(generation.failure ?? generation.difference) && (
+              <span className="w-full break-words text-bad">{generation.failure ?? generation.difference}</span>
+            )}
           </li>
         ))}
       </ul>
+      {rebuilding && (
+        <Rebuild
+          name={projection.name}
+          onClose={() => setRebuilding(false)}
+          onRebuild={(hold) => change.mutate({ action: "rebuild", hold })}
+        />
+      )}
       {asking && words && (
         <Confirm open {...words} onClose={() => setAsking(null)} onConfirm={() => change.mutate(asking)} />
       )}
@@ -138,14 +149,43 @@ function ProjectionPanel({ projection }: { projection: Projection }) {
   );
 }
 
-function Actions({
-  generation,
-  onAsk,
+/** Asks whether it is to be switched to by itself. */
+function Rebuild({
+  name,
+  onClose,
+  onRebuild,
 }: {
-  generation: Generation;
-  onAsk: (action: Action | "drop", number: number) => void;
+  name: string;
+  onClose: () => void;
+  onRebuild: (hold: boolean) => void;
 }) {
-  const offered: Record<Generation["state"], [Action | "drop", string][]> = {
+  const [hold, setHold] = useState(false);
+  return (
+    <Dialog
+      open
+      onClose={onClose}
+      title={`Rebuild ${name}?`}
+      description="Another generation is filled from the log and compared with the one that serves. Reads go on meanwhile."
+    >
+      <Choice label="Switch to it once it is equal" checked={!hold} onChange={(on) => setHold(!on)} />
+      <div className="mt-5 flex justify-end gap-2">
+        <Button onClick={onClose}>Cancel</Button>
+        <Button
+          kind="primary"
+          onClick={() => {
+            onRebuild(hold);
+            onClose();
+          }}
+        >
+          Rebuild
+        </Button>
+      </div>
+    </Dialog>
+  );
+}
+
+function Actions({ generation, onAsk }: { generation: Generation; onAsk: (order: Order) => void }) {
+  const offered: Record<Generation["state"], [Action, string][]> = {
     building: [
       ["pause", "Pause"],
       ["cancel", "Cancel"],
@@ -155,7 +195,7 @@ function Actions({
       ["cancel", "Cancel"],
     ],
     following: [
-      ["switch", "Switch to it"],
+      [generation.parity === "differs" ? "force" : "switch", "Switch to it"],
       ["cancel", "Cancel"],
     ],
     failed: [
@@ -166,7 +206,7 @@ function Actions({
     serving: [],
   };
   return offered[generation.state].map(([action, name]) => (
-    <Button key={action} small onClick={() => onAsk(action, generation.number)}>
+    <Button key={action} small onClick={() => onAsk({ action, number: generation.number })}>
       {name}
     </Button>
   ));
@@ -195,27 +235,29 @@ function Progress({ rebuild }: { rebuild: Schemas["RebuildProgress"] }) {
   );
 }
 
-function perform(name: string, action: Action | "drop", number?: number) {
+function perform(name: string, order: Order) {
   const path = { name };
-  const which = number === undefined ? {} : { number };
-  switch (action) {
+  switch (order.action) {
     case "rebuild":
-      return body(api.POST("/api/v1/projections/{name}/rebuild", { params: { path }, body: {} }));
+      return body(api.POST("/api/v1/projections/{name}/rebuild", { params: { path }, body: { hold: order.hold } }));
+    case "rollback":
+      return body(api.POST("/api/v1/projections/{name}/rollback", { params: { path }, body: {} }));
     case "drop":
       return body(
         api.DELETE("/api/v1/projections/{name}/generations/{number}", {
-          params: { path: { name, number: number ?? 0 } },
+          params: { path: { name, number: order.number } },
         }),
       );
-    case "switch":
-      return body(api.POST("/api/v1/projections/{name}/switch", { params: { path }, body: which }));
-    case "rollback":
-      return body(api.POST("/api/v1/projections/{name}/rollback", { params: { path }, body: which }));
-    case "pause":
-      return body(api.POST("/api/v1/projections/{name}/pause", { params: { path }, body: which }));
-    case "resume":
-      return body(api.POST("/api/v1/projections/{name}/resume", { params: { path }, body: which }));
-    case "cancel":
-      return body(api.POST("/api/v1/projections/{name}/cancel", { params: { path }, body: which }));
+    case "force":
+      return body(
+        api.POST("/api/v1/projections/{name}/switch", {
+          params: { path },
+          body: { number: order.number, force: true },
+        }),
+      );
+    default:
+      return body(
+        api.POST(`/api/v1/projections/{name}/${order.action}`, { params: { path }, body: { number: order.number } }),
+      );
   }
 }
