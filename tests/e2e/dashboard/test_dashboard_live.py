@@ -63,6 +63,47 @@ async def test_a_burst_of_changes_is_one_read_at_a_time_and_the_last_one_shows_a
     assert len(asked) < 30, [request.url for request in asked]
 
 
+async def test_a_page_that_saw_more_of_the_log_than_there_is_after_a_restore_loads_everything_anew(
+    stack: Stack, windows: Windows
+) -> None:
+    text, gone = words("I was restored"), words("I was written after the backup")
+    async with stack.http() as http:
+        id_ = (await http.post("/api/v1/memories", json={"text": text, "infer": False})).raise_for_status().json()["id"]
+        page = await windows.blank()
+        opened: list[str | None] = []
+        restored = asyncio.Event()
+
+        async def stream(route: Route) -> None:
+            """The first one comes from a longer log, and is cut off by the restore."""
+            opened.append(route.request.headers.get("last-event-id"))
+            if len(opened) == 1:
+                body = "id: 0-99999999\nevent: position\ndata: 0-99999999\n\n"
+                await route.fulfill(content_type="text/event-stream", body=body)
+            else:
+                await restored.wait()
+                await route.continue_()
+
+        async def read(route: Route) -> None:
+            """So do the reads until then."""
+            if restored.is_set():
+                await route.continue_()
+            else:
+                known = (await http.get(f"/api/v1/memories/{id_}")).json()
+                await route.fulfill(json={**known, "text": gone})
+
+        await page.route("**/api/v1/events/stream*", stream)
+        await page.route(f"**/api/v1/memories/{id_}", read)
+        await page.goto(f"/memory/{id_}")
+        shown = page.locator("main p.text-lg")
+        await expect(shown).to_have_text(gone)
+        restored.set()
+        await expect(shown).to_have_text(text)
+        assert opened[:2] == [None, "0-99999999"]
+        other = words("And it is live")
+        await http.put(f"/api/v1/memories/{id_}", json={"memory_content": other})
+        await expect(shown).to_have_text(other)
+
+
 async def test_while_the_read_models_are_far_behind_a_page_shows_what_there_is_and_asks_again(
     stack: Stack, windows: Windows
 ) -> None:

@@ -109,6 +109,30 @@ async def test_a_stream_is_live_resumes_where_it_was_and_is_audited_each_hundred
     await eventually(consumers_are_gone)
 
 
+async def test_a_stream_from_behind_the_end_of_the_log_begins_at_its_end_and_says_so(memlog: Inside) -> None:
+    ada = user("ada")
+    await add(memlog, ada, "Before")
+    shard = memlog.shard(await memlog.uid(ada))
+    begun: list[int] = []
+    event: dict[str, Any] = {}
+    async with (
+        asyncio.timeout(60),
+        memlog.http.stream(
+            "GET", "/api/v1/events/stream", params={"user_id": ada}, headers={"Last-Event-ID": f"{shard}-999999999"}
+        ) as response,
+    ):
+        async for line in response.aiter_lines():
+            if line.startswith("id: ") and not begun:
+                begun.append(int(line.rpartition("-")[2]))
+                await add(memlog, ada, "After")
+            elif line.startswith("data: {"):
+                event = json.loads(line.removeprefix("data: "))
+                if event["type"] == "MemoryAdded":
+                    break
+    assert event["data"]["text"] == "After"
+    assert begun[0] < int(event["position"].rpartition("-")[2])
+
+
 async def test_the_newest_events_are_the_last_of_the_log_in_its_order(memlog: Inside) -> None:
     ada, bob = user("ada"), user("bob")
     await add(memlog, ada, "The first")

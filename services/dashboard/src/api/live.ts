@@ -5,11 +5,14 @@ import { authorization } from "./session";
 export type LogEvent = Schemas["LogEvent"];
 export type LiveState = "connecting" | "live" | "lost";
 
+/** Which log a stream is of: that of before, or one that ends before its last position, as after a restore. */
+export type Opening = "same log" | "other log";
+
 /** `onOpen`: with the position behind which the events begin. */
 type Listener = {
   onEvent: (event: LogEvent) => void;
   onState: (state: LiveState) => void;
-  onOpen?: (position: string) => void;
+  onOpen?: (position: string, opening: Opening) => void;
 };
 
 const PAUSES_MS = [500, 1000, 2000, 5000, 10_000];
@@ -21,6 +24,7 @@ export async function follow(
   query: Record<string, string> = {},
 ): Promise<void> {
   let last: string | null = null;
+  let opening: Opening = "same log";
   let failures = 0;
   while (!signal.aborted) {
     listener.onState("connecting");
@@ -29,12 +33,21 @@ export async function follow(
         headers: { ...authorization(), ...(last ? { "Last-Event-ID": last } : {}) },
         signal,
       });
+      if (answer.status === 422 && last) {
+        // Not a position in the log that answers now.
+        last = null;
+        opening = "other log";
+        continue;
+      }
       if (!answer.ok || !answer.body) throw problem(answer, await answer.json().catch(() => null));
       listener.onState("live");
       failures = 0;
       for await (const frame of frames(answer.body)) {
+        if (frame.event === "position") {
+          listener.onOpen?.(frame.data, last && sequence(frame.data) < sequence(last) ? "other log" : opening);
+          opening = "same log";
+        }
         if (frame.id) last = frame.id;
-        if (frame.event === "position") listener.onOpen?.(frame.data);
         if (frame.data && frame.event === "message") listener.onEvent(JSON.parse(frame.data) as LogEvent);
       }
     } catch {
@@ -45,6 +58,9 @@ export async function follow(
     await new Promise((done) => setTimeout(done, pause));
   }
 }
+
+/** Of a position, `<shard>-<sequence>`. */
+const sequence = (position: string): number => Number(position.split("-")[1]);
 
 type Frame = { id: string | null; event: string; data: string };
 

@@ -1,6 +1,6 @@
 /** What an event may have changed is asked for again: once, and so that the answer shows the event. */
 import { mustShow, onBehind } from "./client";
-import type { LogEvent } from "./live";
+import type { LogEvent, Opening } from "./live";
 import { client } from "./queries";
 
 const TOUCHED: Record<string, string[]> = {
@@ -26,10 +26,11 @@ export function refresh(event: LogEvent): void {
   for (const key of TOUCHED[event.aggregate.kind] ?? []) ask(key, TOGETHER_MS);
 }
 
-/** Events are heard of from this position on: what was asked for before may lack one, so it is asked for again. */
-export function refreshAll(position: string): void {
+/** Events are heard of from this position on: what was asked for before may lack one, so it is asked for again. What
+ * came from another log is not even shown until then. */
+export function refreshAll(position: string, opening: Opening): void {
   mustShow(position);
-  void client.invalidateQueries();
+  void (opening === "other log" ? client.resetQueries() : client.invalidateQueries());
 }
 
 function ask(key: string, pause: number): void {

@@ -974,7 +974,8 @@ export interface paths {
         /**
          * Stream
          * @description The user's events as they come, each as a server-sent event whose `id` is its position. A client that connects
-         *     again with `Last-Event-ID`, as browsers do by themselves, misses nothing.
+         *     again with `Last-Event-ID`, as browsers do by themselves, misses nothing. The first one, `position`, says from where
+         *     on they come: if that is before what was asked for, an older state of the log was restored in between.
          */
         get: operations["stream_api_v1_events_stream_get"];
         put?: never;

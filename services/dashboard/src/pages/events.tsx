@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Pause, Play } from "lucide-react";
 import { useEffect, useState } from "react";
-import { follow, type LiveState, type LogEvent } from "../api/live";
+import { follow, type LiveState, type LogEvent, type Opening } from "../api/live";
 import { events } from "../api/queries";
 import { cx } from "../lib/cx";
 import { Button } from "../ui/button";
@@ -129,7 +129,8 @@ function useStream(type: string, running: boolean): { seen: LogEvent[]; state: L
     if (!running) return;
     const ending = new AbortController();
     const onEvent = (event: LogEvent) => setSeen((held) => [event, ...held].slice(0, KEPT));
-    void follow({ onEvent, onState: setState }, ending.signal, type ? { type } : {});
+    const onOpen = (_: string, opening: Opening) => opening === "other log" && setSeen([]);
+    void follow({ onEvent, onState: setState, onOpen }, ending.signal, type ? { type } : {});
     return () => ending.abort();
   }, [type, running]);
   return { seen, state };

@@ -300,9 +300,10 @@ class MemoryService(OperatorService, Protocol):
     async def follow(
         self, caller: Caller, wanted: EventFilter, *, after: str | None, idle: float
     ) -> tuple[str, AsyncGenerator[LogEvent | None]]:
-        """The position to begin at (that of now, without `after`), and the events behind it as they come, for ever;
-        None whenever none came for `idle` seconds. The caller closes the generator; it raises `Unavailable` when it
-        cannot go on, and can then be followed again from the last event."""
+        """The position to begin at (that of now, without `after`; before `after`, if the log ends before it, as an
+        older state of it does that was restored), and the events behind it as they come, for ever; None whenever none
+        came for `idle` seconds. The caller closes the generator; it raises `Unavailable` when it cannot go on, and can
+        then be followed again from the last event."""
         ...
 
     # -- texts that memories were made of -----------------------------------------------------------------------------

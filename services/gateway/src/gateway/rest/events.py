@@ -73,7 +73,8 @@ async def stream(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The user's events as they come, each as a server-sent event whose `id` is its position. A client that connects
-    again with `Last-Event-ID`, as browsers do by themselves, misses nothing."""
+    again with `Last-Event-ID`, as browsers do by themselves, misses nothing. The first one, `position`, says from where
+    on they come: if that is before what was asked for, an older state of the log was restored in between."""
     streams: OpenStreams = request.app.state.event_streams
     options: SseOptions = streams.options
     streams.require_room()

@@ -100,9 +100,9 @@ class LogReading:
         """See `gateway.service.MemoryService`."""
         principal = await self._identities.owner(caller)
         shard = subjects.shard_of(principal.uid, self._log.shards)
-        at = _sequence(after, shard)
-        if after is None:
-            at = await self._log.last_sequence(events_stream(shard).name)
+        # Behind a position that the log does not reach any more, nothing would come for long.
+        end = await self._log.last_sequence(events_stream(shard).name)
+        at = end if after is None else min(_sequence(after, shard), end)
         await self._trail.record(principal, "stream", [])
         return str(Position(shard, at)), self._audited(principal, self._live(principal, shard, at, wanted, idle))
 
