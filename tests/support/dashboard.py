@@ -12,6 +12,7 @@ HOSTILE = """<img src=x onerror="alert('xss')"><script>alert(1)</script>{{7*7}}"
 """As an app's and a category's name, and in a text."""
 ODD = f"\u202ereversed\u202c 👩‍👩‍👧‍👦 javascript:alert(3) {'endless' * 12}"
 """Another name: it turns the direction, is of many code points a letter, a URL, and has no place to break."""
+HOSTILE_METADATA: Mapping[str, Any] = {HOSTILE: ODD, "nested": {ODD: [HOSTILE]}, "long": "endless" * 500}
 TRACES = "http://traces.example/trace/{trace_id}"
 """Where traces are looked at, as the Memlog of the browser's tests is told."""
 _TEXTS: Mapping[str, list[str]] = {
@@ -42,8 +43,8 @@ async def app_id(http: httpx.AsyncClient, name: str) -> str:
 
 
 async def fill(http: httpx.AsyncClient, *, hostile: bool = False) -> dict[str, str]:
-    """Memories of several apps in each state, a revision, a rule and a token; with `hostile`, texts, names and labels
-    are HTML. Page by name → its path."""
+    """Memories of several apps in each state, a revision, a rule and a token; with `hostile`, texts, names, labels
+    and metadata are HTML. Page by name → its path."""
     names = {app: HOSTILE if hostile else app for app in _TEXTS}
     if hostile:
         names["windsurf"] = ODD
@@ -51,7 +52,9 @@ async def fill(http: httpx.AsyncClient, *, hostile: bool = False) -> dict[str, s
     ids = [await add(http, each, names[app]) for app, texts in _TEXTS.items() for each in texts]
     await add(http, "averylongword" * 30, names["cursor"])
     category = HOSTILE if hostile else "music"
-    shown = await add(http, text, names["cursor"], categories=[category, ODD if hostile else "travel", "home", "plans"])
+    categories = [category, ODD if hostile else "travel", "home", "plans"]
+    metadata: Mapping[str, Any] = HOSTILE_METADATA if hostile else {}
+    shown = await add(http, text, names["cursor"], categories=categories, metadata=metadata)
     history = (await http.get(f"/api/v1/memories/{shown}/history")).raise_for_status().json()
     then = history["entries"][0]["recorded_at"]
     revised = {"memory_content": f"{text} in May"}

@@ -5,8 +5,9 @@ import uuid
 from typing import Any
 
 import httpx
+import pytest
 from playwright.async_api import Locator, Page, expect
-from support.browser import Windows
+from support.browser import Windows, violations
 from support.dashboard import sign_in
 from support.inside import Inside
 from support.screenshots import settled
@@ -118,6 +119,25 @@ async def test_what_a_token_may_not_do_is_switched_off_and_says_why(guarded: Ins
     await page.goto("/")
     await settled(page)
     await expect(page.get_by_role("link", name=text)).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_serious_where_one_signs_in_nor_where_a_scope_is_missing(
+    guarded: Inside, guarded_windows: Windows, theme: str
+) -> None:
+    _, token, text = await person(guarded, "finn", "read")
+    small: Any = {"width": 375, "height": 812}
+    page = await guarded_windows.blank(color_scheme=theme, bypass_csp=True, viewport=small)
+    await page.goto("/memories")
+    await enter(page, "memlog_wrong")
+    await expect(page.get_by_role("alert")).to_be_visible()
+    found = await violations(page)
+    assert await page.evaluate("document.documentElement.scrollWidth") == small["width"]
+    await enter(page, token)
+    await expect(page.get_by_role("link", name=text)).to_be_visible()
+    await expect(page.get_by_role("note")).to_be_visible()
+    assert found + await violations(page) == []
+    assert await page.evaluate("document.documentElement.scrollWidth") == small["width"]
 
 
 async def off(buttons: Locator, number: int) -> None:
