@@ -31,7 +31,7 @@ async def test_what_an_mcp_client_changes_an_open_page_shows_without_reload(stac
         await page.get_by_role("link", name=text).click()
         other = words("I was told otherwise")
         await call(client, "update_memory", memory_id=id_, text=other)
-        await expect(page.get_by_text("version 2")).to_be_visible()
+        await expect(page.get_by_text("version 2").first).to_be_visible()
         await expect(page.locator("main p").filter(has_text=other).first).to_be_visible()
         await page.go_back()
         await expect(page.get_by_text("Nothing matches")).to_be_visible()

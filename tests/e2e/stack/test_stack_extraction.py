@@ -22,7 +22,7 @@ from support.talker import finds_facts, talker
 
 MEMORIES = "/api/v1/memories"
 ADDS = int(os.environ.get("MEMLOG_TEST_FAILING_ADDS", "40"))
-BUDGET_S = 6
+BUDGET_S = 12
 _ROUTINE = {"Facts", "Decisions"}
 
 
@@ -39,7 +39,7 @@ async def stack(model: OpenAIServer, tmp_path_factory: pytest.TempPathFactory) -
         tmp_path_factory.mktemp("memlog"),
         MEMLOG_LLM="talker",
         MEMLOG_LLM_BASE_URL=model.url,
-        MEMLOG_LLM_TIMEOUT="1",
+        MEMLOG_LLM_TIMEOUT="2",
         MEMLOG_LLM_BUDGET=str(BUDGET_S),
         MEMLOG_LLM_CONCURRENCY="8",
     ) as running:
