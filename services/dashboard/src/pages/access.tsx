@@ -155,17 +155,21 @@ function Default() {
   });
   return (
     <Panel className="p-4">
-      <Field label="Where no rule speaks, an app may read">
-        <Select
-          disabled={!found.data || change.isPending || lacking !== undefined}
-          title={lacking}
-          value={found.data?.policy ?? "allow"}
-          onChange={(event) => change.mutate(event.target.value as "allow" | "own")}
-        >
-          <option value="allow">everything</option>
-          <option value="own">only what it wrote itself</option>
-        </Select>
-      </Field>
+      <Found query={found} rows={1}>
+        {({ policy }) => (
+          <Field label="Where no rule speaks, an app may read">
+            <Select
+              disabled={change.isPending || lacking !== undefined}
+              title={lacking}
+              value={policy}
+              onChange={(event) => change.mutate(event.target.value as "allow" | "own")}
+            >
+              <option value="allow">everything</option>
+              <option value="own">only what it wrote itself</option>
+            </Select>
+          </Field>
+        )}
+      </Found>
     </Panel>
   );
 }
