@@ -106,9 +106,13 @@ async def test_two_moments_are_compared_beyond_one_page_of_differences(stack: St
         await pause(http, state)
         await delete(http, gone)
         new = [await add(http, f"new {number}{marked}", "cursor", categories=["x"]) for number in range(9)]
-    page = await windows.open(f"/memories?search={mark(marked)}&as_of={then}", timezone_id="UTC")
-    await expect(page.get_by_text("4 memories")).to_be_visible()
+    filters = "&categories=%5B%22x%22%5D&archived=true"
+    page = await windows.open(f"/memories?search={mark(marked)}&as_of={then}{filters}", timezone_id="UTC")
+    await expect(page.get_by_role("button", name="Filter")).to_contain_text("2")
     await page.get_by_role("button", name="Compare").click()
+    # What does not count there is said, and does not stay in the address.
+    await expect(page.get_by_text("A comparison is of all apps and categories")).to_be_visible()
+    assert "categories=" not in page.url and "archived=" not in page.url
     differences = page.get_by_role("list", name="Differences").get_by_role("listitem")
     await expect(page.get_by_text("1–10 of 12")).to_be_visible()
     await expect(differences).to_have_count(10)

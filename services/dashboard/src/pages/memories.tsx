@@ -37,11 +37,14 @@ export function MemoriesPage() {
   };
   const narrowed = Boolean(search.search || search.apps || search.categories);
   const rows = found.data?.items ?? [];
+  const hint = comparing
+    ? "A comparison is of all apps and categories, and of archived memories, too."
+    : found.data && plural(found.data.total, "memory", "memories");
   const onPage = (to: number) => change({ page: to > 1 ? to : undefined });
   const onSize = (to: number) => change({ size: to === 10 ? undefined : to });
   return (
     <>
-      <PageHead title="Memories" hint={!comparing && found.data && plural(found.data.total, "memory", "memories")}>
+      <PageHead title="Memories" hint={hint}>
         <SearchBox
           label="Search memories"
           value={search.search ?? ""}
@@ -67,7 +70,15 @@ export function MemoriesPage() {
       <TimeTravel
         what="the memories as they were known"
         moments={{ as_of, until }}
-        onChange={(to) => change({ as_of: to.as_of, until: to.until, kind: to.until && kind })}
+        onChange={(to) =>
+          change({
+            as_of: to.as_of,
+            until: to.until,
+            kind: to.until && kind,
+            // These filters do not count in a comparison.
+            ...(to.until && { apps: undefined, categories: undefined, archived: undefined }),
+          })
+        }
       />
       <Panel>
         {selected.size > 0 && (
