@@ -104,7 +104,7 @@ function Created({ id }: { id: string }) {
             <Empty title="It has written nothing yet" />
           ) : (
             <>
-              <MemoryTable rows={memories} />
+              <MemoryTable rows={memories} apps={false} />
               <Pagination page={page} size={SIZE} total={total} onPage={setPage} />
             </>
           )

@@ -95,7 +95,7 @@ function Numbers() {
   }
   return (
     <Panel className="flex flex-col gap-5 p-5">
-      <Figure name="Total memories" value={found.data?.total_memories} />
+      <Figure name="Total memories" note="archived ones, too" value={found.data?.total_memories} />
       <div className="flex items-end justify-between gap-3">
         <Figure name="Total apps" value={found.data?.total_apps} />
         <span className="flex gap-1">
@@ -122,10 +122,13 @@ function Numbers() {
   );
 }
 
-function Figure({ name, value }: { name: string; value: number | undefined }) {
+function Figure({ name, note, value }: { name: string; note?: string; value: number | undefined }) {
   return (
     <div>
-      <p className="text-sm text-soft">{name}</p>
+      <p className="text-sm text-soft">
+        {name}
+        {note && <span className="text-faint"> · {note}</span>}
+      </p>
       {value === undefined ? (
         <Skeleton className="mt-1 h-9 w-20" />
       ) : (

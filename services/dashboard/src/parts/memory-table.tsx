@@ -39,9 +39,11 @@ type Props = {
   onSort?: (sorting: Sorting) => void;
   /** The moment of which they are: then they cannot be changed. */
   asOf?: string | undefined;
+  /** Whether they may be of several apps. */
+  apps?: boolean;
 };
 
-export function MemoryTable({ rows, selected, onSelect, sorting, onSort, asOf }: Props) {
+export function MemoryTable({ rows, selected, onSelect, sorting, onSort, asOf, apps = true }: Props) {
   const [editing, setEditing] = useState<Memory | null>(null);
   const chosen = selected ?? new Set<string>();
   const all = rows.length > 0 && rows.every((row) => chosen.has(row.id));
@@ -74,7 +76,7 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort, asOf }:
             <th scope="col" className="px-3 py-2.5 font-medium max-lg:hidden">
               Categories
             </th>
-            {head("app_name", "Source app")}
+            {apps && head("app_name", "Source app")}
             {head("created_at", "Created on")}
             <th scope="col" className="px-3 py-2.5 font-medium max-lg:hidden">
               State
@@ -122,16 +124,18 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort, asOf }:
               <td className="px-3 py-3 max-lg:order-3 max-lg:p-0">
                 <Categories names={row.categories ?? []} />
               </td>
-              <td className="px-3 py-3 max-lg:order-2 max-lg:p-0">
-                <Link
-                  to="/apps/$id"
-                  params={{ id: row.app_id }}
-                  className="flex w-fit max-w-40 items-center gap-2 hover:underline"
-                >
-                  <AppIcon name={row.app_name} size={20} />
-                  <span className="truncate">{row.app_name}</span>
-                </Link>
-              </td>
+              {apps && (
+                <td className="px-3 py-3 max-lg:order-2 max-lg:p-0">
+                  <Link
+                    to="/apps/$id"
+                    params={{ id: row.app_id }}
+                    className="flex w-fit max-w-40 items-center gap-2 hover:underline"
+                  >
+                    <AppIcon name={row.app_name} size={20} />
+                    <span className="truncate">{row.app_name}</span>
+                  </Link>
+                </td>
+              )}
               <td className="px-3 py-3 text-soft max-lg:order-2 max-lg:p-0">
                 <When time={row.created_at} />
               </td>
