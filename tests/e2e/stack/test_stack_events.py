@@ -17,7 +17,9 @@ def user(name: str) -> str:
 
 
 async def add(memlog: Inside, who: str, text: str) -> str:
-    answer = await memlog.http.post("/api/v1/memories", json={"user_id": who, "text": text})
+    # Filed by a person: else events of the categorizer may come at any time.
+    body = {"user_id": who, "text": text, "categories": ["notes"]}
+    answer = await memlog.http.post("/api/v1/memories", json=body)
     return answer.raise_for_status().json()["id"]
 
 
