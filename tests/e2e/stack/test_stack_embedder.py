@@ -20,6 +20,8 @@ from support.stack import Stack, eventually, running_stack
 USER = "ada"
 KNOWN = 200
 """Enough that a process of its own has something to fill."""
+NOT_READ = 10
+"""The first of the texts, for which nobody searches while Memlog is in use: the vector of such a query is not kept."""
 INDEX = "/api/v1/projections/index"
 
 
@@ -109,7 +111,8 @@ async def in_use(http: httpx.AsyncClient, prefix: str) -> AsyncGenerator[list[st
         for number in itertools.count(first):
             if stop.is_set():
                 return
-            assert await finds(http, word(number % KNOWN)), f"{word(number % KNOWN)} is not found"
+            own = word(NOT_READ + number % (KNOWN - NOT_READ))
+            assert await finds(http, own), f"{own} is not found"
             await asyncio.sleep(0.02)
 
     tasks = [asyncio.create_task(write()), asyncio.create_task(read(0)), asyncio.create_task(read(KNOWN // 2))]
@@ -182,7 +185,7 @@ async def test_a_rebuild_whose_processes_are_killed_leaves_what_serves_and_goes_
     stack: Stack, endpoint: OpenAIServer
 ) -> None:
     async with stack.http() as http:
-        before = await serving(http)
+        before = await use(http, "minilm")
         requests = endpoint.requests
         endpoint.answers = 3  # two to be opened, here and in the process that fills, and some texts
         try:

@@ -15,6 +15,12 @@ UNDECIDED = 10164
 NO_MESSAGE = 10037
 """JetStream's error code: the stream is there, and has no such message."""
 
+NO_STORE = 10049
+"""JetStream's error code: a stream's files cannot be made."""
+
+STREAM_EXISTS = 10058
+"""JetStream's error code: there is a stream of that name, with other settings."""
+
 STREAM_OFFLINE = 10194
 """JetStream's error code: the server has the stream, and does not open it."""
 

@@ -20,7 +20,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RawStreamMsg, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError, ServerError
 
-from runtime.errors import NATS_FAILURES, NO_MESSAGE, STREAM_OFFLINE
+from runtime.errors import NATS_FAILURES, NO_MESSAGE, NO_STORE, STREAM_EXISTS, STREAM_OFFLINE
 from runtime.http_client import http_client
 from runtime.settings import Settings, comma_separated
 
@@ -30,6 +30,7 @@ _CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 5.0
 """Seconds that a JetStream request may take before it counts as unavailable."""
 _LOOK_S = 0.25
+_STORE_PAUSES_S = (0.05, 0.2, 0.5, 1.0)
 _PATIENCE_S = 60.0
 
 
@@ -219,10 +220,10 @@ async def declare(js: JetStreamContext, specs: Iterable[StreamSpec], replicas: i
             ) from error
         except NotFoundError:
             try:
-                await js.add_stream(wanted)  # pyright: ignore[reportUnknownMemberType]
+                await _create(js, wanted)
                 continue
             except APIError as error:
-                if error.err_code != 10058:  # somebody created it meanwhile, with other settings
+                if error.err_code != STREAM_EXISTS:  # somebody created it meanwhile, with other settings
                     raise
                 found = (await js.stream_info(spec.name)).config
         for field in ("subjects", "retention", "storage", "max_age", "num_replicas", "allow_direct", "discard"):
@@ -232,6 +233,18 @@ async def declare(js: JetStreamContext, specs: Iterable[StreamSpec], replicas: i
     for line in drift:
         log.warning("stream_drift", difference=line)
     return drift
+
+
+async def _create(js: JetStreamContext, wanted: StreamConfig) -> None:
+    for pause in _STORE_PAUSES_S:
+        try:
+            await js.add_stream(wanted)  # pyright: ignore[reportUnknownMemberType]
+            return
+        except ServerError as error:
+            if error.err_code != NO_STORE:  # the server still removes the files of a stream of that name
+                raise
+            await asyncio.sleep(pause)
+    await js.add_stream(wanted)  # pyright: ignore[reportUnknownMemberType]
 
 
 async def declare_all(js: JetStreamContext, settings: Settings, shards: int) -> list[str]:

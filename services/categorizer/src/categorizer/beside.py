@@ -70,6 +70,7 @@ class Beside:
                     break
                 except WILL_HEAL as error:
                     self.failure = str(error) or type(error).__name__
+                    log.warning("categorizing_delayed", stream=self._stream, sequence=sequence, reason=self.failure)
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, _RETRY_MOST_S)
             self.failure = None
