@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: help setup run test test-dashboard lint fmt bench fuzz conformance lock clean
+.PHONY: help setup run test lint fmt bench fuzz conformance lock clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,10 +62,7 @@ $(CHROMIUM):
 test: $(STAMP) dashboard .cache/prometheus/usr/bin/promtool $(CHROMIUM) ## run the suite, two files at a time (ARGS='-k name' to narrow, WORKERS=0 for one after the other)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-dashboard: $(STAMP) dashboard $(CHROMIUM) ## all tests of the dashboard in a browser, of which `make test` has the main ones
-	@MEMLOG_TEST_BROWSER=all $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e/dashboard $(ARGS)
-
-lint: $(STAMP) ## ruff and pyright (strict); where the dashboard was built, tsc and Biome
+lint: $(STAMP) ## ruff and pyright (strict); with the dashboard's packages, tsc and Biome
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
 	@[ ! -e $(UI_MODULES) ] || $(NPM) run check
 

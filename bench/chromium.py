@@ -1,4 +1,4 @@
-"""A headless Chromium: the one that is installed, else the one that `make test-dashboard` has unpacked."""
+"""A headless Chromium: the one that is installed, else the one that `make test` has unpacked."""
 
 import os
 import shutil

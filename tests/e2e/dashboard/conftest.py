@@ -1,9 +1,7 @@
 """One Memlog and one browser for all tests of this folder. They are one user's, who is told apart by nothing: tests
 keep apart by their texts."""
 
-import os
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from pathlib import Path
+from collections.abc import AsyncGenerator, Mapping
 
 import pytest
 import pytest_asyncio
@@ -12,17 +10,6 @@ from support.browser import Windows, missing, running_browser
 from support.dashboard import TRACES, fill
 from support.inside import Inside, inside
 from support.stack import Stack, running_stack
-
-_ALWAYS = ("test_dashboard_live.py", "test_dashboard_memories.py")
-
-
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """A browser takes minutes of two slow cores: most of these tests have a target of their own."""
-    if os.environ.get("MEMLOG_TEST_BROWSER") == "all":
-        return
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent) and item.path.name not in _ALWAYS:
-            item.add_marker(pytest.mark.skip("make test-dashboard runs it"))
 
 
 @pytest_asyncio.fixture(scope="session")
