@@ -1,68 +1,37 @@
 """Search over NATS request/reply: embed the query, ask the index, answer ids and scores."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
-import structlog
 from contracts.access import Access
 from contracts.api import SearchHit, SearchReply, SearchRequest
 from contracts.categories import category_keys
-from contracts.errors import MemlogError, Unavailable
+from contracts.errors import Unavailable
 from contracts.positions import Position
 from contracts.streams import INDEX
 from contracts.subjects import SEARCH, shard_of
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from pydantic import ValidationError
-from runtime.nats import subscribe
-from runtime.spans import handling, indexing
+from runtime.spans import indexing
 from runtime.waiting import Positions
 
 from indexer.index import SearchFilter, of_user
 from indexer.keeper import IndexKeeper
 from indexer.record import HAS_PAST
+from indexer.responder import Responder
 
-log = structlog.get_logger()
 
-
-class SearchResponder:
-    """Answers searches, each in a task of its own, so that one that waits holds up no other."""
+class SearchResponder(Responder[SearchRequest, SearchReply]):
+    """Answers searches."""
 
     def __init__(self, client: Client, keeper: IndexKeeper, positions: Positions, shards: int) -> None:
-        self._client = client
+        super().__init__(client, SEARCH, SearchRequest, SearchReply)
         self._keeper = keeper
         self._positions = positions
         self._shards = shards
-        self._running: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> None:
-        async def arrived(message: Msg) -> None:
-            task = asyncio.ensure_future(self._answer(message))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-
-        await subscribe(self._client, SEARCH, arrived, queue="indexer")
-
-    async def close(self) -> None:
-        """Cut off what is still being answered: its callers are told by their own time-out."""
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-
-    async def _answer(self, message: Msg) -> None:
-        with handling(SEARCH, "SearchRequest", message.headers or {}):
-            try:
-                request = SearchRequest.model_validate_json(message.data)
-                reply = SearchReply(hits=await self._search(request))
-            except ValidationError as error:
-                reply = SearchReply(code="invalid_input", error=f"{error.error_count()} fields of the search are wrong")
-            except MemlogError as error:
-                reply = SearchReply(code=error.code, error=error.message)
-            except Exception as error:  # the caller must get an answer, whatever is wrong here
-                log.error("search_failed", exc_info=error)
-                reply = SearchReply(code="internal", error=f"a defect in the indexer ({type(error).__name__})")
-            await message.respond(reply.model_dump_json().encode())
+    async def reply(self, request: SearchRequest) -> SearchReply:
+        """See `Responder.reply`."""
+        return SearchReply(hits=await self._search(request))
 
     async def _search(self, request: SearchRequest) -> list[SearchHit]:
         if request.min_sequence:
