@@ -11,6 +11,7 @@ from playwright.async_api import (
     BrowserContext,
     ConsoleMessage,
     Dialog,
+    Locator,
     Page,
     Request,
     expect,
@@ -87,12 +88,14 @@ class Windows:
         await dialog.dismiss()
 
 
-async def violations(page: Page) -> list[str]:
-    """What axe finds on this page that is serious or critical: rule, element and reason. The page's context has to let
-    scripts in (`bypass_csp`)."""
-    await page.add_script_tag(path=_AXE)
-    found: list[dict[str, Any]] = await page.evaluate(
-        "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
+async def violations(seen: Page | Locator) -> list[str]:
+    """What axe finds there that is serious or critical: rule, element and reason."""
+    page = seen.page if isinstance(seen, Locator) else seen
+    # Evaluated, not added as an element: the page's own policy would not let that in.
+    await page.evaluate(_AXE.read_text())
+    root = seen if isinstance(seen, Locator) else page.locator(":root")
+    found: list[dict[str, Any]] = await root.evaluate(
+        "async root => (await axe.run(root, {resultTypes: ['violations']})).violations"
     )
     return [
         f"{rule['id']}: {node['html'][:160]} {' '.join(node['failureSummary'].split())[:200]}"
@@ -100,3 +103,20 @@ async def violations(page: Page) -> list[str]:
         if rule["impact"] in ("serious", "critical")
         for node in rule["nodes"]
     ]
+
+
+async def violations_in_both_themes(seen: Locator) -> list[str]:
+    """As `violations`, of a part of a page (a dialog, a toast), in light and in dark."""
+    found: list[str] = []
+    for theme in ("light", "dark"):
+        # Colours that fade are judged as they are in the end.
+        await seen.evaluate(
+            """async (_, theme) => {
+                document.documentElement.dataset.theme = theme
+                const fading = document.getAnimations().filter(each => each instanceof CSSTransition)
+                await Promise.allSettled(fading.map(each => each.finished))
+            }""",
+            theme,
+        )
+        found += [f"{theme}: {each}" for each in await violations(seen)]
+    return found

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
-from playwright.async_api import Page, expect
-from support.browser import Windows
+from playwright.async_api import Locator, Page, expect
+from support.browser import Windows, violations_in_both_themes
 from support.dashboard import mark, words
 from support.stack import Stack, eventually
 
@@ -37,10 +37,13 @@ async def choose(page: Page, text: str, action: str) -> None:
     await page.get_by_role("menuitem", name=action, exact=True).click()
 
 
+def toast(page: Page, done: str) -> Locator:
+    """The one with an undo of what is said to be done: that of what was done before may still stand there."""
+    return page.get_by_role("listitem").filter(has_text=done).filter(has=page.get_by_role("button", name="Undo"))
+
+
 async def undo(page: Page, done: str) -> None:
-    """Undo what a toast says to be done: that of what was done before may still stand there."""
-    toast = page.get_by_role("listitem").filter(has_text=done).filter(has=page.get_by_role("button", name="Undo"))
-    await toast.get_by_role("button", name="Undo").click()
+    await toast(page, done).get_by_role("button", name="Undo").click()
 
 
 async def test_a_memory_is_created_by_keyboard_alone(stack: Stack, windows: Windows) -> None:
@@ -75,6 +78,7 @@ async def test_an_edit_is_a_new_version_and_undo_brings_the_text_back(stack: Sta
         await expect(page.locator("main p").filter(has_text="I live in Lisbon").first).to_be_visible()
         await expect(page.get_by_text("version 2").first).to_be_visible()
         assert (await found(http, text))[0]["content"].startswith("I live in Lisbon")
+        assert await violations_in_both_themes(toast(page, "Saved as a new version")) == []
         await undo(page, "Saved as a new version")
         await expect(page.get_by_text("version 3").first).to_be_visible()
         assert (await found(http, text))[0]["content"] == text

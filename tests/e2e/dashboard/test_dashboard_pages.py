@@ -17,7 +17,7 @@ THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
 @THEMES
 async def test_axe_finds_nothing_serious_on_any_page(pages: Mapping[str, str], windows: Windows, theme: str) -> None:
     found: dict[str, list[str]] = {}
-    page = await windows.blank(color_scheme=theme, bypass_csp=True)
+    page = await windows.blank(color_scheme=theme)
     for name, path in pages.items():
         await page.goto(path)
         await settled(page)
@@ -30,7 +30,7 @@ async def test_axe_finds_nothing_serious_in_dialogs_and_menus(
     pages: Mapping[str, str], windows: Windows, theme: str
 ) -> None:
     # What fades in is judged as it is in the end.
-    page = await windows.blank(color_scheme=theme, bypass_csp=True, reduced_motion="reduce")
+    page = await windows.blank(color_scheme=theme, reduced_motion="reduce")
     found: list[str] = []
     for path, button in [
         ("/memories", "Create memory"),

@@ -127,7 +127,7 @@ async def test_axe_finds_nothing_serious_where_one_signs_in_nor_where_a_scope_is
 ) -> None:
     _, token, text = await person(guarded, "finn", "read")
     small: Any = {"width": 375, "height": 812}
-    page = await guarded_windows.blank(color_scheme=theme, bypass_csp=True, viewport=small)
+    page = await guarded_windows.blank(color_scheme=theme, viewport=small)
     await page.goto("/memories")
     await enter(page, "memlog_wrong")
     await expect(page.get_by_role("alert")).to_be_visible()
