@@ -41,6 +41,7 @@ export type AuditSearch = {
   kind?: string;
   app?: string;
   memory?: string;
+  without_own_reads?: boolean;
   from?: number;
   to?: number;
   page?: number;
@@ -150,6 +151,7 @@ const pages = [
         kind: text(given.kind),
         app: text(given.app),
         memory: text(given.memory),
+        without_own_reads: given.without_own_reads === true ? true : undefined,
         from: whole(given.from),
         to: whole(given.to),
         page: whole(given.page),

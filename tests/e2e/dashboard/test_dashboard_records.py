@@ -93,10 +93,10 @@ async def test_a_search_stands_in_the_audit_with_rank_and_score_and_a_link_to_it
         await expect(page.get_by_label("From")).to_have_value(today)
         await rows.get_by_role("button", name=re.compile("memor")).click()
         best = page.get_by_role("dialog").get_by_role("listitem").first
-        await expect(best).to_contain_text("1")
-        await expect(best).to_contain_text(f"{first['score']:.3f}")
-        await best.get_by_role("link").click()
+        await expect(best).to_contain_text(re.compile(rf"^1{app} likes pears{first['score']:.3f}"))
+        await best.get_by_role("link", name=f"{app} likes pears").click()
         await expect(page.get_by_role("heading", name="Access log")).to_be_visible()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
         assert page.url.endswith(id_)
         await page.go_back()
         await expect(rows).to_have_count(1)
@@ -104,6 +104,70 @@ async def test_a_search_stands_in_the_audit_with_rank_and_score_and_a_link_to_it
         await expect(rows.locator(f"a[href='{TRACES.replace('{trace_id}', trace)}']")).to_have_text("Trace")
         await page.get_by_role("button", name="Of one memory").click()
         await expect(page).not_to_have_url(re.compile("memory="))
+
+
+async def test_the_audit_shows_what_a_read_returned_as_it_is_now_and_as_it_was_then(
+    stack: Stack, windows: Windows
+) -> None:
+    app = unique("lister")
+    async with stack.http() as http:
+        ids = [await add(http, f"<b>{app}</b> number {number}", app) for number in range(21)]
+        async with stack.mcp(path=f"/mcp/{app}/http/default") as client:
+            listed = (await call(client, "list_memories", limit=21))["results"]
+        place = {memory["id"]: rank for rank, memory in enumerate(listed, 1)}
+        await http.put(f"/api/v1/memories/{ids[20]}", json={"memory_content": f"{app} is another now"})
+        await http.post("/api/v1/memories/actions/pause", json={"memory_ids": [ids[19]], "state": "paused"})
+        await http.request("DELETE", "/api/v1/memories", json={"memory_ids": [ids[18]]})
+        page = await windows.open(f"/audit?app={await app_id(http, app)}&kind=list")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.get_by_role("button", name="21 memories").click()
+        dialog = page.get_by_role("dialog")
+        rows = dialog.get_by_role("listitem")
+        await expect(rows).to_have_count(20)
+        assert [place[each] for each in reversed(ids[18:])] == [1, 2, 3]
+        await expect(rows.nth(0)).to_contain_text(f"{app} is another now")
+        await expect(rows.nth(1)).to_contain_text(re.compile(rf"<b>{app}</b> number 19paused"))
+        await expect(rows.nth(2)).to_contain_text(f"Not there any more: it was deleted. {ids[18]}")
+        # However many were returned, their texts are asked for together.
+        assert len([url for url in asked if "/api/v1/memories" in url]) == 1
+        await dialog.get_by_role("button", name="Next page").click()
+        await expect(rows.first).to_contain_text(f"21<b>{app}</b> number 0")
+        await dialog.get_by_role("button", name="Previous page").click()
+        await rows.nth(2).get_by_role("link", name="Memory 3 as it was known then").click()
+        await expect(page.locator("main")).to_contain_text(f"<b>{app}</b> number 18")
+        await expect(dialog).to_have_count(0)
+
+
+async def test_the_audit_leaves_out_the_dashboards_own_reads_and_says_so(stack: Stack, windows: Windows) -> None:
+    app = unique("watched")
+    async with stack.http() as http:
+        id_ = await add(http, f"{app} likes plums", app)
+        async with stack.mcp(path=f"/mcp/{app}/http/default") as client:
+            await call(client, "search_memory", query=f"{app} likes plums", limit=3)
+        page = await windows.open(f"/memory/{id_}")
+        await expect(page.get_by_role("heading", name="Access log")).to_be_visible()
+        await http.put(f"/api/v1/memories/{id_}", json={"memory_content": f"{app} likes figs"})
+        await page.goto(f"/audit?memory={id_}")
+        rows = page.get_by_role("list", name="Reads and writes").get_by_role("listitem")
+        looks = rows.filter(has=page.get_by_label("read")).filter(has_text="dashboard")
+        await expect(looks.first).to_be_visible()
+        await expect(page.get_by_role("note")).to_have_count(0)
+        switch = page.get_by_role("checkbox", name="Leave out the dashboard's own reads")
+        await switch.click()
+        await expect(looks).to_have_count(0)
+        await expect(page).to_have_url(re.compile("without_own_reads=true"))
+        await page.reload()
+        await expect(page.get_by_role("note")).to_contain_text("Reads under the app “dashboard” are left out")
+        await expect(rows.filter(has_text=app).filter(has_text="search")).to_have_count(1)
+        await expect(rows.filter(has_text="dashboard").filter(has_text="MemoryRevised")).to_have_count(1)
+        await expect(looks).to_have_count(0)
+        await page.get_by_label("App").select_option("dashboard")
+        await expect(rows.filter(has_text=app)).to_have_count(0)
+        await expect(rows.filter(has_text="MemoryRevised")).to_have_count(1)
+        await page.go_back()
+        await page.go_back()
+        await expect(looks.first).to_be_visible()
 
 
 async def test_the_event_stream_shows_the_type_that_is_asked_for_and_halts(stack: Stack, windows: Windows) -> None:

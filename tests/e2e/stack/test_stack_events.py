@@ -186,3 +186,45 @@ async def test_the_audit_tells_who_read_and_wrote_what_newest_first(memlog: Insi
     assert search["id"] in {entry["id"] for entry in about}
     assert await audited(ada, app_id=search["app_id"], action="write", kind="MemoryAdded") == []
     assert await audited(ada, to_date=1) == []
+
+
+async def test_the_audit_leaves_out_what_its_owner_read_when_asked_to_and_nothing_else(memlog: Inside) -> None:
+    ada = user("ada")
+    green = await add(memlog, ada, "I drink green tea")
+    await memlog.http.get("/api/v1/search", params={"user_id": ada, "query": "tea", "app": "cursor"})
+    (await memlog.http.post("/api/v1/memories/filter", json={"user_id": ada})).raise_for_status()
+    revised = {"user_id": ada, "memory_content": "I drink white tea"}
+    (await memlog.http.put(f"/api/v1/memories/{green}", json=revised)).raise_for_status()
+
+    async def audited(**params: Any) -> list[tuple[str, str, str]]:
+        page = (await memlog.http.get("/api/v1/audit", params={"user_id": ada, **params})).raise_for_status().json()
+        assert page["total"] == len(page["items"])
+        return [(entry["action"], entry["kind"], entry["app_name"]) for entry in page["items"]]
+
+    assert await eventually(lambda: audited(action="read", kind="list"), 30) == [("read", "list", "dashboard")]
+    everything = await audited()
+    without = await audited(without_own_reads=True)
+    assert without == [entry for entry in everything if (entry[0], entry[2]) != ("read", "dashboard")]
+    assert {("read", "search", "cursor"), ("write", "MemoryRevised", "dashboard")} <= {*without}
+    assert {entry for entry in everything if entry[2] == "dashboard"} == {*await audited(app_id="dashboard")}
+    assert {action for action, _, _ in await audited(app_id="dashboard", without_own_reads=True)} == {"write"}
+    wrong = {"user_id": ada, "without_own_reads": "perhaps"}
+    assert (await memlog.http.get("/api/v1/audit", params=wrong)).status_code == 422
+
+
+async def test_the_list_holds_those_of_the_memories_that_it_is_asked_for_which_are_there(memlog: Inside) -> None:
+    ada, bob = user("ada"), user("bob")
+    green, black, red = [await add(memlog, ada, f"I drink {kind} tea") for kind in ("green", "black", "red")]
+    hers = await add(memlog, bob, "I drink water")
+    deleted = {"user_id": ada, "memory_ids": [red]}
+    (await memlog.http.request("DELETE", "/api/v1/memories", json=deleted)).raise_for_status()
+
+    async def listed(*ids: str) -> list[str]:
+        body = {"user_id": ada, "memory_ids": ids}
+        page = (await memlog.http.post("/api/v1/memories/filter", json=body)).raise_for_status().json()
+        return [memory["id"] for memory in page["items"]]
+
+    assert await listed(green, red, hers, str(uuid.uuid4())) == [green]
+    assert await listed() == [black, green]
+    body = {"user_id": ada, "memory_ids": ["no id"]}
+    assert (await memlog.http.post("/api/v1/memories/filter", json=body)).status_code == 422

@@ -344,15 +344,16 @@ export type AuditFilter = {
   kind?: string | undefined;
   app?: string | undefined;
   memory?: string | undefined;
+  without_own_reads?: boolean | undefined;
   from?: number | undefined;
   to?: number | undefined;
   page: number;
   size: number;
 };
 
-export const audit = ({ action, kind, app, memory, from, to, page, size }: AuditFilter) =>
+export const audit = ({ action, kind, app, memory, without_own_reads, from, to, page, size }: AuditFilter) =>
   queryOptions({
-    queryKey: ["audit", action, kind, app, memory, from, to, page, size],
+    queryKey: ["audit", action, kind, app, memory, without_own_reads, from, to, page, size],
     placeholderData: keepPreviousData,
     // Reads are no events of the log: nothing tells of them, and the newest are on the first page.
     refetchInterval: page === 1 ? 3000 : false,
@@ -368,6 +369,7 @@ export const audit = ({ action, kind, app, memory, from, to, page, size }: Audit
               ...(kind ? { kind } : {}),
               ...(app ? { app_id: app } : {}),
               ...(memory ? { memory_id: memory } : {}),
+              ...(without_own_reads ? { without_own_reads } : {}),
               ...(from === undefined ? {} : { from_date: from }),
               ...(to === undefined ? {} : { to_date: to }),
             },
@@ -380,6 +382,19 @@ export const readMemories = (id: string) =>
   queryOptions({
     queryKey: ["audit", "read", id],
     queryFn: ({ signal }) => body(api.GET("/api/v1/audit/{read_id}", { signal, params: { path: { read_id: id } } })),
+  });
+
+/** Those of these memories (100 at most) that are there now, in any state. */
+export const memoriesNow = (ids: readonly string[]) =>
+  queryOptions({
+    queryKey: ["memories", "now", ids],
+    queryFn: ({ signal }) =>
+      body(
+        api.POST("/api/v1/memories/filter", {
+          signal,
+          body: { memory_ids: [...ids], show_archived: true, page: 1, size: ids.length },
+        }),
+      ),
   });
 
 /** The document of the API itself, which is no route of it. */

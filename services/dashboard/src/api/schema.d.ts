@@ -2390,6 +2390,11 @@ export interface components {
              * @description Substring of the text, any case
              */
             search_query?: string | null;
+            /**
+             * Memory Ids
+             * @description Those of these that are there
+             */
+            memory_ids?: string[] | null;
             /** App Ids */
             app_ids?: string[] | null;
             /**
@@ -4547,6 +4552,9 @@ export interface operations {
                  *       "page": 1,
                  *       "size": 10,
                  *       "search_query": "tea",
+                 *       "memory_ids": [
+                 *         "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f"
+                 *       ],
                  *       "app_ids": [
                  *         "3f0c2a9e-7b1d-8c44-9e55-0a6b1c2d3e4f"
                  *       ],
@@ -7523,9 +7531,12 @@ export interface operations {
                 action?: ("read" | "write") | null;
                 /** @description How it was read (search, list, get, history, export, stream), or an event's type */
                 kind?: string | null;
+                /** @description Of this app alone; `dashboard`: the person, `memlog`: Memlog itself */
                 app_id?: string | null;
                 /** @description Reads that returned it, and events about it */
                 memory_id?: string | null;
+                /** @description Leaves out what was read under the app `dashboard`: by the dashboard itself, and by whatever else asks as the person. Everybody's writes stay, and so do the reads of all other apps */
+                without_own_reads?: boolean;
                 /** @description Epoch seconds, inclusive */
                 from_date?: number | null;
                 /** @description Epoch seconds, inclusive */

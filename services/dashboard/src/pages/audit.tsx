@@ -3,12 +3,14 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { ExternalLink, Eye, PenLine, X } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import type { Schemas } from "../api/client";
-import { apps, audit, me, readMemories } from "../api/queries";
+import { apps, audit, me } from "../api/queries";
+import { EVENT_TYPES } from "../lib/event-types";
 import { plural } from "../lib/format";
 import { AppIcon } from "../parts/app-icon";
+import { Returned } from "../parts/returned";
 import { type AuditSearch, drop } from "../router";
 import { Button } from "../ui/button";
-import { Dialog } from "../ui/dialog";
+import { Choice } from "../ui/checkbox";
 import { Input, Select } from "../ui/field";
 import { Found } from "../ui/found";
 import { Pagination } from "../ui/pagination";
@@ -18,7 +20,6 @@ import { When } from "../ui/when";
 
 const SIZE = 20;
 const READS = ["search", "list", "get", "history", "export", "stream"];
-const WRITES = ["MemoryAdded", "MemoryRevised", "MemoryCategorized", "MemoryPaused", "MemoryArchived", "MemoryDeleted"];
 
 export function AuditPage() {
   const search = useSearch({ from: "/audit" });
@@ -56,7 +57,7 @@ export function AuditPage() {
               onChange={(event) => change({ kind: event.target.value || undefined })}
             >
               <option value="">Every kind</option>
-              {[...(search.action === "write" ? [] : READS), ...(search.action === "read" ? [] : WRITES)].map(
+              {[...(search.action === "write" ? [] : READS), ...(search.action === "read" ? [] : EVENT_TYPES)].map(
                 (kind) => (
                   <option key={kind}>{kind}</option>
                 ),
@@ -70,6 +71,8 @@ export function AuditPage() {
               onChange={(event) => change({ app: event.target.value || undefined })}
             >
               <option value="">Every app</option>
+              <option value="dashboard">dashboard (you)</option>
+              <option value="memlog">memlog (by itself)</option>
               {known.data?.apps.map((app) => (
                 <option key={app.id} value={app.id}>
                   {app.name}
@@ -96,7 +99,20 @@ export function AuditPage() {
               Of one memory <X aria-hidden size={14} />
             </Button>
           )}
+          <span className="max-sm:col-span-2 sm:ml-auto">
+            <Choice
+              label="Leave out the dashboard's own reads"
+              checked={search.without_own_reads === true}
+              onChange={(without) => change({ without_own_reads: without || undefined })}
+            />
+          </span>
         </div>
+        {search.without_own_reads && (
+          <p role="note" className="border-b bg-warn-soft px-4 py-2 text-sm text-warn">
+            Reads under the app “dashboard” are left out: those of these pages, and of whatever else asks as you, such
+            as scripts and <code className="font-mono text-xs">memlog</code>. Writes are all here.
+          </p>
+        )}
         <Found query={found} rows={8}>
           {({ items, total }) =>
             total === 0 ? (
@@ -188,37 +204,5 @@ export function TraceLink({ id }: { id: string | null }) {
     >
       Trace <ExternalLink aria-hidden size={12} />
     </a>
-  );
-}
-
-function Returned({ entry, onClose }: { entry: Schemas["AuditEntry"]; onClose: () => void }) {
-  const found = useQuery(readMemories(entry.id));
-  return (
-    <Dialog
-      open
-      onClose={onClose}
-      title={`What this ${entry.kind} returned`}
-      description={`To ${entry.app_name ?? "an app"}`}
-    >
-      <Found query={found}>
-        {({ memories }) => (
-          <ol className="max-h-96 divide-y overflow-y-auto">
-            {memories.map((memory) => (
-              <li key={memory.rank} className="flex items-center gap-3 py-2 text-sm">
-                <span className="w-8 text-right text-faint tabular-nums">{memory.rank}</span>
-                <Link
-                  to="/memory/$id"
-                  params={{ id: memory.memory_id }}
-                  className="min-w-0 grow truncate font-mono text-xs hover:underline"
-                >
-                  {memory.memory_id}
-                </Link>
-                {memory.score !== null && <span className="text-soft tabular-nums">{memory.score.toFixed(3)}</span>}
-              </li>
-            ))}
-          </ol>
-        )}
-      </Found>
-    </Dialog>
   );
 }

@@ -5,6 +5,7 @@ import { useEffect, useState } from "react";
 import { follow, type LiveState, type LogEvent, type Opening } from "../api/live";
 import { events } from "../api/queries";
 import { cx } from "../lib/cx";
+import { EVENT_TYPES } from "../lib/event-types";
 import { Button } from "../ui/button";
 import { Select } from "../ui/field";
 import { Found } from "../ui/found";
@@ -14,33 +15,6 @@ import { Empty } from "../ui/states";
 import { When } from "../ui/when";
 
 const KEPT = 500;
-const TYPES = [
-  "MemoryAdded",
-  "MemoryRevised",
-  "MemoryCategorized",
-  "MemoryPaused",
-  "MemoryResumed",
-  "MemoryArchived",
-  "MemoryUnarchived",
-  "MemoryDeleted",
-  "MemoryRestored",
-  "TextReceived",
-  "TextProcessed",
-  "AppRegistered",
-  "AppPaused",
-  "AppResumed",
-  "AccessRuleSet",
-  "AccessRuleRemoved",
-  "DefaultAccessChanged",
-  "CategoryDefined",
-  "CategoryRemoved",
-  "SettingsChanged",
-  "ArchivePolicySet",
-  "ArchivePolicyRemoved",
-  "TokenIssued",
-  "TokenRevoked",
-  "CommandSettled",
-];
 
 export function EventsPage() {
   const { type = "" } = useSearch({ from: "/events" });
@@ -63,7 +37,7 @@ export function EventsPage() {
             onChange={(event) => void navigate({ search: event.target.value ? { type: event.target.value } : {} })}
           >
             <option value="">All types</option>
-            {TYPES.map((each) => (
+            {EVENT_TYPES.map((each) => (
               <option key={each}>{each}</option>
             ))}
           </Select>

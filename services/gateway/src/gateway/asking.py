@@ -38,6 +38,7 @@ class ListQuery:
     """Filters of a REST list. Epoch seconds, inclusive. `categories` (names, any case) and `category_ids`: any of
     either. `search`: substring, any case. `states` None: every state but `deleted`. `as_of`: a time or position."""
 
+    memory_ids: tuple[str, ...] | None = None
     app_ids: tuple[str, ...] | None = None
     from_date: int | None = None
     to_date: int | None = None
@@ -88,13 +89,14 @@ class BackupQuery:
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """Filters of the audit: reads or writes, of this kind or type, by this app, of this memory; epoch seconds,
-    inclusive."""
+    """Filters of the audit: reads or writes, of this kind or type, by this app, of this memory; without what the person
+    read as themselves; epoch seconds, inclusive."""
 
     action: Literal["read", "write"] | None = None
     kind: str | None = None
     app_id: str | None = None
     memory_id: str | None = None
+    without_own_reads: bool = False
     from_date: int | None = None
     to_date: int | None = None
     page: int = 1

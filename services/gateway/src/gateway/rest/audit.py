@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from contracts.auditing import Action, AuditPage, ReadMemories
-from contracts.ids import parse_uuid
+from contracts.ids import OWN_APP, OWNER_APP, parse_uuid
 from fastapi import Query
 from pydantic import AfterValidator, Field
 
@@ -16,7 +16,7 @@ _MAX_EPOCH = 253_402_300_799
 
 
 def _check_app_id(value: str) -> str:
-    return value if value == "memlog" else parse_uuid(value, "app id")
+    return value if value in (OWN_APP, OWNER_APP) else parse_uuid(value, "app id")
 
 
 def _check_memory_id(value: str) -> str:
@@ -37,9 +37,16 @@ class AuditParams(Params):
     kind: Annotated[str, Field(pattern="^[A-Za-z]{1,64}$")] | None = Field(
         default=None, description="How it was read (search, list, get, history, export, stream), or an event's type"
     )
-    app_id: Annotated[str, AfterValidator(_check_app_id)] | None = None
+    app_id: Annotated[str, AfterValidator(_check_app_id)] | None = Field(
+        default=None, description="Of this app alone; `dashboard`: the person, `memlog`: Memlog itself"
+    )
     memory_id: Annotated[str, AfterValidator(_check_memory_id)] | None = Field(
         default=None, description="Reads that returned it, and events about it"
+    )
+    without_own_reads: bool = Field(
+        default=False,
+        description="Leaves out what was read under the app `dashboard`: by the dashboard itself, and by whatever else "
+        "asks as the person. Everybody's writes stay, and so do the reads of all other apps",
     )
     from_date: int | None = Field(default=None, ge=0, le=_MAX_EPOCH, description="Epoch seconds, inclusive")
     to_date: int | None = Field(default=None, ge=0, le=_MAX_EPOCH, description="Epoch seconds, inclusive")

@@ -35,6 +35,7 @@ class FilterMemories(BaseModel):
     page: int = Field(default=1, ge=1, le=1_000_000)
     size: int = Field(default=10, ge=1, le=100)
     search_query: Needle | None = Field(default=None, description="Substring of the text, any case")
+    memory_ids: _Ids | None = Field(default=None, description="Those of these that are there")
     app_ids: _Ids | None = None
     category_ids: _Ids | None = Field(default=None, description="A memory with any of these categories")
     sort_column: str | None = Field(default=None, description="memory, app_name or created_at (default)")
@@ -49,6 +50,7 @@ class FilterMemories(BaseModel):
 async def filter_memories(body: FilterMemories, rest: RestDep) -> Page:
     """One page of the user's memories. Deleted ones are never listed, archived ones when asked for."""
     query = ListQuery(
+        memory_ids=tuple(body.memory_ids) if body.memory_ids else None,
         app_ids=tuple(body.app_ids) if body.app_ids else None,
         category_ids=tuple(body.category_ids) if body.category_ids else None,
         from_date=body.from_date,

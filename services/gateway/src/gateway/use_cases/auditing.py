@@ -15,7 +15,8 @@ from gateway.use_cases.freshness import Freshness
 from gateway.use_cases.identity import Identities
 from gateway.use_cases.paging import fetch_page
 
-# $1 user, $2 action, $3 kind, $4 app, $5 and $6 times, $7 memory, $8 subject of the memory's events; null: any.
+# $1 user, $2 action, $3 kind, $4 app, $5 and $6 times, $7 memory, $8 subject of the memory's events, $9 app whose reads
+# are left out; null: any, or none.
 _FEED = """
     SELECT 'read' AS action, r.kind, r.accessed_at AS at, r.app_id, r.actor, r.returned AS memories,
            NULL AS subject, r.trace_id, r.correlation_id, r.shard, r.sequence, r.event_id
@@ -23,6 +24,7 @@ _FEED = """
     WHERE r.uid = $1 AND coalesce($2, 'read') = 'read' AND r.kind = coalesce($3, r.kind)
       AND r.app_id = coalesce($4, r.app_id) AND r.accessed_at >= coalesce($5, r.accessed_at)
       AND r.accessed_at <= coalesce($6, r.accessed_at)
+      AND ($9::text IS NULL OR r.app_id <> $9)
       AND ($7::text IS NULL OR EXISTS (
           SELECT 1 FROM memlog.access_log AS l
           WHERE l.uid = r.uid AND l.memory_id = $7 AND l.sequence = r.sequence))
@@ -38,7 +40,7 @@ _COUNT = f"SELECT count(*) FROM ({_FEED}) AS f"
 _ROWS = f"""
     SELECT f.*, a.name AS app_name FROM ({_FEED}) AS f
     LEFT JOIN memlog.apps AS a ON a.uid = $1 AND a.app_id = f.app_id
-    ORDER BY f.at DESC, f.action, f.sequence DESC LIMIT $9 OFFSET $10
+    ORDER BY f.at DESC, f.action, f.sequence DESC LIMIT $10 OFFSET $11
 """
 _READ = "SELECT sequence FROM memlog.reads WHERE uid = $1 AND event_id = $2"
 _RETURNED = "SELECT memory_id, rank, score FROM memlog.access_log WHERE uid = $1 AND sequence = $2 ORDER BY rank"
@@ -63,7 +65,11 @@ class Auditing:
             shard = subjects.shard_of(principal.uid, self._shards)
             about = subjects.event_subject(shard, subjects.memory(principal.uid, query.memory_id))
         times = (_time(query.from_date), _time(query.to_date))
-        where = (principal.uid, query.action, query.kind, query.app_id, *times, query.memory_id, about)
+        # Nobody but the owner is here: the app is that of the person.
+        own = principal.app_id
+        app_id = own if query.app_id == ids.OWNER_APP else query.app_id
+        without = own if query.without_own_reads else None
+        where = (principal.uid, query.action, query.kind, app_id, *times, query.memory_id, about, without)
         total, rows = await fetch_page(self._pool, _COUNT, _ROWS, where, page=query.page, size=query.size)
         return AuditPage(
             items=[_entry(row) for row in rows],

@@ -44,6 +44,8 @@ def listing(uid: str, query: ListQuery, keys: Sequence[str] | None) -> Listing:
     where.said.append("m.state <> 'deleted'")
     if query.states is not None:
         where.add("m.state = ANY({})", [*query.states])
+    if query.memory_ids is not None:
+        where.add("m.memory_id = ANY({})", [*query.memory_ids])
     if query.app_ids is not None:
         where.add("m.app_id = ANY({})", [*query.app_ids])
     if query.from_date is not None:
