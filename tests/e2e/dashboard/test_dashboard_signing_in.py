@@ -146,8 +146,30 @@ async def off(buttons: Locator, number: int) -> None:
         await expect(button).to_be_disabled()
 
 
-async def test_a_clients_token_does_not_open_the_dashboard(guarded: Inside, guarded_windows: Windows) -> None:
-    token = (await issued(guarded, f"eve-{uuid.uuid4().hex[:8]}", "read", "write", app="cursor"))["token"]
+async def test_who_brings_a_token_that_opens_nothing_is_told_which_one_does(
+    guarded: Inside, guarded_windows: Windows
+) -> None:
+    user, own, text = await person(guarded, "eve's")
+    clients = (await issued(guarded, user, "read", "write", app="cursor"))["token"]
+    writes = (await issued(guarded, user, "write"))["token"]
     page = await guarded_windows.open("/memories")
-    await enter(page, token)
-    await expect(page.get_by_role("alert")).to_contain_text("Sign in with another token")
+    asked, told = page.get_by_role("heading", name="Sign in"), page.get_by_role("alert")
+    await enter(page, clients)
+    await expect(told).to_contain_text(f"That is a token for the client “cursor” (of {user}, to read and write)")
+    # As a shell takes the name.
+    quoted = "'" + user.replace("'", "'\\''") + "'"
+    await expect(told.locator("code")).to_have_text(f"memlog token issue --user {quoted}")
+    await expect(asked).to_be_visible()
+    assert await page.evaluate("sessionStorage.length") == 0
+    await enter(page, writes)
+    await expect(told).to_contain_text("That token lacks the scope “read”")
+    await expect(told.locator("code")).to_have_text("memlog token issue")
+    assert await page.evaluate("sessionStorage.length") == 0
+    await enter(page, own)
+    await expect(page.get_by_role("link", name=text)).to_be_visible()
+    # Nor does it where the tab holds one already.
+    await page.evaluate("token => sessionStorage.setItem('memlog.token', token)", clients)
+    await page.reload()
+    await expect(asked).to_be_visible()
+    await expect(told).to_contain_text("That is a token for the client “cursor”")
+    await expect(page.get_by_text(text)).to_have_count(0)

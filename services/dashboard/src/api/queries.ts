@@ -10,6 +10,7 @@ import {
 import { type Document, operations } from "../lib/open-api";
 import { ApiError, api, body, problem, type Schemas, send } from "./client";
 import { token } from "./session";
+import { askWho } from "./who";
 
 export type State = Schemas["Memory"]["state"];
 export type DifferenceKind = Schemas["Change"]["kind"];
@@ -336,7 +337,7 @@ export const me = () =>
   queryOptions({
     queryKey: ["me"],
     staleTime: Number.POSITIVE_INFINITY,
-    queryFn: ({ signal }) => body(api.GET("/api/v1/me", { signal })),
+    queryFn: ({ signal }) => askWho({ signal }),
   });
 
 export type AuditFilter = {

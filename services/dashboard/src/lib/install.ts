@@ -1,4 +1,6 @@
 /** How each client is connected to this server. Each entry is what its own documentation asks for. */
+import { shell } from "./shell";
+
 export type Client = {
   id: string;
   name: string;
@@ -12,11 +14,6 @@ export type Client = {
 
 type Server = { url: string; user: string; token?: string | undefined };
 
-/** A word of a command. Double quotes, where they do, are those of every shell, the ones of Windows too. */
-const shell = (word: string) => {
-  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
-  return /^[\w@%+=:,./<> -]+$/.test(word) ? `"${word}"` : `'${word.replaceAll("'", `'\\''`)}'`;
-};
 const json = (value: unknown) => JSON.stringify(value, null, 2);
 
 export function clients({ url, user, token }: Server): Client[] {

@@ -99,7 +99,7 @@ export function AuditPage() {
               Of one memory <X aria-hidden size={14} />
             </Button>
           )}
-          <span className="max-sm:col-span-2 sm:ml-auto">
+          <span className="max-sm:col-span-2 sm:basis-full">
             <Choice
               label="Leave out the dashboard's own reads"
               checked={search.without_own_reads === true}

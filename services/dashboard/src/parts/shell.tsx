@@ -23,12 +23,13 @@ import {
   Sun,
 } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
-import { ApiError, mustShow } from "../api/client";
+import { mustShow } from "../api/client";
 import { follow, type LiveState } from "../api/live";
 import { Permissions, type Scope } from "../api/permissions";
 import { me } from "../api/queries";
 import { refresh, refreshAll } from "../api/refreshing";
 import { signOut, token } from "../api/session";
+import { locks } from "../api/who";
 import { cx } from "../lib/cx";
 import { Button, IconButton } from "../ui/button";
 import { Menu, MenuItem, MenuLine } from "../ui/menu";
@@ -76,7 +77,7 @@ function Frame() {
   const fetching = useIsFetching();
   const [creating, setCreating] = useState(false);
   const who = useQuery(me());
-  const locked = who.error instanceof ApiError && who.error.status === 401;
+  const locked = locks(who.error);
   const live = useLive(!locked);
   const path = useLocation({ select: (location) => location.pathname });
   const further = [...ACCESS, ...INSIDE].find((page) => page.to === path);
@@ -151,7 +152,7 @@ function Frame() {
       </header>
       <main id="content" className="mx-auto w-full max-w-7xl grow px-4 py-6">
         {who.data && !locked && <Limits scopes={who.data.scopes} />}
-        {locked ? <SignIn refused={token() !== null} /> : <Outlet />}
+        {locked ? <SignIn refused={token() === null ? null : who.error} /> : <Outlet />}
       </main>
       <CreateMemory open={creating} onClose={() => setCreating(false)} />
     </div>
