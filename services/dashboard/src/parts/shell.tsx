@@ -126,7 +126,7 @@ function Frame() {
             </Menu>
           </div>
           <div className="grow" />
-          <Live state={live} />
+          {!locked && <Live state={live} />}
           <IconButton label="Refresh" onClick={() => void queries.invalidateQueries({ refetchType: "active" })}>
             <RefreshCw size={16} className={cx(fetching > 0 && "animate-spin")} />
           </IconButton>

@@ -10,7 +10,7 @@ export function CopyBox({ text }: { text: string }) {
     setTimeout(() => setCopied(false), 2000);
   };
   return (
-    <div className="flex items-start gap-2 rounded-lg border bg-sunken p-3">
+    <div className="flex items-start gap-2 rounded-lg border bg-sunken p-3 text-ink">
       <pre className="min-w-0 grow font-mono text-xs leading-relaxed [overflow-wrap:anywhere] whitespace-pre-wrap">
         <code>{text}</code>
       </pre>
