@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 from playwright.async_api import Page, Route, expect
 from support.browser import Windows
-from support.dashboard import add, words
+from support.dashboard import add, mark, words
 from support.screenshots import settled
 from support.stack import Stack
 
@@ -121,6 +121,58 @@ async def test_an_action_that_fails_says_so_and_loses_nothing(stack: Stack, wind
         await expect(dialog.get_by_role("alert")).to_contain_text("The log is full.")
         await expect(page.get_by_label(field)).to_have_value("A long text of mine")
         await page.keyboard.press("Escape")
+
+
+async def test_what_was_shown_stays_while_memlog_is_away_and_goes_when_it_says_that_it_is_gone(
+    stack: Stack, windows: Windows
+) -> None:
+    text = words("I was there")
+    async with stack.http() as http:
+        id_ = await add(http, text, "cursor")
+    answer: int = 0
+    cut_off = asyncio.Event()
+
+    async def refuse(route: Route) -> None:
+        if answer == 0:
+            return await route.abort("connectionrefused")
+        problem = {"status": answer, "code": "of_a_test", "title": "Told by a test", "detail": "Told by a test."}
+        return await route.fulfill(status=answer, content_type="application/problem+json", json=problem)
+
+    async def cut(route: Route) -> None:
+        """The stream ends at once, and is not there any more."""
+        if cut_off.is_set():
+            return await route.abort("connectionrefused")
+        cut_off.set()
+        return await route.fulfill(content_type="text/event-stream", body="")
+
+    page = await windows.blank()
+    main = page.locator("main")
+    old, alert = main.get_by_role("status").filter(has_text="Not up to date"), main.get_by_role("alert")
+    await page.route("**/api/v1/events/stream*", cut)
+    await page.goto(f"/memory/{id_}")
+    await expect(main.get_by_role("note")).to_contain_text("may be old")
+    await page.unroute_all()
+    await expect(main.get_by_role("note")).to_have_count(0)
+    for path, shown, gone, title in [
+        (f"/memory/{id_}", main.locator("p.text-lg"), 404, "Not found"),
+        (f"/memories?search={mark(text)}", main.get_by_role("link", name=text), 403, "This is not yours to see or do"),
+    ]:
+        await page.goto(path)
+        await expect(shown).to_be_visible()
+        await settled(page)
+        await page.route(ASKED, refuse)
+        answer = 0
+        await page.get_by_role("button", name="Refresh").click()
+        await expect(old.first).to_contain_text("memlog up")
+        await expect(shown).to_be_visible()
+        await expect(alert).to_have_count(0)
+        answer = gone
+        await old.first.get_by_role("button", name="Try again").click()
+        await expect(alert.first).to_contain_text(title)
+        await expect(shown).to_have_count(0)
+        await page.unroute_all()
+        await alert.first.get_by_role("button", name="Try again").click()
+        await expect(shown).to_be_visible()
 
 
 EMPTY: Mapping[str, tuple[str, object, str]] = {

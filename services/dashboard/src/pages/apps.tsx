@@ -11,9 +11,10 @@ import { SearchBox } from "../parts/search-box";
 import { type AppsSearch, drop } from "../router";
 import { IconButton } from "../ui/button";
 import { Select } from "../ui/field";
+import { Found } from "../ui/found";
 import { Pagination } from "../ui/pagination";
 import { PageHead, Panel } from "../ui/panel";
-import { Empty, Failure, Skeleton } from "../ui/states";
+import { Empty } from "../ui/states";
 
 const SIZE = 24;
 
@@ -59,38 +60,32 @@ export function AppsPage() {
         </IconButton>
       </PageHead>
       <Connections />
-      {found.isPending ? (
-        <div role="status" aria-label="Loading" className="grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3">
-          {["a", "b", "c"].map((each) => (
-            <Skeleton key={each} className="h-32" />
-          ))}
-        </div>
-      ) : found.error && !found.data ? (
-        <Panel>
-          <Failure error={found.error} retry={found.refetch} />
-        </Panel>
-      ) : found.data.apps.length === 0 ? (
-        <Panel>
-          <Empty title={search.name || search.show ? "Nothing matches" : "No apps yet"}>
-            An app comes into being when it first writes or reads.
-          </Empty>
-        </Panel>
-      ) : (
-        <>
-          <ul className="grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3">
-            {found.data.apps.map((app) => (
-              <li key={app.id}>
-                <AppCard app={app} />
-              </li>
-            ))}
-          </ul>
-          {found.data.total > SIZE && (
-            <Panel className="mt-4">
-              <Pagination page={page} size={SIZE} total={found.data.total} onPage={(to) => change({ page: to })} />
+      <Found query={found} panel>
+        {({ apps: known, total }) =>
+          known.length === 0 ? (
+            <Panel>
+              <Empty title={search.name || search.show ? "Nothing matches" : "No apps yet"}>
+                An app comes into being when it first writes or reads.
+              </Empty>
             </Panel>
-          )}
-        </>
-      )}
+          ) : (
+            <>
+              <ul className="grid grid-cols-1 gap-4 sm:grid-cols-2 lg:grid-cols-3">
+                {known.map((app) => (
+                  <li key={app.id}>
+                    <AppCard app={app} />
+                  </li>
+                ))}
+              </ul>
+              {total > SIZE && (
+                <Panel className="mt-4">
+                  <Pagination page={page} size={SIZE} total={total} onPage={(to) => change({ page: to })} />
+                </Panel>
+              )}
+            </>
+          )
+        }
+      </Found>
     </>
   );
 }

@@ -10,8 +10,9 @@ import { AppIcon } from "../parts/app-icon";
 import { InstallPanel } from "../parts/install-panel";
 import { MemoryTable } from "../parts/memory-table";
 import { Input } from "../ui/field";
+import { Found, failure } from "../ui/found";
 import { PageHead, Panel } from "../ui/panel";
-import { Empty, Failure, Skeleton, SkeletonRows } from "../ui/states";
+import { Empty, Failure, Skeleton } from "../ui/states";
 
 const SHOWN = 10;
 const ICONS = 4;
@@ -28,15 +29,9 @@ export function HomePage() {
       <PageHead title="Dashboard" hint="What your agents remember, and who reads it." />
       <div className="grid grid-cols-1 gap-4 lg:grid-cols-3">
         <div className="min-w-0 lg:col-span-2">
-          {who.data ? (
-            <InstallPanel who={who.data} />
-          ) : who.error ? (
-            <Panel>
-              <Failure error={who.error} retry={who.refetch} />
-            </Panel>
-          ) : (
-            <Skeleton className="h-full min-h-48" />
-          )}
+          <Found query={who} panel>
+            {(known) => <InstallPanel who={known} />}
+          </Found>
         </div>
         <Numbers />
       </div>
@@ -60,24 +55,30 @@ export function HomePage() {
             />
           </div>
         </div>
-        {found.isPending ? (
-          <SkeletonRows />
-        ) : found.error && !found.data ? (
-          <Failure error={found.error} retry={found.refetch} />
-        ) : found.data.items.length === 0 ? (
-          <Empty title={search ? "Nothing matches" : "No memories yet"}>
-            {!search && "Connect a client above and tell it to remember something."}
-          </Empty>
-        ) : (
-          <MemoryTable rows={found.data.items} />
-        )}
-        {found.data && found.data.total > SHOWN && (
-          <p className="border-t px-4 py-2.5 text-sm text-soft">
-            <Link to="/memories" search={search ? { search } : {}} className="font-medium text-accent hover:underline">
-              All {count(found.data.total)} {search ? "that match" : "memories"}
-            </Link>
-          </p>
-        )}
+        <Found query={found}>
+          {({ items, total }) => (
+            <>
+              {items.length === 0 ? (
+                <Empty title={search ? "Nothing matches" : "No memories yet"}>
+                  {!search && "Connect a client above and tell it to remember something."}
+                </Empty>
+              ) : (
+                <MemoryTable rows={items} />
+              )}
+              {total > SHOWN && (
+                <p className="border-t px-4 py-2.5 text-sm text-soft">
+                  <Link
+                    to="/memories"
+                    search={search ? { search } : {}}
+                    className="font-medium text-accent hover:underline"
+                  >
+                    All {count(total)} {search ? "that match" : "memories"}
+                  </Link>
+                </p>
+              )}
+            </>
+          )}
+        </Found>
       </Panel>
     </>
   );
@@ -86,10 +87,11 @@ export function HomePage() {
 function Numbers() {
   const found = useQuery(stats());
   const parts = useQuery(health());
-  if (found.error && !found.data) {
+  const [failed, unknown] = [failure(found), failure(parts)];
+  if (failed) {
     return (
       <Panel>
-        <Failure error={found.error} retry={found.refetch} />
+        <Failure error={failed} retry={() => void found.refetch()} />
       </Panel>
     );
   }
@@ -106,8 +108,8 @@ function Numbers() {
           ))}
         </span>
       </div>
-      {parts.error && !parts.data ? (
-        <p className="mt-auto border-t pt-4 text-sm break-words text-soft">{parts.error.message}</p>
+      {unknown ? (
+        <p className="mt-auto border-t pt-4 text-sm break-words text-soft">{unknown.message}</p>
       ) : (
         <dl className="mt-auto space-y-1 border-t pt-4 text-sm">
           <Part name="Embedder" value={parts.data?.embedder ?? (parts.data ? "none answers" : undefined)} />

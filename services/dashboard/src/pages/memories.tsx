@@ -14,9 +14,10 @@ import { SearchBox } from "../parts/search-box";
 import { TimeTravel } from "../parts/time-travel";
 import { drop, type MemoriesSearch } from "../router";
 import { Button } from "../ui/button";
+import { Found } from "../ui/found";
 import { Pagination } from "../ui/pagination";
 import { PageHead, Panel } from "../ui/panel";
-import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { Empty } from "../ui/states";
 
 export function MemoriesPage() {
   const search = useSearch({ from: "/memories" });
@@ -36,7 +37,6 @@ export function MemoriesPage() {
     });
   };
   const narrowed = Boolean(search.search || search.apps || search.categories);
-  const rows = found.data?.items ?? [];
   const hint = comparing
     ? "A comparison is of all apps and categories, and of archived memories, too."
     : found.data && plural(found.data.total, "memory", "memories");
@@ -83,7 +83,7 @@ export function MemoriesPage() {
       <Panel>
         {selected.size > 0 && (
           <Bulk
-            memories={rows.filter((row) => selected.has(row.id))}
+            memories={found.data?.items.filter((row) => selected.has(row.id)) ?? []}
             // What was ticked while it was being done stays so.
             onDone={() => setSelected((now) => (now === selected ? new Set() : now))}
           />
@@ -95,31 +95,36 @@ export function MemoriesPage() {
             onPage={onPage}
             onSize={onSize}
           />
-        ) : found.isPending ? (
-          <SkeletonRows rows={8} />
-        ) : found.error && !found.data ? (
-          <Failure error={found.error} retry={found.refetch} />
-        ) : rows.length === 0 ? (
-          <Empty title={narrowed ? "Nothing matches" : as_of ? "There was nothing yet" : "No memories yet"}>
-            {narrowed ? (
-              <Button small onClick={() => change({ search: undefined, apps: undefined, categories: undefined })}>
-                Clear search and filters
-              </Button>
-            ) : (
-              !as_of && "Connect a client and tell it to remember something, or create a memory here."
-            )}
-          </Empty>
         ) : (
-          <MemoryTable
-            rows={rows}
-            asOf={as_of}
-            {...(as_of ? {} : { selected, onSelect: setSelected })}
-            sorting={{ column: sort, direction }}
-            onSort={(sorting) => change({ sort: sorting.column, direction: sorting.direction })}
-          />
-        )}
-        {!comparing && found.data && found.data.total > 0 && (
-          <Pagination page={page} size={size} total={found.data.total} onPage={onPage} onSize={onSize} />
+          <Found query={found} rows={8}>
+            {({ items, total }) => (
+              <>
+                {items.length === 0 ? (
+                  <Empty title={narrowed ? "Nothing matches" : as_of ? "There was nothing yet" : "No memories yet"}>
+                    {narrowed ? (
+                      <Button
+                        small
+                        onClick={() => change({ search: undefined, apps: undefined, categories: undefined })}
+                      >
+                        Clear search and filters
+                      </Button>
+                    ) : (
+                      !as_of && "Connect a client and tell it to remember something, or create a memory here."
+                    )}
+                  </Empty>
+                ) : (
+                  <MemoryTable
+                    rows={items}
+                    asOf={as_of}
+                    {...(as_of ? {} : { selected, onSelect: setSelected })}
+                    sorting={{ column: sort, direction }}
+                    onSort={(sorting) => change({ sort: sorting.column, direction: sorting.direction })}
+                  />
+                )}
+                {total > 0 && <Pagination page={page} size={size} total={total} onPage={onPage} onSize={onSize} />}
+              </>
+            )}
+          </Found>
         )}
       </Panel>
     </>

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { ArrowLeft, Check, Copy, Pencil, Trash2 } from "lucide-react";
+import { Check, Copy, Pencil, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { ApiError } from "../api/client";
 import { useLacking } from "../api/permissions";
@@ -18,10 +18,12 @@ import { Related } from "../parts/related";
 import { type Side, Sides } from "../parts/sides";
 import { TimeTravel } from "../parts/time-travel";
 import { drop } from "../router";
+import { BackLink } from "../ui/back-link";
 import { Button, IconButton } from "../ui/button";
 import { Select } from "../ui/field";
+import { Found, failure } from "../ui/found";
 import { Panel } from "../ui/panel";
-import { Empty, Failure, Skeleton, SkeletonRows } from "../ui/states";
+import { Empty, Failure, SkeletonRows } from "../ui/states";
 import { When } from "../ui/when";
 
 const STATES = ["active", "paused", "archived"] as const;
@@ -36,15 +38,12 @@ export function MemoryPage() {
   const [editing, setEditing] = useState(false);
   const readOnly = useLacking("write");
   const absent = as_of !== undefined && notThere(found.error);
+  const failed = absent ? null : failure(found);
   return (
     <>
-      <Link
-        to="/memories"
-        search={as_of ? { as_of } : {}}
-        className="mb-4 inline-flex items-center gap-1.5 text-sm text-soft hover:text-ink"
-      >
-        <ArrowLeft aria-hidden size={15} /> Memories
-      </Link>
+      <BackLink to="/memories" search={as_of ? { as_of } : {}}>
+        Memories
+      </BackLink>
       <TimeTravel
         what="the memory as it was known"
         moments={{ as_of, until }}
@@ -52,9 +51,9 @@ export function MemoryPage() {
           void navigate({ search: drop<Moments>(to), replace: as_of !== undefined && Boolean(to.as_of) })
         }
       />
-      {found.error && !found.data && !absent ? (
+      {failed ? (
         <Panel>
-          <Failure error={found.error} retry={found.refetch} />
+          <Failure error={failed} retry={() => void found.refetch()} />
         </Panel>
       ) : (
         <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-3">
@@ -65,77 +64,75 @@ export function MemoryPage() {
                 <Comparison id={id} since={as_of} until={untilThen(until)} />
               ) : absent ? (
                 <Empty title="It was not there then" />
-              ) : found.data ? (
-                <>
-                  <div className="mb-4 flex flex-wrap items-center gap-2">
-                    <CopyId id={id} />
-                    <div className="grow" />
-                    {as_of || found.data.state === "deleted" ? (
-                      <MemoryState state={found.data.state} />
-                    ) : (
-                      <>
-                        <span className="w-32">
-                          <Select
-                            aria-label="State"
-                            value={found.data.state}
-                            disabled={state.isPending || readOnly !== undefined}
-                            title={readOnly}
-                            onChange={(event) =>
-                              state.mutate({
-                                memories: [found.data],
-                                to: event.target.value as (typeof STATES)[number],
-                              })
-                            }
-                          >
-                            {STATES.map((each) => (
-                              <option key={each}>{each}</option>
-                            ))}
-                          </Select>
-                        </span>
-                        <Button needs="write" onClick={() => setEditing(true)}>
-                          <Pencil aria-hidden size={14} /> Edit
-                        </Button>
-                        <Button
-                          needs="delete"
-                          kind="danger"
-                          busy={remove.isPending}
-                          onClick={() =>
-                            remove.mutate(
-                              { memories: [found.data] },
-                              { onSuccess: () => void navigate({ to: "/memories" }) },
-                            )
-                          }
-                        >
-                          <Trash2 aria-hidden size={14} /> Delete
-                        </Button>
-                      </>
-                    )}
-                  </div>
-                  <p className="text-lg leading-relaxed break-words whitespace-pre-wrap">{found.data.text}</p>
-                  <div className="mt-5 flex flex-wrap items-center gap-x-6 gap-y-2 border-t pt-4 text-sm text-soft">
-                    <Categories names={found.data.categories ?? []} show={8} />
-                    <span className="flex items-center gap-2">
-                      Created by
-                      <Link
-                        to="/apps/$id"
-                        params={{ id: found.data.app_id }}
-                        className="inline-flex items-center gap-1.5 text-ink hover:underline"
-                      >
-                        <AppIcon name={found.data.app_name} size={18} />
-                        {found.data.app_name}
-                      </Link>
-                    </span>
-                    <span>
-                      <When time={found.data.created_at} />
-                    </span>
-                  </div>
-                </>
               ) : (
-                <div role="status" aria-label="Loading" className="space-y-3">
-                  <Skeleton className="h-8 w-1/3" />
-                  <Skeleton className="h-6" />
-                  <Skeleton className="h-6 w-2/3" />
-                </div>
+                <Found query={found} rows={3}>
+                  {(known) => (
+                    <>
+                      <div className="mb-4 flex flex-wrap items-center gap-2">
+                        <CopyId id={id} />
+                        <div className="grow" />
+                        {as_of || known.state === "deleted" ? (
+                          <MemoryState state={known.state} />
+                        ) : (
+                          <>
+                            <span className="w-32">
+                              <Select
+                                aria-label="State"
+                                value={known.state}
+                                disabled={state.isPending || readOnly !== undefined}
+                                title={readOnly}
+                                onChange={(event) =>
+                                  state.mutate({
+                                    memories: [known],
+                                    to: event.target.value as (typeof STATES)[number],
+                                  })
+                                }
+                              >
+                                {STATES.map((each) => (
+                                  <option key={each}>{each}</option>
+                                ))}
+                              </Select>
+                            </span>
+                            <Button needs="write" onClick={() => setEditing(true)}>
+                              <Pencil aria-hidden size={14} /> Edit
+                            </Button>
+                            <Button
+                              needs="delete"
+                              kind="danger"
+                              busy={remove.isPending}
+                              onClick={() =>
+                                remove.mutate(
+                                  { memories: [known] },
+                                  { onSuccess: () => void navigate({ to: "/memories" }) },
+                                )
+                              }
+                            >
+                              <Trash2 aria-hidden size={14} /> Delete
+                            </Button>
+                          </>
+                        )}
+                      </div>
+                      <p className="text-lg leading-relaxed break-words whitespace-pre-wrap">{known.text}</p>
+                      <div className="mt-5 flex flex-wrap items-center gap-x-6 gap-y-2 border-t pt-4 text-sm text-soft">
+                        <Categories names={known.categories ?? []} show={8} />
+                        <span className="flex items-center gap-2">
+                          Created by
+                          <Link
+                            to="/apps/$id"
+                            params={{ id: known.app_id }}
+                            className="inline-flex items-center gap-1.5 text-ink hover:underline"
+                          >
+                            <AppIcon name={known.app_name} size={18} />
+                            {known.app_name}
+                          </Link>
+                        </span>
+                        <span>
+                          <When time={known.created_at} />
+                        </span>
+                      </div>
+                    </>
+                  )}
+                </Found>
               )}
             </Panel>
             <History id={id} />
@@ -157,8 +154,8 @@ const notThere = (error: unknown) => error instanceof ApiError && error.status =
 /** What differs between a memory at one moment and at another (now, when there is none). */
 function Comparison({ id, since, until }: { id: string; since: string; until: string | undefined }) {
   const [before, after] = [useQuery(memory(id, since)), useQuery(memory(id, until))];
-  const failed = [before, after].find((side) => side.error && !side.data && !notThere(side.error));
-  if (failed) return <Failure error={failed.error} retry={failed.refetch} />;
+  const failed = [before, after].find((side) => failure(side) && !notThere(side.error));
+  if (failed) return <Failure error={failed.error} retry={() => void failed.refetch()} />;
   if (before.isPending || after.isPending) return <SkeletonRows rows={2} />;
   const sides = [before.data, after.data].map((side) =>
     side ? { content: side.text, state: side.state, categories: side.categories ?? [] } : null,

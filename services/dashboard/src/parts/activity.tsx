@@ -9,6 +9,7 @@ import { count, plural } from "../lib/format";
 import { type Series, series, stepName, type What } from "../lib/series";
 import { IconButton } from "../ui/button";
 import { Select } from "../ui/field";
+import { failure } from "../ui/found";
 import { Panel } from "../ui/panel";
 import { Empty, Failure, Skeleton } from "../ui/states";
 import { Dot } from "./dot";
@@ -30,6 +31,7 @@ type Props = { range: Range; onRange: (range: Range) => void; waits: boolean };
 export function Activity({ range, onRange, waits }: Props) {
   const { step, steps, name } = RANGES[range];
   const found = useQuery({ ...activity(step, steps), enabled: !waits });
+  const failed = failure(found);
   const charts: [What, string, string][] = [
     ["added", "Memories by app", "No memories are of this time"],
     ["reads", "Reads by app", "No app has read in this time"],
@@ -52,11 +54,11 @@ export function Activity({ range, onRange, waits }: Props) {
       </div>
       <div className="grid grid-cols-1 gap-4 lg:grid-cols-3">
         {charts.map(([what, title, nothing]) =>
-          found.data ? (
+          found.data && !failed ? (
             <Chart key={what} what={what} title={title} over={name} nothing={nothing} found={found.data} />
           ) : (
             <Panel key={what} className="p-4">
-              {found.error ? <Failure error={found.error} retry={found.refetch} /> : <Waiting />}
+              {failed ? <Failure error={failed} retry={() => void found.refetch()} /> : <Waiting />}
             </Panel>
           ),
         )}
@@ -155,6 +157,7 @@ function Numbers({ title, steps, all }: { title: string; steps: string[]; all: S
 
 function Categories({ waits }: { waits: boolean }) {
   const found = useQuery({ ...categories(), enabled: !waits });
+  const failed = failure(found);
   const used = (found.data?.categories ?? [])
     .filter((each) => each.memories > 0)
     .sort((one, other) => other.memories - one.memories);
@@ -163,8 +166,8 @@ function Categories({ waits }: { waits: boolean }) {
     <Framed title="Categories">
       {found.isPending ? (
         <Waiting />
-      ) : found.error && !found.data ? (
-        <Failure error={found.error} retry={found.refetch} />
+      ) : failed ? (
+        <Failure error={failed} retry={() => void found.refetch()} />
       ) : used.length === 0 ? (
         <Empty title="No memory has a category yet" />
       ) : (

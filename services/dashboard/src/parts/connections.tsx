@@ -3,8 +3,8 @@ import { useQuery } from "@tanstack/react-query";
 import type { Schemas } from "../api/client";
 import { connections } from "../api/queries";
 import { plural } from "../lib/format";
+import { Found } from "../ui/found";
 import { Panel } from "../ui/panel";
-import { Failure, SkeletonRows } from "../ui/states";
 import { When } from "../ui/when";
 import { AppIcon } from "./app-icon";
 
@@ -29,32 +29,32 @@ export function Connections() {
           </p>
         )}
       </div>
-      {found.isPending ? (
-        <SkeletonRows rows={2} />
-      ) : found.error && !here ? (
-        <Failure error={found.error} retry={found.refetch} />
-      ) : here?.connections.length === 0 ? (
-        <p className="px-4 py-3 text-sm text-soft">Nobody but you: connect a client on the page Dashboard.</p>
-      ) : (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
-        <ul aria-label="Connections" tabIndex={0} className="max-h-64 divide-y overflow-y-auto">
-          {numbered(here?.connections ?? []).map(([key, each]) => (
-            <li key={key} className="flex flex-wrap items-center gap-x-3 gap-y-1 px-4 py-2.5 text-sm">
-              <AppIcon name={each.app} />
-              <span className="max-w-full min-w-0 truncate font-medium">{each.app}</span>
-              <span className="text-soft">{KINDS[each.kind]}</span>
-              <span className="ml-auto text-soft max-sm:ml-0 max-sm:w-full">
-                {each.kind === "calls" ? "first call" : "opened"} <When time={each.since} />
-                {each.last_call !== null && (
-                  <>
-                    , last call <When time={each.last_call} />
-                  </>
-                )}
-              </span>
-            </li>
-          ))}
-        </ul>
-      )}
+      <Found query={found} rows={2}>
+        {({ connections: all }) =>
+          all.length === 0 ? (
+            <p className="px-4 py-3 text-sm text-soft">Nobody but you: connect a client on the page Dashboard.</p>
+          ) : (
+            // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
+            <ul aria-label="Connections" tabIndex={0} className="max-h-64 divide-y overflow-y-auto">
+              {numbered(all).map(([key, each]) => (
+                <li key={key} className="flex flex-wrap items-center gap-x-3 gap-y-1 px-4 py-2.5 text-sm">
+                  <AppIcon name={each.app} />
+                  <span className="max-w-full min-w-0 truncate font-medium">{each.app}</span>
+                  <span className="text-soft">{KINDS[each.kind]}</span>
+                  <span className="ml-auto text-soft max-sm:ml-0 max-sm:w-full">
+                    {each.kind === "calls" ? "first call" : "opened"} <When time={each.since} />
+                    {each.last_call !== null && (
+                      <>
+                        , last call <When time={each.last_call} />
+                      </>
+                    )}
+                  </span>
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Found>
     </Panel>
   );
 }

@@ -1,12 +1,14 @@
 /** Which memories differ between two moments, and how. */
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import type { Schemas } from "../api/client";
 import { type ChangeFilter, changes, type DifferenceKind } from "../api/queries";
 import { count } from "../lib/format";
 import { Button } from "../ui/button";
+import { Found } from "../ui/found";
 import { Pagination } from "../ui/pagination";
 import { Badge } from "../ui/panel";
-import { Empty, Failure, SkeletonRows } from "../ui/states";
+import { Empty } from "../ui/states";
 import { When } from "../ui/when";
 import { Sides } from "./sides";
 
@@ -26,15 +28,27 @@ type Props = {
   onSize: (size: number) => void;
 };
 
-export function Differences({ filter, onKind, onPage, onSize }: Props) {
+export function Differences({ filter, ...does }: Props) {
   const found = useQuery(changes(filter));
-  if (found.isPending) return <SkeletonRows rows={8} />;
-  if (found.error && !found.data) return <Failure error={found.error} retry={found.refetch} />;
-  const { counts, items, total } = found.data;
+  return (
+    <Found query={found} rows={8}>
+      {(shown) => <Shown found={shown} waits={found.isPlaceholderData} filter={filter} {...does} />}
+    </Found>
+  );
+}
+
+function Shown({
+  found: { counts, items, total },
+  waits,
+  filter,
+  onKind,
+  onPage,
+  onSize,
+}: Props & { found: Schemas["ChangePage"]; waits: boolean }) {
   const all = ALL.reduce((sum, kind) => sum + (counts[kind] ?? 0), 0);
   const moments = { as_of: filter.since, until: filter.until ?? "now" };
   return (
-    <div aria-busy={found.isPlaceholderData} className={found.isPlaceholderData ? "opacity-60" : ""}>
+    <div aria-busy={waits} className={waits ? "opacity-60" : ""}>
       <div role="toolbar" aria-label="Kinds of differences" className="flex flex-wrap gap-1.5 border-b px-4 py-2.5">
         <Kind name="All" number={all} chosen={filter.kind === undefined} onChoose={() => onKind(undefined)} />
         {ALL.map((kind) => (

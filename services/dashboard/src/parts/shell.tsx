@@ -126,7 +126,7 @@ function Frame() {
             </Menu>
           </div>
           <div className="grow" />
-          {!locked && <Live state={live} />}
+          {!locked && <Live state={live.state} />}
           <IconButton label="Refresh" onClick={() => void queries.invalidateQueries({ refetchType: "active" })}>
             <RefreshCw size={16} className={cx(fetching > 0 && "animate-spin")} />
           </IconButton>
@@ -151,11 +151,21 @@ function Frame() {
         </div>
       </header>
       <main id="content" className="mx-auto w-full max-w-7xl grow px-4 py-6">
+        {live.away && !locked && <Away />}
         {who.data && !locked && <Limits scopes={who.data.scopes} />}
         {locked ? <SignIn refused={token() === null ? null : who.error} /> : <Outlet />}
       </main>
       <CreateMemory open={creating} onClose={() => setCreating(false)} />
     </div>
+  );
+}
+
+/** Whatever the reason is, nothing is asked for again that only an event would tell of. */
+function Away() {
+  return (
+    <p role="note" className="mb-4 rounded-lg border bg-warn-soft px-3 py-2 text-sm text-warn">
+      This page does not hear of changes now: what it shows may be old. It tries again by itself.
+    </p>
   );
 }
 
@@ -198,9 +208,11 @@ function Go({ to, children }: { to: (typeof MAIN)[number]["to"]; children: React
 }
 
 /** Follows the log; what an event may have changed is asked for again. Where events may have been missed, all is. */
-function useLive(wanted: boolean): LiveState {
+function useLive(wanted: boolean): { state: LiveState; away: boolean } {
   const queries = useQueryClient();
   const [state, setState] = useState<LiveState>("connecting");
+  // How often in a row: once is nothing to speak of, as when Memlog starts anew.
+  const [losses, setLosses] = useState(0);
   useEffect(() => {
     if (!wanted) return;
     const ending = new AbortController();
@@ -210,6 +222,7 @@ function useLive(wanted: boolean): LiveState {
         onEvent: refresh,
         onState: (now) => {
           setState(now);
+          if (now !== "connecting") setLosses((before) => (now === "lost" ? before + 1 : 0));
           if (now !== "lost") return;
           // Who answers next may have another log.
           mustShow(null);
@@ -222,9 +235,10 @@ function useLive(wanted: boolean): LiveState {
     return () => {
       ending.abort();
       mustShow(null);
+      setLosses(0);
     };
   }, [queries, wanted]);
-  return state;
+  return { state, away: losses > 1 };
 }
 
 function Live({ state }: { state: LiveState }) {

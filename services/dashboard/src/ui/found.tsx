@@ -1,7 +1,8 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
+import { ApiError } from "../api/client";
 import { Panel } from "./panel";
-import { Failure, SkeletonRows } from "./states";
+import { Failure, Outdated, SkeletonRows } from "./states";
 
 type Props<T> = {
   query: UseQueryResult<T>;
@@ -14,11 +15,25 @@ type Props<T> = {
 
 /** What a query found; until then rows that stand in for it, and instead of it why there is nothing. */
 export function Found<T>({ query, rows, panel, children }: Props<T>) {
-  if (query.data !== undefined) return children(query.data);
-  const instead = query.error ? (
-    <Failure error={query.error} retry={() => void query.refetch()} />
-  ) : (
-    <SkeletonRows {...(rows ? { rows } : {})} />
+  const failed = failure(query);
+  const retry = () => void query.refetch();
+  if (query.data === undefined || failed) {
+    const instead = failed ? <Failure error={failed} retry={retry} /> : <SkeletonRows {...(rows ? { rows } : {})} />;
+    return panel ? <Panel>{instead}</Panel> : instead;
+  }
+  return (
+    <>
+      {query.error && <Outdated error={query.error} retry={retry} alone={panel} />}
+      {children(query.data)}
+    </>
   );
-  return panel ? <Panel>{instead}</Panel> : instead;
+}
+
+const GONE = [403, 404, 410];
+
+/** Why nothing is to be shown. What was had before stays where Memlog does not answer, or cannot now; not where it says
+ * that it is not there, or not for whoever asks. */
+export function failure({ data, error }: Pick<UseQueryResult, "data" | "error">): Error | null {
+  const gone = error instanceof ApiError && GONE.includes(error.status);
+  return data === undefined || gone ? error : null;
 }

@@ -55,6 +55,24 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
   );
 }
 
+/** What was had before is shown, since there is nothing newer. */
+export function Outdated({ error, retry, alone }: { error: Error; retry: () => void; alone?: boolean | undefined }) {
+  return (
+    <div
+      role="status"
+      className={cx(
+        "flex flex-wrap items-center gap-x-3 gap-y-1 rounded-lg border bg-warn-soft px-3 py-2 text-sm text-warn",
+        alone ? "mb-4" : "m-3",
+      )}
+    >
+      <p className="min-w-0 grow break-words">Not up to date: {error.message}</p>
+      <Button small onClick={retry}>
+        Try again
+      </Button>
+    </div>
+  );
+}
+
 function title(error: ApiError | null): string {
   if (!error) return "Something went wrong";
   if (error.status === 0) return "No connection to Memlog";
