@@ -168,7 +168,9 @@ async def test_with_a_token_of_its_own_each_client_is_let_in_as_what_it_is(close
     await page.goto("/tokens")
     for name in ("Claude", "Claude Code"):
         row = page.get_by_role("listitem").filter(has=page.get_by_text(name, exact=True))
-        await expect(row).to_have_text(re.compile(rf"^claude{name}activereadwriteissued .* ends "))
+        await expect(row).to_have_text(
+            re.compile(rf"^claude{name}token:\w+, issued by token:\w+activereadwriteissued .* ends ")
+        )
     await windows.close()
     assert windows.wrong == []
 

@@ -7,6 +7,7 @@ import { useLacking } from "../api/permissions";
 import { accessRules, apps, categories, defaultAccess, readable } from "../api/queries";
 import { plural } from "../lib/format";
 import { AppIcon } from "../parts/app-icon";
+import { OpenToAll } from "../parts/open-to-all";
 import { Button, IconButton } from "../ui/button";
 import { Dialog } from "../ui/dialog";
 import { Field, Input, Refusal, Select } from "../ui/field";
@@ -74,6 +75,7 @@ export function AccessPage() {
           <Plus aria-hidden size={15} /> Add a rule
         </Button>
       </PageHead>
+      <OpenToAll>a client is the app that it says it is, so rules hold those that tell the truth.</OpenToAll>
       <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-2">
         <div className="min-w-0 space-y-4">
           <Default />

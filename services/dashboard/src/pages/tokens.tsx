@@ -3,7 +3,7 @@ import { KeyRound } from "lucide-react";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
 import { tokens } from "../api/queries";
-
+import { OpenToAll } from "../parts/open-to-all";
 import { Button } from "../ui/button";
 import { Choice } from "../ui/checkbox";
 import { CopyBox } from "../ui/copy-box";
@@ -46,6 +46,7 @@ export function TokensPage() {
           <KeyRound aria-hidden size={15} /> Issue a token
         </Button>
       </PageHead>
+      <OpenToAll>nobody is asked for a token. Those that are issued now count once it is on.</OpenToAll>
       <Panel>
         <Found query={found}>
           {({ items, total }) =>
@@ -85,6 +86,10 @@ function Row({ token, onRevoke }: { token: Schemas["TokenView"]; onRevoke: () =>
       <span className="min-w-0 break-words">
         <span className="font-medium">{token.app}</span>
         {token.label && <span className="ml-2 text-soft">{token.label}</span>}
+        {/* As the audit says by whom something was done. */}
+        <span className="block text-xs [overflow-wrap:anywhere] text-faint">
+          <code className="font-mono">token:{token.id}</code>, issued by {token.created_by}
+        </span>
       </span>
       <span>
         <Badge tone={TONES[token.state]}>{token.state}</Badge>
@@ -155,7 +160,10 @@ function Issue({ onClose }: { onClose: () => void }) {
           issue.mutate();
         }}
       >
-        <Field label="App" hint="The name under which it reads and writes, such as cursor">
+        <Field
+          label="App"
+          hint="The client that uses it, such as cursor. A token for “dashboard” is yours: it opens these pages"
+        >
           <Input required autoFocus value={app} onChange={(event) => setApp(event.target.value)} />
         </Field>
         <Field label="Label" hint="For you, to tell tokens apart">
