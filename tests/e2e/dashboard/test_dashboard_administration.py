@@ -67,9 +67,12 @@ async def test_a_rule_is_added_previewed_and_removed(stack: Stack, windows: Wind
         await add(http, f"Mine alone {category}", app, categories=[category])
         id_ = await app_id(http, app)
         page = await windows.open("/access")
+        await page.get_by_label("App to preview").select_option(app)
+        await expect(page.get_by_role("heading", name=f"What {app} can see")).to_be_visible()
         await page.get_by_label("App", exact=True).select_option(app)
+        await expect(page.get_by_label("App to preview")).to_have_count(0)
         seen = page.get_by_role("listitem").filter(has_text=f"Mine alone {category}")
-        await expect(page.get_by_role("heading", name=f"What {app} would see")).to_be_visible()
+        await expect(page.get_by_role("heading", name=f"What {app} can see")).to_be_visible()
         await expect(seen).to_be_visible()
         await page.reload()
         await expect(page.get_by_label("App", exact=True)).to_have_value(id_)
@@ -90,7 +93,7 @@ async def test_a_rule_is_added_previewed_and_removed(stack: Stack, windows: Wind
 async def test_the_default_of_access_is_changed(stack: Stack, windows: Windows) -> None:
     async with stack.http() as http:
         page = await windows.open("/access")
-        choice = page.get_by_label("Where no rule speaks, an app may read")
+        choice = page.get_by_label("Without a matching rule, an app may read")
         for policy in ("own", "allow"):
             await expect(choice).to_be_enabled()
             await choice.select_option(policy)
@@ -110,7 +113,7 @@ async def test_a_token_is_shown_once_and_revoked(stack: Stack, windows: Windows)
         await page.get_by_role("button", name="Issue a token").click()
         await page.get_by_label("App").fill(app)
         await page.get_by_label("Label").fill("my laptop")
-        await page.get_by_label("Ends after").select_option("7")
+        await page.get_by_label("Expires after").select_option("7")
         await page.get_by_role("button", name="Issue", exact=True).click()
         token = await page.get_by_role("dialog").locator("code").first.inner_text()
         await page.get_by_role("button", name="Done").click()
@@ -151,7 +154,7 @@ async def test_settings_are_saved_by_form_and_as_json_and_reset(stack: Stack, wi
         assert await instructions() == "Forget dates"
         await page.get_by_role("button", name="Reset").click()
         await page.get_by_role("alertdialog").get_by_role("button", name="Reset").click()
-        await expect(page.get_by_text("as if nothing had ever been set").first).to_be_visible()
+        await expect(page.get_by_text("Settings reset to their defaults").first).to_be_visible()
         assert await instructions() is None
 
 

@@ -32,10 +32,10 @@ async def test_what_an_app_reads_is_drawn_said_and_tabled(stack: Stack, windows:
     column = await panel.get_by_role("columnheader").all_inner_texts()
     cells = panel.get_by_role("row").nth(1).get_by_role("cell")
     await expect(cells.nth(column.index(app) - 1)).to_have_text(str(READS))
-    await page.get_by_label("Time").select_option("12m")
+    await page.get_by_label("Period").select_option("12m")
     await expect(panel.get_by_role("row").nth(1).get_by_role("rowheader")).to_contain_text("20")
     await page.reload()
-    await expect(page.get_by_label("Time")).to_have_value("12m")
+    await expect(page.get_by_label("Period")).to_have_value("12m")
     assert "range=12m" in page.url
 
 
@@ -43,15 +43,15 @@ async def test_who_is_connected_is_shown_and_goes_without_reload(stack: Stack, w
     mark = uuid.uuid4().hex[:8]
     page = await windows.open("/apps")
     rows = page.get_by_role("list", name="Connections").get_by_role("listitem")
-    await expect(rows.filter(has_text="dashboardfollows what happens").first).to_be_visible()
+    await expect(rows.filter(has_text="dashboardlive event stream").first).to_be_visible()
     async with Client(sse_client(f"{stack.url}/mcp/streaming-{mark}/sse/default"), mode="legacy") as client:
         await call(client, "list_memories", limit=1)
         row = rows.filter(has_text=f"streaming-{mark}")
-        await expect(row).to_contain_text("MCP, over a stream")
+        await expect(row).to_contain_text("MCP over SSE")
         await expect(row).to_contain_text("last call")
         async with stack.mcp(path=f"/mcp/calling-{mark}/http/default") as caller:
             await call(caller, "list_memories", limit=1)
-        await expect(rows.filter(has_text=f"calling-{mark}")).to_contain_text("MCP, call by call")
+        await expect(rows.filter(has_text=f"calling-{mark}")).to_contain_text("MCP over HTTP")
     await expect(row).to_have_count(0)
     await expect(rows.filter(has_text=f"calling-{mark}")).to_have_count(1)
 
@@ -69,8 +69,8 @@ async def test_a_part_that_does_not_answer_is_named_and_so_is_its_return(stack: 
         await page.get_by_role("button", name="Refresh").click()
         await expect(part.get_by_label("not ok", exact=True)).to_be_visible()
         await expect(part).to_contain_text("does not answer")
-        await expect(page.get_by_text("some parts do not work", exact=True)).to_be_visible()
-        await expect(page.get_by_text("none answers")).to_have_count(2)
+        await expect(page.get_by_text("some services are down", exact=True)).to_be_visible()
+        await expect(page.get_by_text("no answer")).to_have_count(2)
     finally:
         indexer.resume()
     await page.get_by_role("button", name="Refresh").click()

@@ -155,8 +155,8 @@ async def test_with_a_token_of_its_own_each_client_is_let_in_as_what_it_is(close
     tokens: set[str] = set()
     for name, read in READ.items():
         assert read(await shown(page, name)).headers == {"Authorization": "Bearer <token>"}
-        await page.get_by_role("button", name=f"Make a token for {name}").click()
-        await expect(page.get_by_text("The token in it is shown this once")).to_be_visible()
+        await page.get_by_role("button", name=f"Create a token for {name}").click()
+        await expect(page.get_by_text("This token is shown only once")).to_be_visible()
         server = read(await shown(page, name))
         assert server.url == f"{closed.url}/mcp/{server.app}/{server.transport}/o'hara%20%26%20ada"
         tokens.add(server.headers["Authorization"])
@@ -169,7 +169,7 @@ async def test_with_a_token_of_its_own_each_client_is_let_in_as_what_it_is(close
     for name in ("Claude", "Claude Code"):
         row = page.get_by_role("listitem").filter(has=page.get_by_text(name, exact=True))
         await expect(row).to_have_text(
-            re.compile(rf"^claude{name}token:\w+, issued by token:\w+activereadwriteissued .* ends ")
+            re.compile(rf"^claude{name}token:\w+, issued by token:\w+activereadwriteissued .* expires ")
         )
     await windows.close()
     assert windows.wrong == []
@@ -180,7 +180,7 @@ async def test_who_may_issue_no_token_is_told_who_may(closed: Stack, browser: Br
     page = await windows.open("/")
     await page.get_by_label("Token").fill(await _token(closed, "read", "write"))
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_text("Yours may not issue one")).to_be_visible()
-    await expect(page.get_by_role("button", name="Make a token")).to_have_count(0)
+    await expect(page.get_by_text("Your own token cannot issue one")).to_be_visible()
+    await expect(page.get_by_role("button", name="Create a token")).to_have_count(0)
     await windows.close()
     assert windows.wrong == []

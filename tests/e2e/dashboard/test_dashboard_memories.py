@@ -96,7 +96,7 @@ async def test_a_memory_is_paused_resumed_archived_and_deleted_from_its_row_each
             await choose(page, text, action)
             await expect(row.get_by_text(state, exact=True)).to_be_visible()
             await eventually(in_state(http, text, state))
-            await undo(page, f"{state.capitalize()}: 1 memory")
+            await undo(page, f"1 memory {state}")
             await expect(row.get_by_text("active", exact=True)).to_be_visible()
             await eventually(in_state(http, text, "active"))
         await choose(page, text, "Pause")
@@ -106,7 +106,7 @@ async def test_a_memory_is_paused_resumed_archived_and_deleted_from_its_row_each
         await choose(page, text, "Delete")
         await expect(row).to_have_count(0)
         await eventually(in_state(http, text, "deleted"))
-        await undo(page, "Deleted 1 memory")
+        await undo(page, "1 memory deleted")
         await expect(row.get_by_text("active", exact=True)).to_be_visible()
         await eventually(in_state(http, text, "active"))
 
@@ -133,11 +133,14 @@ async def test_what_is_ticked_is_changed_at_once_and_undo_gives_each_its_own_sta
         paused = {"memory_ids": ids[:1], "state": "paused"}
         (await http.post("/api/v1/memories/actions/pause", json=paused)).raise_for_status()
         page = await windows.open(f"/memories?search={mark(marked)}&archived=true")
+        last = page.get_by_role("row").last
+        before = await last.bounding_box()
         await page.get_by_label("Select all on this page").click()
         await expect(page.get_by_text("3 selected")).to_be_visible()
+        assert await last.bounding_box() == before
         await page.get_by_role("toolbar").get_by_role("button", name="Archive").click()
         await eventually(in_state(http, marked, "archived", 3))
-        await undo(page, "Archived: 3 memories")
+        await undo(page, "3 memories archived")
 
         async def as_before() -> bool:
             states = {memory["id"]: memory["state"] for memory in await found(http, marked)}

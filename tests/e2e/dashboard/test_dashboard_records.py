@@ -49,9 +49,9 @@ async def test_a_backup_is_downloaded_and_brought_in_again(stack: Stack, windows
         await expect(start).to_be_disabled()
         for mode, now in [("skip", "As it is"), ("overwrite", "As it was")]:
             await picker.set_input_files(tmp_path / "backup.zip")
-            await page.get_by_label("What is there already").select_option(mode)
+            await page.get_by_label("Existing memories").select_option(mode)
             await start.click()
-            await expect(page.get_by_text("Choose a zip")).to_be_visible()
+            await expect(page.get_by_text("Choose a file")).to_be_visible()
             assert await texts(http, marked) == [f"{now} {marked}"]
 
 
@@ -185,9 +185,9 @@ async def test_the_event_stream_shows_the_type_that_is_asked_for_and_halts(stack
         await expect(page.get_by_label("Type of event")).to_have_value("MemoryPaused")
         await page.get_by_label("Type of event").select_option("MemoryAdded")
         await expect(page.get_by_role("listitem").filter(has_text=before)).to_have_count(1)
-        await page.get_by_role("button", name="Halt").click()
+        await page.get_by_role("button", name="Pause").click()
         await add(http, meanwhile, app)
-        await page.get_by_role("button", name="Go on").click()
+        await page.get_by_role("button", name="Resume").click()
         await expect(state).to_be_visible()
         await add(http, after, app)
         row = page.get_by_role("listitem").filter(has_text=after)

@@ -87,10 +87,12 @@ async def test_what_a_token_may_not_do_is_switched_off_and_says_why(guarded: Ins
     page = await guarded_windows.blank()
     await sign_in(page, token)
     await page.goto("/memories")
-    await expect(page.get_by_role("note")).to_contain_text("lacks “write” and “delete” and “admin”")
+    await expect(page.get_by_role("note")).to_contain_text(
+        "does not have the “write”, “delete” and “admin” permissions"
+    )
     create = page.get_by_role("button", name="Create memory")
     await expect(create).to_be_disabled()
-    await expect(create).to_have_attribute("title", re.compile("lacks the scope “write”"))
+    await expect(create).to_have_attribute("title", re.compile("does not have the “write” permission"))
     await page.get_by_role("button", name=f"Actions for: {text}").click()
     for name in ("Edit", "Pause", "Archive", "Delete"):
         await expect(page.get_by_role("menuitem", name=name)).to_be_disabled()
@@ -110,11 +112,11 @@ async def test_what_a_token_may_not_do_is_switched_off_and_says_why(guarded: Ins
         await settled(page)
         await off(page.get_by_role("button", name=re.compile(names)), number)
     await page.goto("/access")
-    await expect(page.get_by_label("Where no rule speaks, an app may read")).to_be_disabled()
+    await expect(page.get_by_label("Without a matching rule, an app may read")).to_be_disabled()
     # What is the operator's alone says so, and nothing loads for ever.
     for path in ("/tokens", "/projections", "/dead-letters", "/health"):
         await page.goto(path)
-        await expect(page.get_by_role("alert")).to_contain_text("This is not yours to see or do")
+        await expect(page.get_by_role("alert")).to_contain_text("You do not have permission")
         await settled(page)
     await page.goto("/")
     await settled(page)

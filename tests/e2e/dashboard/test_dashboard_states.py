@@ -21,8 +21,8 @@ WITHOUT_DATA = {"not-found"}
     ("status", "title"),
     [
         (0, "No connection to Memlog"),
-        (403, "This is not yours to see or do"),
-        (500, "Memlog cannot do this now"),
+        (403, "You do not have permission"),
+        (500, "Memlog is having trouble"),
     ],
     ids=["gateway down", "403", "500"],
 )
@@ -112,7 +112,7 @@ async def test_an_action_that_fails_says_so_and_loses_nothing(stack: Stack, wind
     await page.goto(f"/memory/{id_}")
     for opens, field, does in [
         ("Edit", "Text", "Save"),
-        ("Create memory", "What should be remembered?", "Remember"),
+        ("Create memory", "What should be remembered?", "Create"),
     ]:
         await page.get_by_role("button", name=opens).click()
         await page.get_by_label(field).fill("A long text of mine")
@@ -150,12 +150,12 @@ async def test_what_was_shown_stays_while_memlog_is_away_and_goes_when_it_says_t
     old, alert = main.get_by_role("status").filter(has_text="Not up to date"), main.get_by_role("alert")
     await page.route("**/api/v1/events/stream*", cut)
     await page.goto(f"/memory/{id_}")
-    await expect(main.get_by_role("note")).to_contain_text("may be old")
+    await expect(main.get_by_role("note")).to_contain_text("may be out of date")
     await page.unroute_all()
     await expect(main.get_by_role("note")).to_have_count(0)
     for path, shown, gone, title in [
         (f"/memory/{id_}", main.locator("p.text-lg"), 404, "Not found"),
-        (f"/memories?search={mark(text)}", main.get_by_role("link", name=text), 403, "This is not yours to see or do"),
+        (f"/memories?search={mark(text)}", main.get_by_role("link", name=text), 403, "You do not have permission"),
     ]:
         await page.goto(path)
         await expect(shown).to_be_visible()
@@ -181,19 +181,19 @@ EMPTY: Mapping[str, tuple[str, object, str]] = {
         {"items": [], "total": 0, "page": 1, "size": 10, "pages": 0},
         "No memories yet",
     ),
-    "/": ("**/api/v1/stats/activity?*", {"step": "day", "starts": [0], "apps": []}, "No memories are of this time"),
+    "/": ("**/api/v1/stats/activity?*", {"step": "day", "starts": [0], "apps": []}, "No memories in this period"),
     "/apps": ("**/api/v1/apps?*", {"total": 0, "page": 1, "page_size": 24, "apps": []}, "No apps yet"),
     "/tokens": (
         "**/api/v1/tokens?*",
         {"items": [], "total": 0, "page": 1, "size": 20, "pages": 0},
-        "No token was issued yet",
+        "No tokens yet",
     ),
     "/access": (
         "**/api/v1/access-rules?*",
         {"items": [], "total": 0, "page": 1, "size": 20, "pages": 0},
         "No rules",
     ),
-    "/events": ("**/api/v1/events?*", {"events": [], "next": None}, "Nothing has happened yet"),
+    "/events": ("**/api/v1/events?*", {"events": [], "next": None}, "No events yet"),
     "/dead-letters": ("**/api/v1/dead-letters?*", {"dead_letters": [], "next": None}, "Nothing was given up on"),
 }
 
@@ -213,3 +213,8 @@ async def test_a_page_says_that_it_waits_and_then_that_there_is_nothing(windows:
     await expect(page.get_by_role("status", name="Loading").first).to_be_visible()
     answered.set()
     await expect(page.get_by_text(words)).to_be_visible()
+
+
+async def test_a_page_that_is_not_there_says_so(windows: Windows) -> None:
+    page = await windows.open("/no-such-page")
+    await expect(page.get_by_text("Page not found")).to_be_visible()

@@ -43,3 +43,15 @@ async def test_each_dialog_fits_a_telephone(pages: Mapping[str, str], windows: W
         await settled(page)
         found[f"{path}: {button}"] = await dialog.evaluate(_OUT_OF_REACH)
     assert {opened: wrong for opened, wrong in found.items() if wrong} == {}
+
+
+async def test_the_past_takes_more_room_only_once_the_slider_has_moved(windows: Windows) -> None:
+    page = await windows.open("/memories", viewport={"width": 375, "height": 667})
+    slider = page.get_by_role("slider", name="As of")
+    compare = page.get_by_role("button", name="Compare")
+    await expect(slider).to_be_visible()
+    await expect(compare).to_be_hidden()
+    await slider.press("Home")
+    await expect(compare).to_be_visible()
+    await page.get_by_role("button", name="Back to now").click()
+    await expect(compare).to_be_hidden()

@@ -12,5 +12,5 @@ export function useLacking(scope: Scope | undefined): string | undefined {
   const scopes = useContext(Permissions);
   return scopes === null || scope === undefined || scopes.includes(scope)
     ? undefined
-    : `The token that you signed in with lacks the scope “${scope}”`;
+    : `Your token does not have the “${scope}” permission`;
 }

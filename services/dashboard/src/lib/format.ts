@@ -1,5 +1,6 @@
-/** How times and numbers are shown, everywhere. */
-const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+/** How times and numbers are shown, everywhere. Words are English, as all others are; dates and numbers as the reader
+ *  is used to. */
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const COUNT = new Intl.NumberFormat();
 const STEPS: [number, Intl.RelativeTimeFormatUnit][] = [
@@ -20,7 +21,7 @@ export function date(time: Time): Date {
 
 export function relative(time: Time, now = Date.now()): string {
   let distance = (date(time).getTime() - now) / 1000;
-  if (Math.abs(distance) < 45) return RELATIVE.format(0, "second");
+  if (Math.abs(distance) < 45) return "just now";
   for (const [size, unit] of STEPS) {
     if (Math.abs(distance) < size) return RELATIVE.format(Math.round(distance), unit);
     distance /= size;

@@ -1,6 +1,7 @@
 /** What a chart shows: a number for each step of each app. The busiest apps have a colour of their own, the others
  *  share one. */
 import type { Schemas } from "../api/client";
+import { plural } from "./format";
 import { hue, hues } from "./hue";
 
 export type Series = { name: string; colour: string; values: number[]; total: number };
@@ -20,7 +21,7 @@ export function series({ apps, starts }: Schemas["Activity"], what: What): Serie
       values: app[what],
       total: sum(app[what]),
     })),
-    { name: `${others.length} others`, colour: "var(--hue-others)", values: rest, total: sum(rest) },
+    { name: plural(others.length, "other"), colour: "var(--hue-others)", values: rest, total: sum(rest) },
   ].filter((each) => each.total > 0);
 }
 

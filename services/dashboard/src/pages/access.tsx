@@ -4,8 +4,8 @@ import { Plus, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
 import { useLacking } from "../api/permissions";
-import { accessRules, apps, categories, defaultAccess, readable } from "../api/queries";
-import { plural } from "../lib/format";
+import { accessRules, apps, categories, defaultAccess } from "../api/queries";
+import { AccessPreview } from "../parts/access-preview";
 import { AppIcon } from "../parts/app-icon";
 import { OpenToAll } from "../parts/open-to-all";
 import { Button, IconButton } from "../ui/button";
@@ -52,9 +52,9 @@ export function AccessPage() {
     <>
       <PageHead
         title="Access rules"
-        hint="The narrowest rule wins: one about a memory, then about a category, then about everything, then the default. Among equals, deny beats allow."
+        hint="The most specific rule wins: memory, then category, then everything, then the default. On a tie, deny wins."
       >
-        <span className="w-48 max-sm:w-full">
+        <span className="w-48 max-sm:grow max-sm:basis-40">
           <Select
             aria-label="App"
             value={app}
@@ -84,7 +84,7 @@ export function AccessPage() {
             <Found query={found} rows={3}>
               {({ items, total }) =>
                 total === 0 ? (
-                  <Empty title="No rules">The default above holds for everything.</Empty>
+                  <Empty title="No rules yet">The default above applies to everything.</Empty>
                 ) : (
                   <>
                     <ul className="divide-y">
@@ -99,10 +99,7 @@ export function AccessPage() {
             </Found>
           </Panel>
         </div>
-        <Preview
-          app={app || (all.data?.apps.find((each) => each.name !== "dashboard")?.id ?? "")}
-          names={all.data?.apps ?? []}
-        />
+        <AccessPreview key={app} app={app} apps={all.data?.apps ?? []} />
       </div>
       {adding && <AddRule app={app} apps={all.data?.apps ?? []} onClose={() => setAdding(false)} />}
     </>
@@ -151,7 +148,7 @@ function Default() {
   const toast = useToast();
   const change = useMutation({
     mutationFn: (policy: "allow" | "own") => body(api.PUT("/api/v1/access-rules/default", { body: { policy } })),
-    onSuccess: () => toast.done("Saved. Every read from now on obeys it."),
+    onSuccess: () => toast.done("Saved. It applies to every read from now on."),
     onError: toast.failed,
     onSettled: () => queries.invalidateQueries({ queryKey: ["access"] }),
   });
@@ -159,7 +156,7 @@ function Default() {
     <Panel className="p-4">
       <Found query={found} rows={1}>
         {({ policy }) => (
-          <Field label="Where no rule speaks, an app may read">
+          <Field label="Without a matching rule, an app may read">
             <Select
               disabled={change.isPending || lacking !== undefined}
               title={lacking}
@@ -172,41 +169,6 @@ function Default() {
           </Field>
         )}
       </Found>
-    </Panel>
-  );
-}
-
-function Preview({ app, names }: { app: string; names: readonly { id: string; name: string }[] }) {
-  const [page, setPage] = useState(1);
-  const found = useQuery({ ...readable(app, page, 10), enabled: app !== "" });
-  const name = names.find((each) => each.id === app)?.name;
-  return (
-    <Panel>
-      <PanelHead title={name ? `What ${name} would see` : "What an app would see"}>
-        {found.data && <span className="text-sm text-soft">{plural(found.data.total, "memory", "memories")}</span>}
-      </PanelHead>
-      {app === "" ? (
-        <Empty title="No app yet">An app comes into being when it first writes or reads.</Empty>
-      ) : (
-        <Found query={found}>
-          {({ items, total }) =>
-            total === 0 ? (
-              <Empty title="Nothing at all" />
-            ) : (
-              <>
-                <ul className="divide-y">
-                  {items.map((memory) => (
-                    <li key={memory.id} className="px-4 py-2.5 text-sm break-words">
-                      {memory.content}
-                    </li>
-                  ))}
-                </ul>
-                <Pagination page={page} size={10} total={total} onPage={setPage} />
-              </>
-            )
-          }
-        </Found>
-      )}
     </Panel>
   );
 }
@@ -237,7 +199,7 @@ function AddRule({ app, apps: known, onClose }: AddProps) {
         }),
       ),
     onSuccess: () => {
-      toast.done("Saved. Every read from now on obeys it.");
+      toast.done("Saved. It applies to every read from now on.");
       onClose();
     },
     onSettled: () => queries.invalidateQueries({ queryKey: ["access"] }),
@@ -249,7 +211,7 @@ function AddRule({ app, apps: known, onClose }: AddProps) {
       open
       onClose={onClose}
       title="Add a rule"
-      description="An app has one rule about each thing: a new one takes the place of the old."
+      description="If the app already has a rule for the same thing, the new one replaces it."
     >
       <form
         className="space-y-4"
@@ -273,7 +235,7 @@ function AddRule({ app, apps: known, onClose }: AddProps) {
             <option value="allow">may read</option>
           </Select>
         </Field>
-        <Field label="What">
+        <Field label="Applies to">
           <Select value={kind} onChange={(event) => setKind(event.target.value as Kind)}>
             <option value="category">memories of a category</option>
             <option value="memory">one memory</option>
@@ -293,7 +255,7 @@ function AddRule({ app, apps: known, onClose }: AddProps) {
           </Field>
         )}
         {kind === "memory" && (
-          <Field label="Memory" hint="Its id, as its page shows it">
+          <Field label="Memory" hint="The ID shown on its page">
             <Input value={memory} onChange={(event) => setMemory(event.target.value)} />
           </Field>
         )}

@@ -51,7 +51,7 @@ function Head({ id, app }: { id: string; app: Schemas["AppDetail"] }) {
     mutationFn: (active: boolean) =>
       body(api.PUT("/api/v1/apps/{app_id}", { params: { path: { app_id: id }, query: { is_active: active } } })),
     onSuccess: (_, active) =>
-      toast.done(active ? "It may read and write again." : "Paused: it reads and writes nothing."),
+      toast.done(active ? "App resumed. It can read and write again." : "App paused. It can no longer read or write."),
     onError: toast.failed,
     onSettled: () => queries.invalidateQueries(),
   });
@@ -101,7 +101,7 @@ function Created({ id }: { id: string }) {
       <Found query={found}>
         {({ memories, total }) =>
           total === 0 ? (
-            <Empty title="It has written nothing yet" />
+            <Empty title="No memories created yet" />
           ) : (
             <>
               <MemoryTable rows={memories} apps={false} />
@@ -122,7 +122,7 @@ function Accessed({ id }: { id: string }) {
       <Found query={found}>
         {({ memories, total }) =>
           total === 0 ? (
-            <Empty title="It has read nothing yet" />
+            <Empty title="No memories read yet" />
           ) : (
             <>
               <ol className="divide-y">

@@ -45,7 +45,7 @@ export function AppsPage() {
             <option value="inactive">Inactive</option>
           </Select>
         </span>
-        <span className="w-44">
+        <span className="w-44 max-sm:grow">
           <Select aria-label="Sort by" value={sort} onChange={(event) => change({ sort: event.target.value })}>
             <option value="name">Name</option>
             <option value="memories">Memories created</option>
@@ -65,7 +65,7 @@ export function AppsPage() {
           known.length === 0 ? (
             <Panel>
               <Empty title={search.name || search.show ? "Nothing matches" : "No apps yet"}>
-                An app comes into being when it first writes or reads.
+                An app appears here once it first reads or writes.
               </Empty>
             </Panel>
           ) : (

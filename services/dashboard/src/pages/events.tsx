@@ -26,9 +26,9 @@ export function EventsPage() {
   const all = [...seen, ...[...(past.data?.events ?? [])].reverse().filter((event) => !known.has(event.event_id))];
   return (
     <>
-      <PageHead title="Events" hint="The log as it grows: everything else is derived from it.">
+      <PageHead title="Events" hint="The log itself, live. Everything else is derived from it.">
         <Badge tone={!running ? "plain" : state === "live" ? "good" : "warn"}>
-          {!running ? "halted" : state === "live" ? "live" : "connecting…"}
+          {!running ? "paused" : state === "live" ? "live" : "connecting…"}
         </Badge>
         <span className="w-56 max-sm:grow">
           <Select
@@ -44,14 +44,14 @@ export function EventsPage() {
         </span>
         <Button onClick={() => setRunning(!running)}>
           {running ? <Pause aria-hidden size={14} /> : <Play aria-hidden size={14} />}
-          {running ? "Halt" : "Go on"}
+          {running ? "Pause" : "Resume"}
         </Button>
       </PageHead>
       <Panel>
         <Found query={past} rows={8}>
           {() =>
             all.length === 0 ? (
-              <Empty title={type ? `No ${type} yet` : "Nothing has happened yet"} />
+              <Empty title={type ? `No ${type} events yet` : "No events yet"} />
             ) : (
               <ol className="divide-y" aria-label="Events, newest first">
                 {all.map((event) => (

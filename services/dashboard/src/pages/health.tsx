@@ -4,14 +4,18 @@ import { health } from "../api/queries";
 import { Found } from "../ui/found";
 import { Badge, PageHead, Panel } from "../ui/panel";
 
-const WORDS = { ok: "all parts work", degraded: "some parts do not work", unavailable: "out of service" } as const;
+const WORDS = {
+  ok: "all services running",
+  degraded: "some services are down",
+  unavailable: "out of service",
+} as const;
 const TONES = { ok: "good", degraded: "warn", unavailable: "bad" } as const;
 
 export function HealthPage() {
   const found = useQuery(health());
   return (
     <>
-      <PageHead title="Health" hint="Every part, and which models are at work. Nothing is ever replaced silently.">
+      <PageHead title="Health" hint="The state of every service, and the models in use.">
         {found.data && <Badge tone={TONES[found.data.status]}>{WORDS[found.data.status]}</Badge>}
       </PageHead>
       <Found query={found} panel>
@@ -38,9 +42,9 @@ export function HealthPage() {
             <Panel className="p-5">
               <dl className="space-y-3 text-sm">
                 <Named name="Version" value={known.version} />
-                <Named name="Embedder" value={known.embedder ?? "none answers"} />
-                <Named name="Language model" value={known.llm ?? "none: texts are kept as they are"} />
-                <Named name="Index" value={known.index ?? "none answers"} />
+                <Named name="Embedder" value={known.embedder ?? "no answer"} />
+                <Named name="Language model" value={known.llm ?? "none: texts are stored as written"} />
+                <Named name="Index" value={known.index ?? "no answer"} />
                 {Object.entries(known.positions).map(([name, position]) => (
                   <Named key={name} name={`Position of ${sharded(name)}`} value={position} />
                 ))}

@@ -16,6 +16,8 @@ import { Empty, Failure, Skeleton } from "../ui/states";
 
 const SHOWN = 10;
 const ICONS = 4;
+/** Tells versions of a model apart; the page Health has it. */
+const FINGERPRINT = /\/[0-9a-f]{12}$/;
 
 export function HomePage() {
   const [draft, setDraft] = useState("");
@@ -26,7 +28,7 @@ export function HomePage() {
   const navigate = useNavigate({ from: "/" });
   return (
     <>
-      <PageHead title="Dashboard" hint="What your agents remember, and who reads it." />
+      <PageHead title="Dashboard" hint="What your agents remember, and which apps read it." />
       <div className="grid grid-cols-1 gap-4 lg:grid-cols-3">
         <div className="min-w-0 lg:col-span-2">
           <Found query={who} panel>
@@ -41,14 +43,14 @@ export function HomePage() {
         waits={found.isPending}
       />
       <Panel className="mt-4">
-        <div className="flex flex-wrap items-center justify-between gap-3 border-b p-3">
+        <div className="flex flex-wrap items-center justify-between gap-3 border-b py-3 pr-3 pl-4">
           <h2 className="text-base font-semibold">Memories</h2>
           <div className="relative w-72 max-sm:w-full">
             <Search aria-hidden size={15} className="absolute top-2.5 left-3 text-faint" />
             <Input
               type="search"
               aria-label="Search memories"
-              placeholder="Search as you type"
+              placeholder="Search memories"
               className="pl-9"
               value={draft}
               onChange={(event) => setDraft(event.target.value)}
@@ -60,7 +62,7 @@ export function HomePage() {
             <>
               {items.length === 0 ? (
                 <Empty title={search ? "Nothing matches" : "No memories yet"}>
-                  {!search && "Connect a client above and tell it to remember something."}
+                  {!search && "Connect a client above and ask it to remember something."}
                 </Empty>
               ) : (
                 <MemoryTable rows={items} />
@@ -72,7 +74,7 @@ export function HomePage() {
                     search={search ? { search } : {}}
                     className="font-medium text-accent hover:underline"
                   >
-                    All {count(total)} {search ? "that match" : "memories"}
+                    View all {count(total)} {search ? "matches" : "memories"}
                   </Link>
                 </p>
               )}
@@ -97,7 +99,7 @@ function Numbers() {
   }
   return (
     <Panel className="flex flex-col gap-5 p-5">
-      <Figure name="Total memories" note="archived ones, too" value={found.data?.total_memories} />
+      <Figure name="Total memories" note="including archived" value={found.data?.total_memories} />
       <div className="flex items-end justify-between gap-3">
         <Figure name="Total apps" value={found.data?.total_apps} />
         <span className="flex gap-1">
@@ -112,12 +114,12 @@ function Numbers() {
         <p className="mt-auto border-t pt-4 text-sm break-words text-soft">{unknown.message}</p>
       ) : (
         <dl className="mt-auto space-y-1 border-t pt-4 text-sm">
-          <Part name="Embedder" value={parts.data?.embedder ?? (parts.data ? "none answers" : undefined)} />
           <Part
-            name="Language model"
-            value={parts.data ? (parts.data.llm ?? "none: texts are kept as they are") : undefined}
+            name="Embedder"
+            value={parts.data?.embedder?.replace(FINGERPRINT, "") ?? (parts.data ? "no answer" : undefined)}
           />
-          <Part name="Index" value={parts.data?.index ?? (parts.data ? "none answers" : undefined)} />
+          <Part name="Language model" value={parts.data ? (parts.data.llm ?? "none") : undefined} />
+          <Part name="Index" value={parts.data?.index ?? (parts.data ? "no answer" : undefined)} />
         </dl>
       )}
     </Panel>
@@ -143,7 +145,7 @@ function Figure({ name, note, value }: { name: string; note?: string; value: num
 function Part({ name, value }: { name: string; value: string | undefined }) {
   return (
     <div className="flex justify-between gap-3">
-      <dt className="text-soft">{name}</dt>
+      <dt className="shrink-0 text-soft">{name}</dt>
       <dd className="min-w-0 truncate text-right" title={value}>
         {value ?? <Skeleton className="inline-block h-4 w-24" />}
       </dd>

@@ -38,7 +38,7 @@ export function MemoriesPage() {
   };
   const narrowed = Boolean(search.search || search.apps || search.categories);
   const hint = comparing
-    ? "A comparison is of all apps and categories, and of archived memories, too."
+    ? "Comparing memories of all apps and categories, including archived ones."
     : found.data && plural(found.data.total, "memory", "memories");
   const onPage = (to: number) => change({ page: to > 1 ? to : undefined });
   const onSize = (to: number) => change({ size: to === 10 ? undefined : to });
@@ -68,7 +68,7 @@ export function MemoriesPage() {
         )}
       </PageHead>
       <TimeTravel
-        what="the memories as they were known"
+        what="your memories"
         moments={{ as_of, until }}
         onChange={(to) =>
           change({
@@ -80,7 +80,7 @@ export function MemoriesPage() {
           })
         }
       />
-      <Panel>
+      <Panel className="relative">
         {selected.size > 0 && (
           <Bulk
             memories={found.data?.items.filter((row) => selected.has(row.id)) ?? []}
@@ -100,7 +100,7 @@ export function MemoriesPage() {
             {({ items, total }) => (
               <>
                 {items.length === 0 ? (
-                  <Empty title={narrowed ? "Nothing matches" : as_of ? "There was nothing yet" : "No memories yet"}>
+                  <Empty title={narrowed ? "Nothing matches" : as_of ? "No memories at that time" : "No memories yet"}>
                     {narrowed ? (
                       <Button
                         small
@@ -109,7 +109,7 @@ export function MemoriesPage() {
                         Clear search and filters
                       </Button>
                     ) : (
-                      !as_of && "Connect a client and tell it to remember something, or create a memory here."
+                      !as_of && "Connect a client and ask it to remember something, or create a memory yourself."
                     )}
                   </Empty>
                 ) : (
@@ -131,25 +131,30 @@ export function MemoriesPage() {
   );
 }
 
+/** Over the head of the table, beside its checkbox: rows do not move away from under the pointer. */
 function Bulk({ memories, onDone }: { memories: Schemas["Memory"][]; onDone: () => void }) {
   const { state, remove } = useChanging();
   const done = { onSuccess: onDone };
   return (
-    <div role="toolbar" aria-label="Selected memories" className="flex flex-wrap items-center gap-2 border-b px-4 py-2">
-      <span className="mr-2 text-sm font-medium">{memories.length} selected</span>
+    <div
+      role="toolbar"
+      aria-label="Selected memories"
+      className="absolute top-px right-4 left-11 flex h-9 items-center gap-2 bg-panel"
+    >
+      <span className="mr-2 text-sm font-medium whitespace-nowrap max-sm:grow">{memories.length} selected</span>
       <Button
         small
         needs="write"
         busy={state.isPending}
         onClick={() => state.mutate({ memories, to: "archived" }, done)}
       >
-        <Archive aria-hidden size={14} /> Archive
+        <Archive aria-hidden size={14} /> <span className="max-sm:sr-only">Archive</span>
       </Button>
       <Button small needs="write" busy={state.isPending} onClick={() => state.mutate({ memories, to: "paused" }, done)}>
-        <Pause aria-hidden size={14} /> Pause
+        <Pause aria-hidden size={14} /> <span className="max-sm:sr-only">Pause</span>
       </Button>
       <Button small needs="write" busy={state.isPending} onClick={() => state.mutate({ memories, to: "active" }, done)}>
-        <Play aria-hidden size={14} /> Resume
+        <Play aria-hidden size={14} /> <span className="max-sm:sr-only">Resume</span>
       </Button>
       <Button
         small
@@ -158,7 +163,7 @@ function Bulk({ memories, onDone }: { memories: Schemas["Memory"][]; onDone: () 
         busy={remove.isPending}
         onClick={() => remove.mutate({ memories }, done)}
       >
-        <Trash2 aria-hidden size={14} /> Delete
+        <Trash2 aria-hidden size={14} /> <span className="max-sm:sr-only">Delete</span>
       </Button>
     </div>
   );

@@ -45,7 +45,7 @@ export function MemoryPage() {
         Memories
       </BackLink>
       <TimeTravel
-        what="the memory as it was known"
+        what="this memory"
         moments={{ as_of, until }}
         onChange={(to) =>
           void navigate({ search: drop<Moments>(to), replace: as_of !== undefined && Boolean(to.as_of) })
@@ -58,12 +58,12 @@ export function MemoryPage() {
       ) : (
         <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-3">
           <div className="min-w-0 space-y-4 lg:col-span-2">
-            <Panel className="p-5">
+            <Panel className="p-5 max-sm:p-4">
               <h1 className="sr-only">Memory</h1>
               {as_of && until ? (
                 <Comparison id={id} since={as_of} until={untilThen(until)} />
               ) : absent ? (
-                <Empty title="It was not there then" />
+                <Empty title="Not stored at that time">This memory was added later, or was already deleted.</Empty>
               ) : (
                 <Found query={found} rows={3}>
                   {(known) => (
@@ -75,7 +75,7 @@ export function MemoryPage() {
                           <MemoryState state={known.state} />
                         ) : (
                           <>
-                            <span className="w-32">
+                            <span className="w-32 max-sm:w-auto max-sm:grow">
                               <Select
                                 aria-label="State"
                                 value={known.state}
@@ -161,11 +161,17 @@ function Comparison({ id, since, until }: { id: string; since: string; until: st
     side ? { content: side.text, state: side.state, categories: side.categories ?? [] } : null,
   );
   const [one = null, other = null] = sides;
-  if (!one && !other) return <Empty title="It was not there then" />;
+  if (!one && !other) return <Empty title="Not stored at either time" />;
   return (
     <>
       <p className="mb-3 text-sm text-soft">
-        {!one ? "Added in between" : !other ? "Deleted in between" : same(one, other) ? "No difference" : "Changed"}
+        {!one
+          ? "Added in this period"
+          : !other
+            ? "Deleted in this period"
+            : same(one, other)
+              ? "No changes"
+              : "Changed"}
       </p>
       <Sides before={one} after={other} />
     </>
@@ -182,7 +188,7 @@ function CopyId({ id }: { id: string }) {
     <span className="flex min-w-0 items-center gap-1">
       <code className="truncate font-mono text-xs text-faint">{id}</code>
       <IconButton
-        label={copied ? "Copied" : "Copy the id"}
+        label={copied ? "Copied" : "Copy ID"}
         onClick={() =>
           void navigator.clipboard.writeText(id).then(() => {
             setCopied(true);

@@ -36,16 +36,13 @@ export function SettingsPage() {
   });
   const reset = useMutation({
     mutationFn: () => body(api.POST("/api/v1/config/reset", {})),
-    onSuccess: () => toast.done("Settings are as if nothing had ever been set."),
+    onSuccess: () => toast.done("Settings reset to their defaults."),
     onError: toast.failed,
     onSettled: () => queries.invalidateQueries({ queryKey: ["configuration"] }),
   });
   return (
     <>
-      <PageHead
-        title="Settings"
-        hint="What Memlog was started with, in its environment, counts more than what is set here."
-      >
+      <PageHead title="Settings" hint="Environment variables take precedence over what you set here.">
         <Button needs="admin" onClick={() => setResetting(true)}>
           Reset
         </Button>
@@ -53,7 +50,7 @@ export function SettingsPage() {
       <Found query={found} panel>
         {(known) => (
           <Tabs
-            label="How to edit"
+            label="Editor"
             tabs={[
               {
                 id: "form",
@@ -73,15 +70,15 @@ export function SettingsPage() {
       <Confirm
         open={resetting}
         title="Reset all settings?"
-        description="Custom instructions and models go back to what they were at first. Memories are not touched."
+        description="Custom instructions and models return to their defaults. Your memories are not affected."
         confirm="Reset"
         onClose={() => setResetting(false)}
         onConfirm={() => reset.mutate()}
       />
       <Confirm
         open={rebuilding !== null}
-        title="Build the index anew?"
-        description="Another embedder means other vectors: the index is built beside the one that serves, which takes a while. Searches go on meanwhile."
+        title="Rebuild the index?"
+        description="A different embedder needs a new index. It is built in the background, which can take a while; search keeps working in the meantime."
         confirm="Change the embedder"
         onClose={() => setRebuilding(null)}
         onConfirm={() => rebuilding && save.mutate({ change: rebuilding, confirm: true })}
@@ -100,16 +97,16 @@ function Form({ now, busy, onSave }: EditorProps) {
       </div>
       <Model
         title="Language model"
-        hint="Finds facts in texts, and categories. Without one, texts are kept word for word."
-        providers="openai, ollama, or any that speaks the OpenAI API. Empty: none"
+        hint="Extracts facts from texts and assigns categories. Without one, texts are stored as written."
+        providers="openai, ollama, or any OpenAI-compatible provider. Leave empty for none."
         now={now.mem0?.llm}
         busy={busy}
         onSave={(model) => onSave({ mem0: { llm: model } })}
       />
       <Model
         title="Embedder"
-        hint="Makes texts findable by meaning. The one that comes along needs no key."
-        providers="minilm (comes along), fastembed or openai"
+        hint="Makes memories searchable by meaning. The built-in one runs on this machine and needs no key."
+        providers="minilm (built in), fastembed, or openai"
         now={now.mem0?.embedder}
         busy={busy}
         onSave={(model) => onSave({ mem0: { embedder: model } })}
@@ -135,7 +132,7 @@ function Instructions({ now, busy, onSave }: EditorProps) {
   return (
     <Section
       title="Custom instructions"
-      hint="Added to what the language model is told when it looks for facts, such as what to keep and what to leave out."
+      hint="Extra guidance for the language model when it extracts facts: what to keep, what to leave out."
     >
       <form
         onSubmit={(event) => {
@@ -196,10 +193,13 @@ function Model({ title, hint, providers, now, busy, onSave }: ModelProps) {
         <Field label="Model">
           <Input {...set("model")} />
         </Field>
-        <Field label="Address" hint="Of an endpoint that speaks the OpenAI API; empty: the provider's own">
+        <Field label="Base URL" hint="An OpenAI-compatible endpoint. Leave empty for the provider's own.">
           <Input {...set("base_url")} />
         </Field>
-        <Field label="Key" hint="Where it is, never the key itself: env:OPENAI_API_KEY or file:/run/secrets/openai">
+        <Field
+          label="API key"
+          hint="Where to find it, never the key itself: env:OPENAI_API_KEY or file:/run/secrets/openai"
+        >
           <Input {...set("api_key")} autoComplete="off" />
         </Field>
         <div className="flex justify-end">
@@ -224,7 +224,7 @@ function JsonEditor({ now, busy, onSave }: EditorProps) {
           event.preventDefault();
           try {
             const change: unknown = JSON.parse(draft);
-            if (typeof change !== "object" || change === null) throw new Error("An object is expected.");
+            if (typeof change !== "object" || change === null) throw new Error("an object is expected");
             setWrong(null);
             onSave(change);
           } catch (error) {

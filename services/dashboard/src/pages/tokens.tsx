@@ -35,13 +35,13 @@ export function TokensPage() {
   const toast = useToast();
   const revoke = useMutation({
     mutationFn: (id: string) => body(api.DELETE("/api/v1/tokens/{token_id}", { params: { path: { token_id: id } } })),
-    onSuccess: () => toast.done("Revoked: it lets nobody in any more."),
+    onSuccess: () => toast.done("Token revoked. It no longer works."),
     onError: toast.failed,
     onSettled: () => queries.invalidateQueries({ queryKey: ["tokens"] }),
   });
   return (
     <>
-      <PageHead title="Tokens" hint="What clients show to be let in, where authentication is on.">
+      <PageHead title="Tokens" hint="Clients sign in with these when authentication is on.">
         <Button needs="admin" kind="primary" onClick={() => setIssuing(true)}>
           <KeyRound aria-hidden size={15} /> Issue a token
         </Button>
@@ -51,7 +51,7 @@ export function TokensPage() {
         <Found query={found}>
           {({ items, total }) =>
             total === 0 ? (
-              <Empty title="No token was issued yet">A client needs one where authentication is on.</Empty>
+              <Empty title="No tokens yet">Clients need one when authentication is on.</Empty>
             ) : (
               <>
                 <ul className="divide-y">
@@ -70,7 +70,7 @@ export function TokensPage() {
         <Confirm
           open
           title={`Revoke the token of ${revoking.app}?`}
-          description="Whoever uses it is refused from now on. This cannot be undone; a new token can be issued."
+          description="Clients that use it lose access immediately. This cannot be undone, but you can issue a new token."
           confirm="Revoke"
           onClose={() => setRevoking(null)}
           onConfirm={() => revoke.mutate(revoking.id)}
@@ -103,7 +103,7 @@ function Row({ token, onRevoke }: { token: Schemas["TokenView"]; onRevoke: () =>
         issued <When time={token.created_at} />
         {token.state === "active" && token.expires_at != null && (
           <>
-            , ends <When time={token.expires_at} />
+            , expires <When time={token.expires_at} />
           </>
         )}
       </span>
@@ -133,7 +133,7 @@ function Issue({ onClose }: { onClose: () => void }) {
   });
   if (issue.data) {
     return (
-      <Dialog open onClose={onClose} title="Your new token" description="It is shown this once: copy it now.">
+      <Dialog open onClose={onClose} title="Your new token" description="It is shown only once. Copy it now.">
         <CopyBox text={issue.data.token} />
         <p className="mt-3 text-sm text-soft">
           The client sends it as a header: <code className="font-mono text-xs">Authorization: Bearer …</code>
@@ -151,7 +151,7 @@ function Issue({ onClose }: { onClose: () => void }) {
       open
       onClose={onClose}
       title="Issue a token"
-      description="For one client, as one app, within what you tick."
+      description="Lets one client in, with the permissions you choose."
     >
       <form
         className="space-y-4"
@@ -166,20 +166,20 @@ function Issue({ onClose }: { onClose: () => void }) {
         >
           <Input required autoFocus value={app} onChange={(event) => setApp(event.target.value)} />
         </Field>
-        <Field label="Label" hint="For you, to tell tokens apart">
+        <Field label="Label" hint="Helps you tell tokens apart">
           <Input value={label} onChange={(event) => setLabel(event.target.value)} />
         </Field>
-        <Field label="Ends after">
+        <Field label="Expires after">
           <Select value={days} onChange={(event) => setDays(event.target.value)}>
             <option value="7">7 days</option>
             <option value="30">30 days</option>
             <option value="90">90 days</option>
-            <option value="365">a year</option>
+            <option value="365">1 year</option>
             <option value="">never</option>
           </Select>
         </Field>
         <fieldset>
-          <legend className="mb-1.5 text-sm font-medium">It may</legend>
+          <legend className="mb-1.5 text-sm font-medium">Permissions</legend>
           {SCOPES.map(([scope, words]) => (
             <Choice
               key={scope}

@@ -5,7 +5,7 @@ import { ChartColumn, Table } from "lucide-react";
 import { lazy, type ReactNode, Suspense, useState } from "react";
 import type { Schemas } from "../api/client";
 import { activity, categories } from "../api/queries";
-import { count, plural } from "../lib/format";
+import { count } from "../lib/format";
 import { type Series, series, stepName, type What } from "../lib/series";
 import { IconButton } from "../ui/button";
 import { Select } from "../ui/field";
@@ -33,8 +33,8 @@ export function Activity({ range, onRange, waits }: Props) {
   const found = useQuery({ ...activity(step, steps), enabled: !waits });
   const failed = failure(found);
   const charts: [What, string, string][] = [
-    ["added", "Memories by app", "No memories are of this time"],
-    ["reads", "Reads by app", "No app has read in this time"],
+    ["added", "Memories by app", "No memories in this period"],
+    ["reads", "Reads by app", "No reads in this period"],
   ];
   return (
     <section aria-labelledby="activity" className="mt-4">
@@ -43,7 +43,7 @@ export function Activity({ range, onRange, waits }: Props) {
           Activity
         </h2>
         <span className="w-44">
-          <Select aria-label="Time" value={range} onChange={(event) => onRange(event.target.value as Range)}>
+          <Select aria-label="Period" value={range} onChange={(event) => onRange(event.target.value as Range)}>
             {Object.entries(RANGES).map(([key, each]) => (
               <option key={key} value={key}>
                 Last {each.name}
@@ -169,7 +169,7 @@ function Categories({ waits }: { waits: boolean }) {
       ) : failed ? (
         <Failure error={failed} retry={() => void found.refetch()} />
       ) : used.length === 0 ? (
-        <Empty title="No memory has a category yet" />
+        <Empty title="No categories yet" />
       ) : (
         <>
           <ul className="space-y-2.5">
@@ -194,7 +194,7 @@ function Categories({ waits }: { waits: boolean }) {
             ))}
           </ul>
           {used.length > SHOWN_CATEGORIES && (
-            <p className="mt-3 text-xs text-soft">and {plural(used.length - SHOWN_CATEGORIES, "other")}</p>
+            <p className="mt-3 text-xs text-soft">and {count(used.length - SHOWN_CATEGORIES)} more</p>
           )}
         </>
       )}

@@ -44,7 +44,7 @@ export function Backup() {
     <Panel className="mt-4 p-5">
       <h2 className="text-base font-semibold">Backup</h2>
       <p className="mt-1 mb-4 text-sm text-soft">
-        A zip in OpenMemory's format, with all memories, categories and rules. Its own exports can be imported as well.
+        Export all memories, categories and rules as a zip file, or import one from Memlog or OpenMemory.
       </p>
       <div className="flex flex-wrap items-center gap-3">
         <Button busy={download.isPending} onClick={() => download.mutate()}>
@@ -54,7 +54,7 @@ export function Backup() {
           htmlFor={picker}
           className="inline-flex h-9 cursor-pointer items-center gap-2 rounded-lg border bg-panel px-3.5 text-sm font-medium focus-within:outline-2 focus-within:outline-accent hover:bg-sunken"
         >
-          <Upload aria-hidden size={15} /> {file ? file.name : "Choose a zip"}
+          <Upload aria-hidden size={15} /> {file ? file.name : "Choose a file"}
           <input
             id={picker}
             type="file"
@@ -69,12 +69,12 @@ export function Backup() {
         </label>
         <span className="w-64">
           <Select
-            aria-label="What is there already"
+            aria-label="Existing memories"
             value={mode}
             onChange={(event) => setMode(event.target.value as "skip" | "overwrite")}
           >
-            <option value="skip">Keep what is there already</option>
-            <option value="overwrite">Overwrite what is there already</option>
+            <option value="skip">Keep existing memories</option>
+            <option value="overwrite">Overwrite existing memories</option>
           </Select>
         </span>
         <Button

@@ -26,7 +26,7 @@ async function restore(ids: string[]): Promise<void> {
   await body(api.POST("/api/v1/memories/actions/restore", { body: ids }));
 }
 
-const DONE: Record<Pausable, string> = { active: "Active again", paused: "Paused", archived: "Archived" };
+const DONE: Record<Pausable, string> = { active: "reactivated", paused: "paused", archived: "archived" };
 
 export function useChanging() {
   const queries = useQueryClient();
@@ -38,7 +38,7 @@ export function useChanging() {
     mutationFn: ({ to, ...change }: Change & { to: Pausable }) => setState(ids(change), to),
     onSuccess: (_, { to, ...change }) => {
       toast.done(
-        `${DONE[to]}: ${plural(change.memories.length, "memory", "memories")}`,
+        `${plural(change.memories.length, "memory", "memories")} ${DONE[to]}`,
         undo(() => setBack(change)),
       );
     },
@@ -49,7 +49,7 @@ export function useChanging() {
     mutationFn: (change: Change) => body(api.DELETE("/api/v1/memories", { body: { memory_ids: ids(change) } })),
     onSuccess: (_, change) => {
       toast.done(
-        `Deleted ${plural(change.memories.length, "memory", "memories")}`,
+        `${plural(change.memories.length, "memory", "memories")} deleted`,
         undo(() => restore(ids(change))),
       );
     },

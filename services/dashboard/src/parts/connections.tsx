@@ -10,9 +10,9 @@ import { AppIcon } from "./app-icon";
 
 type Connection = Schemas["Connection"];
 const KINDS: Record<Connection["kind"], string> = {
-  calls: "MCP, call by call",
-  sse: "MCP, over a stream",
-  events: "follows what happens",
+  calls: "MCP over HTTP",
+  sse: "MCP over SSE",
+  events: "live event stream",
 };
 
 export function Connections() {
@@ -32,7 +32,7 @@ export function Connections() {
       <Found query={found} rows={2}>
         {({ connections: all }) =>
           all.length === 0 ? (
-            <p className="px-4 py-3 text-sm text-soft">Nobody but you: connect a client on the page Dashboard.</p>
+            <p className="px-4 py-3 text-sm text-soft">No clients yet. Connect one from the Dashboard page.</p>
           ) : (
             // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
             <ul aria-label="Connections" tabIndex={0} className="max-h-64 divide-y overflow-y-auto">
@@ -42,7 +42,7 @@ export function Connections() {
                   <span className="max-w-full min-w-0 truncate font-medium">{each.app}</span>
                   <span className="text-soft">{KINDS[each.kind]}</span>
                   <span className="ml-auto text-soft max-sm:ml-0 max-sm:w-full">
-                    {each.kind === "calls" ? "first call" : "opened"} <When time={each.since} />
+                    {each.kind === "calls" ? "first call" : "connected"} <When time={each.since} />
                     {each.last_call !== null && (
                       <>
                         , last call <When time={each.last_call} />

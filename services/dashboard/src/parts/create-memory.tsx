@@ -14,7 +14,7 @@ export function CreateMemory({ open, onClose }: { open: boolean; onClose: () => 
     mutationFn: () => body(api.POST("/api/v1/memories", { body: { text, app: "dashboard", infer: false } })),
     onSuccess: (made) => {
       const known = typeof made === "object" && made !== null && "event" in made && made.event === "NONE";
-      toast.done(known ? "That was remembered already." : "Remembered.");
+      toast.done(known ? "You already have this memory." : "Memory created.");
       setText("");
       onClose();
       void queries.invalidateQueries();
@@ -25,7 +25,7 @@ export function CreateMemory({ open, onClose }: { open: boolean; onClose: () => 
       open={open}
       onClose={onClose}
       title="Create memory"
-      description="Stored word for word, and found by meaning."
+      description="Stored exactly as you write it, and found by meaning."
     >
       <form
         onSubmit={(event) => {
@@ -49,7 +49,7 @@ export function CreateMemory({ open, onClose }: { open: boolean; onClose: () => 
         <div className="mt-4 flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>
           <Button kind="primary" type="submit" busy={create.isPending} disabled={text.trim() === ""}>
-            Remember
+            Create
           </Button>
         </div>
       </form>

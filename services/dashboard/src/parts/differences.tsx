@@ -62,7 +62,7 @@ function Shown({
         ))}
       </div>
       {items.length === 0 ? (
-        <Empty title="No differences">Nothing differs between these two moments.</Empty>
+        <Empty title="No changes">Nothing changed between these two times.</Empty>
       ) : (
         <ol aria-label="Differences" className="divide-y">
           {items.map((change) => (

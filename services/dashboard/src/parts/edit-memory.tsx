@@ -28,7 +28,7 @@ export function EditMemory({ id, text, onClose }: { id: string; text: string; on
     },
   });
   return (
-    <Dialog open onClose={onClose} title="Edit memory" description="Earlier texts stay in its history.">
+    <Dialog open onClose={onClose} title="Edit memory" description="Earlier versions stay in the history.">
       <form
         onSubmit={(event) => {
           event.preventDefault();

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { Schemas } from "../api/client";
 import { history } from "../api/queries";
+import { exact } from "../lib/format";
 import { Found } from "../ui/found";
 import { Badge, Panel, PanelHead } from "../ui/panel";
 import { When } from "../ui/when";
@@ -39,9 +40,10 @@ function Entries({ id, entries }: { id: string; entries: Schemas["HistoryEntry"]
                   to="/memory/$id"
                   params={{ id }}
                   search={{ as_of: entry.recorded_at }}
+                  aria-label={`View as of ${exact(entry.recorded_at)}`}
                   className="text-accent underline"
                 >
-                  as of then
+                  View
                 </Link>
               </span>
             </div>

@@ -22,13 +22,13 @@ export function InstallPanel({ who }: { who: Schemas["Me"] }) {
     (client) => shown(tokens[client.id]).find((each) => tokens[client.id] && each.id === client.id) ?? client,
   );
   return (
-    <Panel className="p-5">
+    <Panel className="h-full p-5">
       <h2 className="text-base font-semibold">Connect a client</h2>
       <p className="mt-1 text-sm text-soft">
-        Memory is shared: what one client remembers, every other one that you allow can find.
+        Memories are shared: what one client stores, every client you allow can find.
       </p>
       <Tabs.Root defaultValue="link" className="mt-4">
-        <Tabs.List aria-label="Clients" className="flex gap-1 overflow-x-auto pb-2">
+        <Tabs.List aria-label="Clients" className="flex gap-1 overflow-x-auto pb-2 lg:flex-wrap">
           {all.map((client) => (
             <Tabs.Trigger
               key={client.id}
@@ -52,7 +52,7 @@ export function InstallPanel({ who }: { who: Schemas["Me"] }) {
             {who.authenticated &&
               (tokens[client.id] ? (
                 <p role="status" className="text-sm text-good">
-                  The token in it is shown this once: copy it now.
+                  This token is shown only once. Copy it now.
                 </p>
               ) : (
                 <Issue
@@ -86,18 +86,19 @@ function Issue({ client, may, onIssued }: IssueProps) {
   if (!may) {
     return (
       <p className="text-sm text-soft">
-        Put a token for the app <code className="font-mono text-xs">{client.app}</code> in its place. Yours may not
-        issue one: whoever runs this server can, with <code className="font-mono text-xs">memlog token issue</code>.
+        Replace it with a token for the app <code className="font-mono text-xs">{client.app}</code>. Your own token
+        cannot issue one: ask whoever runs this server for <code className="font-mono text-xs">memlog token issue</code>
+        .
       </p>
     );
   }
   return (
     <div className="flex flex-wrap items-center gap-x-3 gap-y-2">
       <Button small kind="primary" busy={issue.isPending} onClick={() => issue.mutate()}>
-        <KeyRound aria-hidden size={14} /> Make a token for {client.name}
+        <KeyRound aria-hidden size={14} /> Create a token for {client.name}
       </Button>
       <p className="min-w-0 flex-1 basis-60 text-xs text-soft">
-        With it {client.name} may read and add, and not delete, for a year. It is revoked on the page{" "}
+        Lets {client.name} read and add memories, but not delete them, for a year. You can revoke it under{" "}
         <Link to="/tokens" className="text-accent underline">
           Tokens
         </Link>

@@ -62,7 +62,13 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort, asOf, a
       <table className="w-full text-left text-sm max-lg:block">
         <caption className="sr-only">Memories</caption>
         <thead className={cx("border-b text-xs text-soft", onSort ? "max-lg:block" : "max-lg:sr-only")}>
-          <tr className="max-lg:flex max-lg:items-center max-lg:gap-3 max-lg:px-4">
+          <tr
+            className={cx(
+              "max-lg:flex max-lg:items-center max-lg:gap-3 max-lg:px-4",
+              // The actions for what is selected stand in their place.
+              chosen.size > 0 && "[&>th:not(:first-child)>button]:invisible",
+            )}
+          >
             {onSelect && (
               <th scope="col" className="w-10 px-4 py-2.5 max-lg:w-auto max-lg:px-0">
                 <Checkbox

@@ -15,7 +15,7 @@ export function Related({ id }: { id: string }) {
       <Found query={found} rows={3}>
         {({ items }) =>
           items.length === 0 ? (
-            <Empty title="Nothing related" />
+            <Empty title="No related memories" />
           ) : (
             <ul className="divide-y">
               {items.map((memory) => (

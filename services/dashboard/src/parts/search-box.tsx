@@ -30,7 +30,7 @@ export function SearchBox({
     setDraft(value);
   }, [value]);
   return (
-    <div className="relative w-64 max-sm:w-full">
+    <div className="relative w-64 max-sm:grow max-sm:basis-48">
       <Search aria-hidden size={15} className="absolute top-2.5 left-3 text-faint" />
       <Input
         type="search"

@@ -164,11 +164,12 @@ function Frame() {
 function Away() {
   return (
     <p role="note" className="mb-4 rounded-lg border bg-warn-soft px-3 py-2 text-sm text-warn">
-      This page does not hear of changes now: what it shows may be old. It tries again by itself.
+      This page is not receiving updates, so what it shows may be out of date. It reconnects by itself.
     </p>
   );
 }
 
+const LIST = new Intl.ListFormat("en-GB");
 const SCOPES: readonly Scope[] = ["read", "write", "delete", "admin"];
 
 /** Says once what the token of this tab may not do, since it is switched off everywhere. */
@@ -177,8 +178,9 @@ function Limits({ scopes }: { scopes: readonly Scope[] }) {
   if (lacking.length === 0) return null;
   return (
     <p role="note" className="mb-4 rounded-lg border bg-warn-soft px-3 py-2 text-sm text-warn">
-      The token that you signed in with lacks {lacking.map((scope) => `“${scope}”`).join(" and ")}: what needs that is
-      switched off.
+      Your token does not have the {LIST.format(lacking.map((scope) => `“${scope}”`))}{" "}
+      {lacking.length === 1 ? "permission" : "permissions"}. Actions that need {lacking.length === 1 ? "it" : "them"}{" "}
+      are disabled.
     </p>
   );
 }

@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { ArrowLeftRight, History } from "lucide-react";
 import { useEffect, useState } from "react";
 import { timeline } from "../api/queries";
+import { cx } from "../lib/cx";
 import { exact, relative } from "../lib/format";
 import { iso, type Moments, toLocal } from "../lib/moments";
 import { useDebounced } from "../lib/use-debounced";
@@ -13,7 +14,7 @@ import { Slider } from "../ui/slider";
 const STEPS = 500;
 const DAY_MS = 86_400_000;
 
-/** `what` is seen of a moment, as in "the memories as they were known". */
+/** `what` is seen of a moment, as in "your memories". */
 export function TimeTravel({
   what,
   moments,
@@ -55,6 +56,8 @@ export function TimeTravel({
         : { as_of: moments.as_of ?? iso(Math.max(first, now - DAY_MS)), until: "now" },
     );
   const says = (value: number) => (value >= now ? "Now" : exact(iso(value)));
+  // A telephone has no room for more than the slider before what people came for.
+  const untilMoved = moments.as_of ? "" : "max-sm:hidden";
   return (
     <section aria-label="Time travel" className="mb-4 rounded-xl border bg-panel px-4 py-3">
       <div className="flex flex-wrap items-end gap-x-4 gap-y-3">
@@ -74,9 +77,14 @@ export function TimeTravel({
             <span>Now</span>
           </p>
         </div>
-        <Moment label={comparing ? "Since" : "As of"} time={Math.min(values[0] ?? now, now)} onChange={typed(0)} />
+        <Moment
+          label={comparing ? "Since" : "As of"}
+          time={Math.min(values[0] ?? now, now)}
+          className={untilMoved}
+          onChange={typed(0)}
+        />
         {comparing && <Moment label="Until" time={Math.min(values[1] ?? now, now)} onChange={typed(1)} />}
-        <div className="flex gap-2">
+        <div className={cx("flex gap-2", untilMoved)}>
           <Button aria-pressed={comparing} kind={comparing ? "primary" : "plain"} onClick={compare}>
             <ArrowLeftRight aria-hidden size={14} /> Compare
           </Button>
@@ -87,8 +95,8 @@ export function TimeTravel({
         <p role="status" className="mt-3 flex items-start gap-2 rounded-lg bg-warn-soft px-3 py-2 text-sm text-warn">
           <History aria-hidden size={16} className="mt-0.5 shrink-0" />
           {comparing
-            ? `What differs between ${exact(moments.as_of)} and ${says(at(moments.until)).replace("Now", "now")}.`
-            : `As of ${exact(moments.as_of)}: ${what} then. Nothing can be changed here.`}
+            ? `Changes between ${exact(moments.as_of)} and ${says(at(moments.until)).replace("Now", "now")}.`
+            : `Viewing ${what} as of ${exact(moments.as_of)}. The past is read-only.`}
         </p>
       )}
     </section>
@@ -113,8 +121,10 @@ function Bars({ changes }: { changes: readonly number[] }) {
   );
 }
 
+type MomentProps = { label: string; time: number; className?: string; onChange: (time: number) => void };
+
 /** What is typed counts once it stands still for a moment, or is left. */
-function Moment({ label, time, onChange }: { label: string; time: number; onChange: (time: number) => void }) {
+function Moment({ label, time, className, onChange }: MomentProps) {
   const [text, setText] = useState(toLocal(time));
   const [edited, setEdited] = useState(false);
   const settled = useDebounced(text, 700);
@@ -132,7 +142,7 @@ function Moment({ label, time, onChange }: { label: string; time: number; onChan
   }, [time]);
   return (
     // biome-ignore lint/a11y/noLabelWithoutControl: the control is the input
-    <label className="flex flex-col text-xs text-soft max-sm:grow">
+    <label className={cx("flex flex-col text-xs text-soft max-sm:grow", className)}>
       {label}
       <Input
         type="datetime-local"

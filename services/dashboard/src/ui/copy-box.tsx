@@ -11,7 +11,7 @@ export function CopyBox({ text }: { text: string }) {
   };
   return (
     <div className="flex items-start gap-2 rounded-lg border bg-sunken p-3 text-ink">
-      <pre className="min-w-0 grow font-mono text-xs leading-relaxed [overflow-wrap:anywhere] whitespace-pre-wrap">
+      <pre className="min-w-0 grow self-center font-mono text-xs leading-relaxed [overflow-wrap:anywhere] whitespace-pre-wrap">
         <code>{text}</code>
       </pre>
       <Button small onClick={() => void copy()} aria-label={copied ? "Copied" : "Copy"}>

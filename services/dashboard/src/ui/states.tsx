@@ -40,11 +40,11 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
       <p className="max-w-md text-sm break-words text-soft">{known ? known.message : String(error)}</p>
       {known?.status === 403 && (
         <p className="max-w-md text-sm text-soft">
-          Sign in with another token: one of your own for the app “dashboard”, or the operator's.
+          Sign in with a different token: one of yours for the app “dashboard”, or the operator's.
         </p>
       )}
       {known?.requestId && known.status >= 500 && (
-        <p className="font-mono text-xs text-faint">request {known.requestId}</p>
+        <p className="font-mono text-xs text-faint">Request {known.requestId}</p>
       )}
       {retry && (
         <Button small onClick={retry} className="mt-2">
@@ -76,8 +76,8 @@ export function Outdated({ error, retry, alone }: { error: Error; retry: () => v
 function title(error: ApiError | null): string {
   if (!error) return "Something went wrong";
   if (error.status === 0) return "No connection to Memlog";
-  if (error.status === 401) return "A token is needed";
-  if (error.status === 403) return "This is not yours to see or do";
+  if (error.status === 401) return "Sign-in required";
+  if (error.status === 403) return "You do not have permission";
   if (error.status === 404) return "Not found";
-  return error.status >= 500 ? "Memlog cannot do this now" : "This was refused";
+  return error.status >= 500 ? "Memlog is having trouble" : "That did not work";
 }
