@@ -1,5 +1,5 @@
 """The dashboard of a user with many memories, in headless Chromium: from opening a page until the first row of its
-table is seen, and what typing into a search costs.
+table (or of a comparison) is seen, and what typing into a search costs.
 """
 
 import random
@@ -17,7 +17,13 @@ from bench.plan import Plan, thousands
 from bench.result import Section
 from bench.wire import RequestFailed
 
-_PAGES = {"memories": "/memories", "home": "/"}
+_PAGES = {
+    "memories": "/memories",
+    "home": "/",
+    # All of them were added in between.
+    "compared": "/memories?as_of=2000-01-01T00:00:00.000Z&until=now",
+}
+_ROW = "tbody tr, [aria-label=Differences] > li"
 _WARM_UP = 2
 _KEY_MS = 60
 """Between two keys: as a fast typist does."""
@@ -31,7 +37,7 @@ _WATCH = """
     addEventListener("input", () => { window.seen.typed = performance.now(); }, true);
     // A frame's callbacks run before it is painted; a task of its own runs after.
     const painted = (note) => requestAnimationFrame(() => setTimeout(() => note(performance.now())));
-    const rows = () => document.querySelectorAll("tbody tr");
+    const rows = () => document.querySelectorAll("ROW");
     const look = () => {
         if (!rows().length) return requestAnimationFrame(look);
         painted((now) => { window.seen.row = now; });
@@ -44,7 +50,7 @@ _WATCH = """
         };
         look();
     });
-"""
+""".replace("ROW", _ROW)
 """Times in ms from when the page was asked for. A long task is one of 50 ms and more."""
 
 
@@ -87,7 +93,7 @@ async def _openings(plan: Plan, browser: Browser, url: str, name: str, held: Hel
 
     async def first_row(page: Page) -> float:
         await page.wait_for_function("() => window.seen?.row")
-        if newest not in await page.locator("tbody tr").first.inner_text():
+        if newest not in await page.locator(_ROW).first.inner_text():
             raise RequestFailed(f"the first row of {name} is not the newest memory")
         return await page.evaluate("window.seen.row")
 
