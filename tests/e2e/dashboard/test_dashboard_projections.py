@@ -36,7 +36,7 @@ async def rebuild(page: Page, panel: Locator, *, hold: bool) -> None:
     await panel.get_by_role("button", name="Rebuild").click()
     dialog = page.get_by_role("dialog", name=f"Rebuild {READS}?")
     if hold:
-        await dialog.get_by_role("checkbox", name="Switch to it once").click()
+        await dialog.get_by_role("checkbox", name="Switch to it by itself").click()
     await dialog.get_by_role("button", name="Rebuild").click()
     await expect(dialog).to_have_count(0)
 
@@ -73,7 +73,7 @@ async def test_a_rebuild_serves_when_it_is_equal_and_is_rolled_back_and_removed(
     await expect(row(panel, before)).to_contain_text("retired")
     assert serving(await generations(guarded)) == before + 1
     await panel.get_by_role("button", name="Roll back").click()
-    await confirm(page, "Go back")
+    await confirm(page, "Roll back")
     await expect(row(panel, before)).to_contain_text("serving")
     assert (await generations(guarded))[before + 1] == "retired"
     await row(panel, before + 1).get_by_role("button", name="Remove").click()
@@ -130,7 +130,7 @@ async def test_a_generation_that_differs_says_in_what_and_serves_only_after_a_qu
     states = await generations(guarded)
     assert (states[before], states[before + 1], await reads()) == ("serving", "following", known)
     await new.get_by_role("button", name="Switch to it").click()
-    await confirm(page, "Switch to it")
+    await confirm(page, "Switch anyway")
     await expect(new.get_by_text("serving", exact=True)).to_be_visible()
     states = await generations(guarded)
     assert (states[before], states[before + 1], await reads()) == ("retired", "serving", known + 1)
@@ -171,8 +171,8 @@ async def test_a_rebuild_shows_how_far_it_is_and_is_paused_resumed_and_given_up(
             await expect(bar).to_be_visible()
         # Nobody touches the page: it looks again by itself.
         await expect(new.get_by_text("equal", exact=True)).to_be_visible()
-        await new.get_by_role("button", name="Cancel").click()
-        await confirm(page, "Give it up")
+        await new.get_by_role("button", name="Stop").click()
+        await confirm(page, "Stop it")
         await expect(new).to_have_count(0)
         assert number not in await generations(guarded)
         assert serving(await generations(guarded)) == serving(known)

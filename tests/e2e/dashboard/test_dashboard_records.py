@@ -128,7 +128,7 @@ async def test_the_audit_shows_what_a_read_returned_as_it_is_now_and_as_it_was_t
         assert [place[each] for each in reversed(ids[18:])] == [1, 2, 3]
         await expect(rows.nth(0)).to_contain_text(f"{app} is another now")
         await expect(rows.nth(1)).to_contain_text(re.compile(rf"<b>{app}</b> number 19paused"))
-        await expect(rows.nth(2)).to_contain_text(f"Not there any more: it was deleted. {ids[18]}")
+        await expect(rows.nth(2)).to_contain_text(f"Deleted since. {ids[18]}")
         # However many were returned, their texts are asked for together.
         assert len([url for url in asked if "/api/v1/memories" in url]) == 1
         await dialog.get_by_role("button", name="Next page").click()
@@ -221,12 +221,12 @@ async def test_a_dead_letter_is_shown_tried_again_and_given_up_on(guarded: Insid
     await expect(page.get_by_text("Healed.", exact=True)).to_be_visible()
     assert await violations_in_both_themes(toasts) == []
     assert await content(memlog) == ["poison for one"]
-    await rows.first.get_by_role("button", name="Go on without").click()
+    await rows.first.get_by_role("button", name="Skip").click()
     question = page.get_by_role("alertdialog")
-    await expect(question).to_contain_text("never applied by read-models")
+    await expect(question).to_contain_text("read-models will never apply it")
     assert await violations_in_both_themes(question) == []
-    await question.get_by_role("button", name="Go on without it").click()
-    await expect(page.get_by_text("Nothing was given up on")).to_be_visible()
+    await question.get_by_role("button", name="Skip it").click()
+    await expect(page.get_by_text("No dead letters")).to_be_visible()
     assert await letters(memlog) == []
     assert await content(memlog) == ["poison for one"]
 

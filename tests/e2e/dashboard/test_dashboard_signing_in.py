@@ -164,7 +164,7 @@ async def test_who_brings_a_token_that_opens_nothing_is_told_which_one_does(
     await expect(asked).to_be_visible()
     assert await page.evaluate("sessionStorage.length") == 0
     await enter(page, writes)
-    await expect(told).to_contain_text("That token lacks the scope “read”")
+    await expect(told).to_contain_text("That token does not have the “read” permission")
     await expect(told.locator("code")).to_have_text("memlog token issue")
     assert await page.evaluate("sessionStorage.length") == 0
     await enter(page, own)

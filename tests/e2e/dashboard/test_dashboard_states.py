@@ -194,7 +194,7 @@ EMPTY: Mapping[str, tuple[str, object, str]] = {
         "No rules",
     ),
     "/events": ("**/api/v1/events?*", {"events": [], "next": None}, "No events yet"),
-    "/dead-letters": ("**/api/v1/dead-letters?*", {"dead_letters": [], "next": None}, "Nothing was given up on"),
+    "/dead-letters": ("**/api/v1/dead-letters?*", {"dead_letters": [], "next": None}, "No dead letters"),
 }
 
 

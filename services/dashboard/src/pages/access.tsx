@@ -75,7 +75,7 @@ export function AccessPage() {
           <Plus aria-hidden size={15} /> Add a rule
         </Button>
       </PageHead>
-      <OpenToAll>a client is the app that it says it is, so rules hold those that tell the truth.</OpenToAll>
+      <OpenToAll>clients name their own app, so rules only bind those that name it truthfully.</OpenToAll>
       <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-2">
         <div className="min-w-0 space-y-4">
           <Default />

@@ -151,7 +151,7 @@ function Day({ name, children }: { name: string; children: ReactNode }) {
 }
 
 function Row({ entry, onShow }: { entry: Schemas["AuditEntry"]; onShow: () => void }) {
-  const name = entry.app_name ?? "an app that is gone";
+  const name = entry.app_name ?? "an unknown app";
   return (
     <li className="grid grid-cols-[auto_minmax(0,1fr)_auto] items-center gap-x-3 gap-y-1.5 px-4 py-2.5 text-sm sm:grid-cols-[minmax(0,13rem)_10rem_minmax(0,1fr)_auto]">
       <span className="flex min-w-0 items-center gap-3 max-sm:col-span-2">

@@ -42,7 +42,7 @@ export function DeadLettersPage() {
   const drop = useMutation({
     mutationFn: (id: number) =>
       body(api.DELETE("/api/v1/dead-letters/{letter_id}", { params: { path: { letter_id: id } } })),
-    onSuccess: () => toast.done("It goes on without that message."),
+    onSuccess: () => toast.done("Skipped. What waited behind it goes on."),
     onError: toast.failed,
     onSettled: settled,
   });
@@ -51,7 +51,7 @@ export function DeadLettersPage() {
     <>
       <PageHead
         title="Dead letters"
-        hint="Messages that a part gave up on. What they are about waits; everything else goes on."
+        hint="Messages that could not be processed. Whatever they concern waits for them; everything else goes on."
       >
         {letters.length > 0 && (
           <Button kind="primary" busy={redriveAll.isPending} onClick={() => redriveAll.mutate()}>
@@ -63,7 +63,7 @@ export function DeadLettersPage() {
         <Found query={found}>
           {() =>
             letters.length === 0 ? (
-              <Empty title="Nothing was given up on">Every part has taken in all that it was sent.</Empty>
+              <Empty title="No dead letters">Every part of Memlog could process all that it was sent.</Empty>
             ) : (
               <ul className="divide-y">
                 {letters.map((letter) => (
@@ -82,7 +82,7 @@ export function DeadLettersPage() {
                         Try again
                       </Button>
                       <Button small kind="removal" onClick={() => setDropping(letter)}>
-                        Go on without
+                        Skip
                       </Button>
                     </span>
                   </li>
@@ -106,9 +106,9 @@ export function DeadLettersPage() {
       {dropping && (
         <Confirm
           open
-          title="Go on without this message?"
-          description={`What it says is never applied by ${dropping.consumer}, for good; what waits behind it is. The log keeps it.`}
-          confirm="Go on without it"
+          title="Skip this message for good?"
+          description={`${dropping.consumer} will never apply it, and goes on with what waits behind it. The log keeps the message.`}
+          confirm="Skip it"
           onClose={() => setDropping(null)}
           onConfirm={() => drop.mutate(dropping.id)}
         />

@@ -28,23 +28,23 @@ const TONES = {
 
 const ASKS: Partial<Record<Order["action"], { title: string; description: string; confirm: string }>> = {
   cancel: {
-    title: "Give this rebuild up?",
-    description: "What it has filled so far is removed. Reads are not touched.",
-    confirm: "Give it up",
+    title: "Stop this rebuild?",
+    description: "What it has filled so far is removed. Reads are not affected.",
+    confirm: "Stop it",
   },
   rollback: {
-    title: "Go back to the generation before?",
-    description: "It catches up first; then reads see it again.",
-    confirm: "Go back",
+    title: "Roll back to the previous generation?",
+    description: "It catches up with the log first. Then reads see it again.",
+    confirm: "Roll back",
   },
   force: {
     title: "Switch although it differs?",
-    description: "Reads see what this generation holds from then on. The one that serves now can be gone back to.",
-    confirm: "Switch to it",
+    description: "From then on, reads see what this generation holds. You can roll back to the one that serves now.",
+    confirm: "Switch anyway",
   },
   drop: {
     title: "Remove this generation?",
-    description: "It cannot be gone back to any more. It can always be rebuilt from the log.",
+    description: "You can no longer roll back to it. A new one can always be built from the log.",
     confirm: "Remove",
   },
 };
@@ -55,7 +55,7 @@ export function ProjectionsPage() {
     <>
       <PageHead
         title="Projections"
-        hint="What is derived from the log. Each can be rebuilt from it, beside the one that serves: reads go on meanwhile."
+        hint="Everything that is derived from the log. Each projection can be rebuilt beside the one in use, and reads go on meanwhile."
       />
       <Found query={found} panel>
         {({ projections: known }) => (
@@ -124,7 +124,7 @@ function ProjectionPanel({ projection }: { projection: Projection }) {
               <Badge tone={generation.parity === "differs" ? "bad" : "plain"}>{generation.parity}</Badge>
             )}
             <span className="text-soft">
-              begun <When time={generation.started_at} />
+              started <When time={generation.started_at} />
             </span>
             <span className="ml-auto flex gap-2">
               <Actions generation={generation} onAsk={ask} />
@@ -165,9 +165,9 @@ function Rebuild({
       open
       onClose={onClose}
       title={`Rebuild ${name}?`}
-      description="Another generation is filled from the log and compared with the one that serves. Reads go on meanwhile."
+      description="A new generation is filled from the log and compared with the one in use. Reads go on meanwhile."
     >
-      <Choice label="Switch to it once it is equal" checked={!hold} onChange={(on) => setHold(!on)} />
+      <Choice label="Switch to it by itself if the two are equal" checked={!hold} onChange={(on) => setHold(!on)} />
       <div className="mt-5 flex justify-end gap-2">
         <Button onClick={onClose}>Cancel</Button>
         <Button
@@ -188,15 +188,15 @@ function Actions({ generation, onAsk }: { generation: Generation; onAsk: (order:
   const offered: Record<Generation["state"], [Action, string][]> = {
     building: [
       ["pause", "Pause"],
-      ["cancel", "Cancel"],
+      ["cancel", "Stop"],
     ],
     paused: [
       ["resume", "Resume"],
-      ["cancel", "Cancel"],
+      ["cancel", "Stop"],
     ],
     following: [
       [generation.parity === "differs" ? "force" : "switch", "Switch to it"],
-      ["cancel", "Cancel"],
+      ["cancel", "Stop"],
     ],
     failed: [
       ["resume", "Try again"],

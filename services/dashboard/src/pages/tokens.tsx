@@ -46,7 +46,7 @@ export function TokensPage() {
           <KeyRound aria-hidden size={15} /> Issue a token
         </Button>
       </PageHead>
-      <OpenToAll>nobody is asked for a token. Those that are issued now count once it is on.</OpenToAll>
+      <OpenToAll>nobody is asked for a token. Tokens issued now will count once it is on.</OpenToAll>
       <Panel>
         <Found query={found}>
           {({ items, total }) =>

@@ -19,7 +19,7 @@ export function Returned({ entry, onClose }: { entry: Schemas["AuditEntry"]; onC
       open
       onClose={onClose}
       title={`What this ${entry.kind} returned`}
-      description={`To ${entry.app_name ?? "an app that is gone"}. The texts are those of now; “then” shows what was known when it was read.`}
+      description={`Read by ${entry.app_name ?? "an unknown app"}. The texts are today’s; “then” shows what was known at the time.`}
     >
       <Found query={found}>{({ memories }) => <Ranked memories={memories} at={entry.at} onLeave={onClose} />}</Found>
     </Dialog>
@@ -54,7 +54,7 @@ function Ranked({ memories, at, onLeave }: Props) {
                   </Link>
                 ) : there ? (
                   <span className="text-soft">
-                    Not there any more: it was deleted. <code className="font-mono text-xs break-all">{memory_id}</code>
+                    Deleted since. <code className="font-mono text-xs break-all">{memory_id}</code>
                   </span>
                 ) : now.error ? (
                   <code className="font-mono text-xs break-all">{memory_id}</code>
