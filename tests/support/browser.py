@@ -1,6 +1,6 @@
 """A headless Chromium (Debian's package), driven by Playwright, that notices what no page of the dashboard may do."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ _ROOT = Path(__file__).parents[2]
 _BUILT = _ROOT / "services" / "gateway" / "src" / "gateway" / "dashboard_files" / "index.html"
 _AXE = _ROOT / "services" / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 _WAIT_MS = 30_000
+_OF_COLOURS = ("color-contrast", "link-in-text-block")
 
 
 def missing() -> str | None:
@@ -88,14 +89,19 @@ class Windows:
         await dialog.dismiss()
 
 
-async def violations(seen: Page | Locator) -> list[str]:
-    """What axe finds there that is serious or critical: rule, element and reason."""
+async def violations(seen: Page | Locator, rules: Sequence[str] = ()) -> list[str]:
+    """What axe finds there that is serious or critical: rule, element and reason. By these rules alone, if any are
+    named."""
     page = seen.page if isinstance(seen, Locator) else seen
     # Evaluated, not added as an element: the page's own policy would not let that in.
     await page.evaluate(_AXE.read_text())
     root = seen if isinstance(seen, Locator) else page.locator(":root")
     found: list[dict[str, Any]] = await root.evaluate(
-        "async root => (await axe.run(root, {resultTypes: ['violations']})).violations"
+        """async (root, rules) => {
+            const asked = {resultTypes: ['violations'], ...(rules.length ? {runOnly: rules} : {})}
+            return (await axe.run(root, asked)).violations
+        }""",
+        [*rules],
     )
     return [
         f"{rule['id']}: {node['html'][:160]} {' '.join(node['failureSummary'].split())[:200]}"
@@ -106,9 +112,10 @@ async def violations(seen: Page | Locator) -> list[str]:
 
 
 async def violations_in_both_themes(seen: Locator) -> list[str]:
-    """As `violations`, of a part of a page (a dialog, a toast), in light and in dark."""
+    """As `violations`, of a page or a part of it (a dialog, a toast), in light and in dark: themes differ in colours
+    alone."""
     found: list[str] = []
-    for theme in ("light", "dark"):
+    for theme, rules in (("light", ()), ("dark", _OF_COLOURS)):
         # Colours that fade are judged as they are in the end.
         await seen.evaluate(
             """async (_, theme) => {
@@ -118,5 +125,5 @@ async def violations_in_both_themes(seen: Locator) -> list[str]:
             }""",
             theme,
         )
-        found += [f"{theme}: {each}" for each in await violations(seen)]
+        found += [f"{theme}: {each}" for each in await violations(seen, rules)]
     return found

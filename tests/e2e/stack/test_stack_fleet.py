@@ -14,7 +14,7 @@ from contracts.commands import CategorizeMemory
 from contracts.events import MemoryCategorized
 from contracts.streams import LEASE_BUCKET, commands, events
 from contracts.subjects import ROOT
-from support.fleet import Fleet, running_fleet
+from support.fleet import MODULES, Fleet, running_fleet
 from support.servers import Log, opened
 from support.stack import eventually
 
@@ -162,15 +162,14 @@ async def test_a_second_categorizer_takes_over_and_each_text_is_categorized_once
 
 
 async def test_a_service_that_misses_a_setting_says_which_and_ends_with_78(tmp_path: Path) -> None:
-    async with running_fleet(tmp_path, {}) as fleet:
+    async with running_fleet(tmp_path, dict.fromkeys(MODULES, 0)) as fleet:
         await fleet.start("indexer", 7, MEMLOG_INDEX_PATH="", MEMLOG_MASTER_KEY_FILE=str(tmp_path / "no.key"))
-        assert await fleet.instances["indexer-7"].wait() == 78
-        assert "master key" in (fleet.logs / "indexer-7.log").read_text()
-        del fleet.instances["indexer-7"]
         await fleet.start("gateway", 8, MEMLOG_HOST="0.0.0.0")
-        assert await fleet.instances["gateway-8"].wait() == 78
-        assert "without authentication" in (fleet.logs / "gateway-8.log").read_text()
         fleet.ports.pop()
         await fleet.start("audit", 9, MEMLOG_NATS_URL="nats://127.0.0.1:1")
+        assert await fleet.instances["indexer-7"].wait() == 78
+        assert "master key" in (fleet.logs / "indexer-7.log").read_text()
+        assert await fleet.instances["gateway-8"].wait() == 78
+        assert "without authentication" in (fleet.logs / "gateway-8.log").read_text()
         assert await fleet.instances["audit-9"].wait() == 1
         assert "start it, or set MEMLOG_NATS_URL" in (fleet.logs / "audit-9.log").read_text()
