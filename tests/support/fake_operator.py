@@ -69,12 +69,15 @@ class FakeOperator(FakeAccess, FakeAuditing, FakeSettings, FakeTokens, FakeOpenM
     ) -> Reprocessing:
         return Reprocessing(run=run, total=1, done=1, failed=0)
 
-    async def events(
-        self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int, newest: bool = False
-    ) -> EventPage:
+    async def events(self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int) -> EventPage:
         found = self._after(after, wanted)
-        found = found[-limit:] if newest else found
         return EventPage(events=found[:limit], next=found[limit - 1].position if len(found) > limit else None)
+
+    async def newest_events(self, caller: Caller, wanted: EventFilter, *, before: str | None, limit: int) -> EventPage:
+        end = None if before is None else Position.parse(before).sequence
+        found = [e for e in self._after(None, wanted) if end is None or Position.parse(e.position).sequence < end]
+        shown = found[-limit:]
+        return EventPage(events=shown, previous=shown[0].position if len(shown) < len(found) else None)
 
     async def follow(
         self, caller: Caller, wanted: EventFilter, *, after: str | None, idle: float

@@ -150,8 +150,38 @@ async def test_the_newest_events_are_the_last_of_the_log_in_its_order(memlog: In
     asked = {"user_id": ada, "newest": True, "limit": 1, "type": "MemoryAdded"}
     page = (await memlog.http.get("/api/v1/events", params=asked)).raise_for_status().json()
     assert page["events"] == added[-1:]
-    both = {"user_id": ada, "newest": True, "after": found[0]["position"]}
-    assert (await memlog.http.get("/api/v1/events", params=both)).status_code == 422
+
+
+@pytest.mark.parametrize("stored", [512, 2], ids=["a page of the store", "several of them"])
+async def test_one_pages_back_from_the_newest_events_to_the_first_and_misses_none(
+    memlog: Inside, monkeypatch: pytest.MonkeyPatch, stored: int
+) -> None:
+    monkeypatch.setattr("runtime.event_store._PAGE", stored)
+    ada, bob = user("ada"), user("bob")
+    for number in range(5):
+        await add(memlog, ada, f"Memory {number}")
+        await add(memlog, bob, f"Bob's {number}")
+    found = await pages(memlog, ada)
+    for limit in (1, 3, 4, len(found)):
+        for type_ in (None, "MemoryAdded"):
+            wanted = [event for event in found if type_ in (None, event["type"])]
+            asked: dict[str, Any] = {"user_id": ada, "newest": True, "limit": limit}
+            asked |= {} if type_ is None else {"type": type_}
+            back: list[dict[str, Any]] = []
+            before: dict[str, str] = {}
+            while True:
+                page = (await memlog.http.get("/api/v1/events", params=asked | before)).raise_for_status().json()
+                assert len(page["events"]) == min(limit, len(wanted) - len(back))
+                back = page["events"] + back
+                if "previous" not in page:
+                    break
+                before = {"before": page["previous"]}
+            assert back == wanted
+    position = found[0]["position"]
+    elsewhere = f"{int(position.split('-')[0]) + 1}-1"
+    for bad in ({"newest": True, "after": position}, {"before": position}, {"newest": True, "before": elsewhere}):
+        answer = await memlog.http.get("/api/v1/events", params={"user_id": ada, **bad})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), bad
 
 
 async def test_the_audit_tells_who_read_and_wrote_what_newest_first(memlog: Inside) -> None:

@@ -58,7 +58,19 @@ async def test_events_come_page_by_page_and_a_filter_that_names_nothing_is_refus
     rest = (await http.get("/api/v1/events", params={"limit": 3, "after": first["next"]})).json()
     assert [event["position"] for event in first["events"] + rest["events"]] == [f"0-{n}" for n in range(1, 6)]
     assert "next" not in rest
-    for bad in ({"type": "Nonsense"}, {"limit": 501}, {"limit": 0}, {"memory_id": "x"}, {"after": "x"}, {"nope": "1"}):
+    newest = (await http.get("/api/v1/events", params={"limit": 3, "newest": True})).json()
+    older = (await http.get("/api/v1/events", params={"newest": True, "before": newest["previous"]})).json()
+    assert older["events"] + newest["events"] == first["events"] + rest["events"]
+    assert "previous" not in older
+    for bad in (
+        {"type": "Nonsense"},
+        {"limit": 501},
+        {"limit": 0},
+        {"memory_id": "x"},
+        {"after": "x"},
+        {"before": "0-3"},
+        {"nope": "1"},
+    ):
         answer = await http.get("/api/v1/events", params=bad)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), bad
 

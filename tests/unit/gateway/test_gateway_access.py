@@ -45,6 +45,7 @@ READS: dict[str, Callable[[], Awaitable[object]]] = {
     "related": lambda: made(Related).related(APP, ID),
     "access log": lambda: made(AccessLogReading).access_log(APP, ID, page=1, page_size=10),
     "events": lambda: made(LogReading).events(APP, EventFilter(), after=None, limit=10),
+    "newest events": lambda: made(LogReading).newest_events(APP, EventFilter(), before=None, limit=10),
     "event stream": lambda: made(LogReading).follow(APP, EventFilter(), after=None, idle=1),
     "rules": lambda: made(AccessRules).access_rules(APP, None, page=1, size=10),
     "default": lambda: made(AccessRules).default_access(APP),

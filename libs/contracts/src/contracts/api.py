@@ -330,10 +330,12 @@ class LogEvent(LogMessage):
 
 class EventPage(View):
     """Events in the order of the log. Pass `next` as `after` for those that follow; it is absent at the end. A page
-    with filters may hold fewer events than asked for, even none, and yet have a `next`."""
+    with filters may hold fewer events than asked for, even none, and yet have a `next`. A page of the newest has no
+    `next` but `previous`: what to pass as `before` for those that came before; it is absent at the beginning."""
 
     events: list[LogEvent]
     next: str | None = None
+    previous: str | None = None
 
 
 # -- between services, over core NATS -----------------------------------------------------------------------------

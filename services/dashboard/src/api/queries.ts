@@ -1,5 +1,6 @@
 /** What the pages ask for, and under which keys it is kept. */
 import {
+  infiniteQueryOptions,
   keepPreviousData,
   MutationCache,
   QueryCache,
@@ -289,14 +290,17 @@ export const tokens = (page: number, size: number) =>
     queryFn: ({ signal }) => body(api.GET("/api/v1/tokens", { signal, params: { query: { page, size } } })),
   });
 
+/** From the newest ones on back; each page in the order of the log. */
 export const events = (type: string) =>
-  queryOptions({
+  infiniteQueryOptions({
     queryKey: ["events", type],
-    queryFn: ({ signal }) =>
+    initialPageParam: "",
+    getNextPageParam: (page: Schemas["EventPage"]) => page.previous,
+    queryFn: ({ signal, pageParam: before }) =>
       body(
         api.GET("/api/v1/events", {
           signal,
-          params: { query: { limit: 200, newest: true, ...(type ? { type } : {}) } },
+          params: { query: { limit: 50, newest: true, ...(before ? { before } : {}), ...(type ? { type } : {}) } },
         }),
       ),
   });

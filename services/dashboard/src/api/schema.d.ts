@@ -2328,13 +2328,16 @@ export interface components {
         /**
          * EventPage
          * @description Events in the order of the log. Pass `next` as `after` for those that follow; it is absent at the end. A page
-         *     with filters may hold fewer events than asked for, even none, and yet have a `next`.
+         *     with filters may hold fewer events than asked for, even none, and yet have a `next`. A page of the newest has no
+         *     `next` but `previous`: what to pass as `before` for those that came before; it is absent at the beginning.
          */
         EventPage: {
             /** Events */
             events: components["schemas"]["LogEvent"][];
             /** Next */
             next?: string | null;
+            /** Previous */
+            previous?: string | null;
         };
         /**
          * ExportBackup
@@ -7411,6 +7414,8 @@ export interface operations {
                 limit?: number;
                 /** @description The last ones instead of the first ones; without `after` */
                 newest?: boolean;
+                /** @description With `newest`, a position: the last ones before it */
+                before?: string | null;
             };
             header?: never;
             path?: never;
@@ -7448,7 +7453,8 @@ export interface operations {
                      *           }
                      *         }
                      *       ],
-                     *       "next": "text"
+                     *       "next": "text",
+                     *       "previous": "text"
                      *     }
                      */
                     "application/json": components["schemas"]["EventPage"];

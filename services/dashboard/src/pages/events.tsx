@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Pause, Play } from "lucide-react";
 import { useEffect, useState } from "react";
@@ -21,9 +21,11 @@ export function EventsPage() {
   const navigate = useNavigate({ from: "/events" });
   const [running, setRunning] = useState(true);
   const { seen, state } = useStream(type, running);
-  const past = useQuery(events(type));
+  const past = useInfiniteQuery(events(type));
   const known = new Set(seen.map((event) => event.event_id));
-  const all = [...seen, ...[...(past.data?.events ?? [])].reverse().filter((event) => !known.has(event.event_id))];
+  const pages = past.data?.pages ?? [];
+  const older = pages.flatMap((page) => [...page.events].reverse());
+  const all = [...seen, ...older.filter((event) => !known.has(event.event_id))];
   return (
     <>
       <PageHead title="Events" hint="The log itself, live. Everything else is derived from it.">
@@ -50,14 +52,29 @@ export function EventsPage() {
       <Panel>
         <Found query={past} rows={8}>
           {() =>
-            all.length === 0 ? (
+            all.length === 0 && !past.hasNextPage ? (
               <Empty title={type ? `No ${type} events yet` : "No events yet"} />
             ) : (
-              <ol className="divide-y" aria-label="Events, newest first">
-                {all.map((event) => (
-                  <Row key={event.event_id} event={event} fresh={known.has(event.event_id)} />
-                ))}
-              </ol>
+              <>
+                <ol className="divide-y" aria-label="Events, newest first">
+                  {all.map((event) => (
+                    <Row key={event.event_id} event={event} fresh={known.has(event.event_id)} />
+                  ))}
+                </ol>
+                <div className="border-t p-3 text-center">
+                  {past.hasNextPage ? (
+                    // Not disabled meanwhile: it would lose the focus of who goes on by keyboard.
+                    <Button
+                      aria-busy={past.isFetchingNextPage}
+                      onClick={() => void past.fetchNextPage({ cancelRefetch: false })}
+                    >
+                      Show older
+                    </Button>
+                  ) : (
+                    <p className="text-sm text-soft">These are all.</p>
+                  )}
+                </div>
+              </>
             )
           }
         </Found>

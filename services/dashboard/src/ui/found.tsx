@@ -1,11 +1,10 @@
-import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { ApiError } from "../api/client";
 import { Panel } from "./panel";
 import { Failure, Outdated, SkeletonRows } from "./states";
 
 type Props<T> = {
-  query: UseQueryResult<T>;
+  query: { data: T | undefined; error: Error | null; refetch: () => unknown };
   /** How many rows are to be expected. */
   rows?: number;
   /** Whether what stands in needs a panel of its own. */
@@ -33,7 +32,7 @@ const GONE = [403, 404, 410];
 
 /** Why nothing is to be shown. What was had before stays where Memlog does not answer, or cannot now; not where it says
  * that it is not there, or not for whoever asks. */
-export function failure({ data, error }: Pick<UseQueryResult, "data" | "error">): Error | null {
+export function failure({ data, error }: { data?: unknown; error: Error | null }): Error | null {
   const gone = error instanceof ApiError && GONE.includes(error.status);
   return data === undefined || gone ? error : null;
 }

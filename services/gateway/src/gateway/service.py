@@ -291,10 +291,12 @@ class MemoryService(OperatorService, Protocol):
         """An app is told of its own, without the texts that memories have now. Raises `NotFound`."""
         ...
 
-    async def events(
-        self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int, newest: bool = False
-    ) -> EventPage:
-        """The user's part of the log, from the position `after` on, or the `newest` of it; oldest first."""
+    async def events(self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int) -> EventPage:
+        """The user's part of the log, from the position `after` on; oldest first."""
+        ...
+
+    async def newest_events(self, caller: Caller, wanted: EventFilter, *, before: str | None, limit: int) -> EventPage:
+        """The last of the user's part of the log, or the last ones before a position; oldest first, too."""
         ...
 
     async def follow(

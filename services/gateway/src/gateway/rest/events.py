@@ -44,20 +44,24 @@ class EventParams(FollowParams):
 
     limit: int = Field(default=50, ge=1, le=500)
     newest: bool = Field(default=False, description="The last ones instead of the first ones; without `after`")
+    before: str | None = Field(default=None, description="With `newest`, a position: the last ones before it")
 
     @model_validator(mode="after")
     def _from_one_end(self) -> Self:
         if self.newest and self.after is not None:
             raise ValueError("say either `after` or `newest`")
+        if self.before is not None and not self.newest:
+            raise ValueError("say `newest`, too, with `before`")
         return self
 
 
 @routes.get("", dependencies=[requires(Scope.READ)], response_model_exclude_none=True)
 async def events(params: Annotated[EventParams, Query()], rest: RestDep) -> EventPage:
     """A page of the user's events in the order of the log, content included. It is a read, and audited as an export."""
-    return await rest.service.events(
-        rest.caller(params.user_id), params.wanted, after=params.after, limit=params.limit, newest=params.newest
-    )
+    caller = rest.caller(params.user_id)
+    if params.newest:
+        return await rest.service.newest_events(caller, params.wanted, before=params.before, limit=params.limit)
+    return await rest.service.events(caller, params.wanted, after=params.after, limit=params.limit)
 
 
 @routes.get(

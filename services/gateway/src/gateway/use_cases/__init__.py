@@ -95,6 +95,7 @@ class Memlog:
         self.import_backup = importing.import_backup
         self.operation = reading.operation
         self.events = log.events
+        self.newest_events = log.newest_events
         self.follow = log.follow
         self.dead_letters = desk.dead_letters
         self.dead_letter = desk.dead_letter

@@ -50,13 +50,11 @@ class LogReading:
         self._trail = trail
         self._names: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    async def events(
-        self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int, newest: bool = False
-    ) -> EventPage:
+    async def events(self, caller: Caller, wanted: EventFilter, *, after: str | None, limit: int) -> EventPage:
         """See `gateway.service.MemoryService`."""
         principal = await self._identities.owner(caller)
         shard = subjects.shard_of(principal.uid, self._log.shards)
-        at = await self._before_newest(principal, shard, wanted, limit) if newest else _sequence(after, shard)
+        at = _sequence(after, shard)
         found: list[LogEvent] = []
         looked = size = 0
         more = True
@@ -79,20 +77,49 @@ class LogReading:
         await self._trail.record(principal, "export", _memories(found))
         return EventPage(events=found, next=str(Position(shard, at)) if more else None)
 
-    async def _before_newest(self, principal: Principal, shard: int, wanted: EventFilter, limit: int) -> int:
-        """The sequence behind which the newest `limit` events of the user are, looking back window by window."""
-        stream, subject = events_stream(shard).name, _subject(shard, principal.uid, wanted)
-        start, window, found = await self._log.last_sequence(stream), limit, list[int]()
+    async def newest_events(self, caller: Caller, wanted: EventFilter, *, before: str | None, limit: int) -> EventPage:
+        """See `gateway.service.MemoryService`."""
+        principal = await self._identities.owner(caller)
+        shard = subjects.shard_of(principal.uid, self._log.shards)
+        end = await self._log.last_sequence(events_stream(shard).name)
+        if before is not None:
+            end = min(end, _sequence(before, shard) - 1)
+        messages, previous = await self._back_from(end, principal, shard, wanted, limit)
+        seen = [await self._event(principal, shard, message, wanted) for message in messages]
+        found = [event for event in seen if event is not None]
+        await self._trail.record(principal, "export", _memories(found))
+        return EventPage(events=found, previous=None if previous is None else str(Position(shard, previous)))
+
+    async def _back_from(
+        self, end: int, principal: Principal, shard: int, wanted: EventFilter, limit: int
+    ) -> tuple[list[StoredMessage], int | None]:
+        """The last `limit` up to the sequence `end`, looking back window by window until it is known whether there are
+        more; and the sequence before which those are that were not looked at or do not fit in."""
+        subject = _subject(shard, principal.uid, wanted)
+        start, window, found = max(end, 0), limit, list[StoredMessage]()
         for _ in range(_MOST_WINDOWS):
-            end, start, window = start, max(start - window, 0), min(window * 4, _MOST_READ)
-            page, _ = await self._log.read_page(stream, subject, start + 1, end - start)
-            fitting = [m.sequence for m in page if m.sequence <= end and _fits(m, wanted)]
-            found = [*fitting, *found]
-            if len(found) >= limit:
-                return found[-limit] - 1
             if start == 0:
-                break
-        return start
+                return found, None
+            end, start, window = start, max(start - window, 0), min(window * 4, _MOST_READ)
+            earlier, cut = await self._last_between(start, end, shard, subject, wanted, limit)
+            both = [*earlier, *found]
+            found = _last(both, limit)
+            if cut or len(found) < len(both):
+                return found, found[0].sequence
+        return found, start + 1 if start > 0 else None
+
+    async def _last_between(
+        self, start: int, end: int, shard: int, subject: str, wanted: EventFilter, limit: int
+    ) -> tuple[list[StoredMessage], bool]:
+        """The last `limit` behind `start` and up to `end`, and whether there are more."""
+        found, cut = list[StoredMessage](), False
+        while start < end:
+            page, pending = await self._log.read_page(events_stream(shard).name, subject, start + 1, end - start)
+            all_ = [*found, *(m for m in page if m.sequence <= end and _fits(m, wanted))]
+            found = _last(all_, limit)
+            cut = cut or len(found) < len(all_)
+            start = page[-1].sequence if page and pending > 0 else end
+        return found, cut
 
     async def follow(
         self, caller: Caller, wanted: EventFilter, *, after: str | None, idle: float
@@ -198,6 +225,17 @@ class LogReading:
             if len(self._names) > _CACHED_NAMES:
                 self._names.popitem(last=False)
         return self._names[known]
+
+
+def _last(messages: list[StoredMessage], limit: int) -> list[StoredMessage]:
+    """The last ones: `limit` at most, and no more bytes than a page holds, unless it is one alone."""
+    at, size = len(messages), 0
+    while at > 0 and len(messages) - at < limit:
+        size += len(messages[at - 1].data)
+        if size > _MOST_BYTES and at < len(messages):
+            break
+        at -= 1
+    return messages[at:]
 
 
 def _fits(message: StoredMessage, wanted: EventFilter) -> bool:
