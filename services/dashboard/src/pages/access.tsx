@@ -4,13 +4,13 @@ import { Plus, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
 import { useLacking } from "../api/permissions";
-import { accessRules, apps, categories, defaultAccess } from "../api/queries";
+import { accessRules, apps, defaultAccess, memoriesNow } from "../api/queries";
 import { AccessPreview } from "../parts/access-preview";
+import { AddRule } from "../parts/add-rule";
 import { AppIcon } from "../parts/app-icon";
 import { OpenToAll } from "../parts/open-to-all";
 import { Button, IconButton } from "../ui/button";
-import { Dialog } from "../ui/dialog";
-import { Field, Input, Refusal, Select } from "../ui/field";
+import { Field, Select } from "../ui/field";
 import { Found } from "../ui/found";
 import { Pagination } from "../ui/pagination";
 import { Badge, PageHead, Panel, PanelHead } from "../ui/panel";
@@ -29,7 +29,7 @@ export function AccessPage() {
   const found = useQuery(accessRules(app, page, SIZE));
   const queries = useQueryClient();
   const toast = useToast();
-  const set = (rule: Schemas["AccessRule"]) =>
+  const set = (rule: Rule) =>
     body(
       api.PUT("/api/v1/access-rules", {
         body: {
@@ -41,7 +41,7 @@ export function AccessPage() {
       }),
     );
   const remove = useMutation({
-    mutationFn: (rule: Schemas["AccessRule"]) =>
+    mutationFn: (rule: Rule) =>
       body(api.DELETE("/api/v1/access-rules/{rule_id}", { params: { path: { rule_id: rule.id } } })),
     onSuccess: (_, rule) =>
       toast.done("Rule removed.", () => void set(rule).then(() => queries.invalidateQueries(), toast.failed)),
@@ -87,11 +87,7 @@ export function AccessPage() {
                   <Empty title="No rules yet">The default above applies to everything.</Empty>
                 ) : (
                   <>
-                    <ul className="divide-y">
-                      {items.map((rule) => (
-                        <RuleRow key={rule.id} rule={rule} onRemove={() => remove.mutate(rule)} />
-                      ))}
-                    </ul>
+                    <RuleRows rules={items} onRemove={remove.mutate} />
                     <Pagination page={page} size={SIZE} total={total} onPage={setPage} />
                   </>
                 )
@@ -101,12 +97,28 @@ export function AccessPage() {
         </div>
         <AccessPreview key={app} app={app} apps={all.data?.apps ?? []} />
       </div>
-      {adding && <AddRule app={app} apps={all.data?.apps ?? []} onClose={() => setAdding(false)} />}
+      {adding && <AddRule app={app} onClose={() => setAdding(false)} />}
     </>
   );
 }
 
-function RuleRow({ rule, onRemove }: { rule: Schemas["AccessRule"]; onRemove: () => void }) {
+type Rule = Schemas["AccessRule"];
+
+/** The texts of all memories that they are about are asked for together. */
+function RuleRows({ rules, onRemove }: { rules: readonly Rule[]; onRemove: (rule: Rule) => void }) {
+  const ids = [...new Set(rules.flatMap((rule) => rule.memory_id ?? []))];
+  const found = useQuery({ ...memoriesNow(ids), enabled: ids.length > 0 });
+  const texts = found.data && new Map(found.data.items.map((memory) => [memory.id, memory.content]));
+  return (
+    <ul className="divide-y">
+      {rules.map((rule) => (
+        <RuleRow key={rule.id} rule={rule} about={about(rule, texts)} onRemove={() => onRemove(rule)} />
+      ))}
+    </ul>
+  );
+}
+
+function RuleRow({ rule, about, onRemove }: { rule: Rule; about: string; onRemove: () => void }) {
   return (
     <li className="flex items-center gap-2.5 px-4 py-2.5 text-sm">
       <AppIcon name={rule.app_name} size={22} />
@@ -117,28 +129,32 @@ function RuleRow({ rule, onRemove }: { rule: Schemas["AccessRule"]; onRemove: ()
           <Link
             to="/memory/$id"
             params={{ id: rule.memory_id }}
-            title={rule.memory_id}
-            className="text-accent hover:underline"
+            className="line-clamp-2 min-w-0 text-accent [overflow-wrap:anywhere] hover:underline"
           >
-            one memory
+            {about}
           </Link>
         ) : (
-          <span className="break-words text-soft">{about(rule)}</span>
+          <span className="text-soft [overflow-wrap:anywhere]">{about}</span>
         )}
       </span>
       <span className="text-soft">
         <When time={rule.updated_at} />
       </span>
-      <IconButton needs="admin" label={`Remove the rule of ${rule.app_name} about ${about(rule)}`} onClick={onRemove}>
+      <IconButton
+        needs="admin"
+        label={`Remove the rule of ${rule.app_name} about ${about.slice(0, 80)}`}
+        onClick={onRemove}
+      >
         <Trash2 size={14} />
       </IconButton>
     </li>
   );
 }
 
-function about(rule: Schemas["AccessRule"]): string {
-  if (rule.memory_id) return `memory ${rule.memory_id}`;
-  return rule.category ? `category “${rule.category}”` : "everything";
+/** Without texts, they are not known yet: then a memory's id stands in. */
+function about({ memory_id, category }: Rule, texts: ReadonlyMap<string, string> | undefined): string {
+  if (memory_id) return texts ? (texts.get(memory_id) ?? `deleted memory ${memory_id}`) : `memory ${memory_id}`;
+  return category ? `category “${category}”` : "everything";
 }
 
 function Default() {
@@ -170,103 +186,5 @@ function Default() {
         )}
       </Found>
     </Panel>
-  );
-}
-
-type Kind = "everything" | "category" | "memory";
-type AddProps = { app: string; apps: readonly { id: string; name: string }[]; onClose: () => void };
-
-function AddRule({ app, apps: known, onClose }: AddProps) {
-  const others = known.filter((each) => each.name !== "dashboard");
-  const [appId, setAppId] = useState(app || (others[0]?.id ?? ""));
-  const [effect, setEffect] = useState<"allow" | "deny">("deny");
-  const [kind, setKind] = useState<Kind>("category");
-  const [category, setCategory] = useState("");
-  const [memory, setMemory] = useState("");
-  const names = useQuery(categories());
-  const queries = useQueryClient();
-  const toast = useToast();
-  const add = useMutation({
-    mutationFn: () =>
-      body(
-        api.PUT("/api/v1/access-rules", {
-          body: {
-            app_id: appId,
-            effect,
-            category: kind === "category" ? category : null,
-            memory_id: kind === "memory" ? memory.trim() : null,
-          },
-        }),
-      ),
-    onSuccess: () => {
-      toast.done("Saved. It applies to every read from now on.");
-      onClose();
-    },
-    onSettled: () => queries.invalidateQueries({ queryKey: ["access"] }),
-  });
-  const complete =
-    appId !== "" && (kind === "everything" || (kind === "category" ? category !== "" : memory.trim() !== ""));
-  return (
-    <Dialog
-      open
-      onClose={onClose}
-      title="Add a rule"
-      description="If the app already has a rule for the same thing, the new one replaces it."
-    >
-      <form
-        className="space-y-4"
-        onSubmit={(event) => {
-          event.preventDefault();
-          add.mutate();
-        }}
-      >
-        <Field label="App">
-          <Select value={appId} onChange={(event) => setAppId(event.target.value)}>
-            {others.map((each) => (
-              <option key={each.id} value={each.id}>
-                {each.name}
-              </option>
-            ))}
-          </Select>
-        </Field>
-        <Field label="Effect">
-          <Select value={effect} onChange={(event) => setEffect(event.target.value as "allow" | "deny")}>
-            <option value="deny">may not read</option>
-            <option value="allow">may read</option>
-          </Select>
-        </Field>
-        <Field label="Applies to">
-          <Select value={kind} onChange={(event) => setKind(event.target.value as Kind)}>
-            <option value="category">memories of a category</option>
-            <option value="memory">one memory</option>
-            <option value="everything">everything</option>
-          </Select>
-        </Field>
-        {kind === "category" && (
-          <Field label="Category">
-            <Select value={category} onChange={(event) => setCategory(event.target.value)}>
-              <option value="">Choose one</option>
-              {names.data?.categories.map((each) => (
-                <option key={each.id} value={each.name}>
-                  {each.name}
-                </option>
-              ))}
-            </Select>
-          </Field>
-        )}
-        {kind === "memory" && (
-          <Field label="Memory" hint="The ID shown on its page">
-            <Input value={memory} onChange={(event) => setMemory(event.target.value)} />
-          </Field>
-        )}
-        <Refusal error={add.error} />
-        <div className="flex justify-end gap-2">
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" type="submit" busy={add.isPending} disabled={!complete}>
-            Add
-          </Button>
-        </div>
-      </form>
-    </Dialog>
   );
 }

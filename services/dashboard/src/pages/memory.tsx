@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { Check, Copy, Pencil, Trash2 } from "lucide-react";
+import { Check, Copy, Pencil, ShieldHalf, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { ApiError } from "../api/client";
 import { useLacking } from "../api/permissions";
@@ -8,6 +8,7 @@ import { memory } from "../api/queries";
 import { type Moments, untilThen } from "../lib/moments";
 import { useTitle } from "../lib/use-title";
 import { AccessTimeline } from "../parts/access-timeline";
+import { AddRule } from "../parts/add-rule";
 import { AppIcon } from "../parts/app-icon";
 import { Categories } from "../parts/categories";
 import { useChanging } from "../parts/changing";
@@ -36,6 +37,7 @@ export function MemoryPage() {
   const { state, remove } = useChanging();
   const navigate = useNavigate({ from: "/memory/$id" });
   const [editing, setEditing] = useState(false);
+  const [limiting, setLimiting] = useState(false);
   const readOnly = useLacking("write");
   const absent = as_of !== undefined && notThere(found.error);
   const failed = absent ? null : failure(found);
@@ -96,6 +98,9 @@ export function MemoryPage() {
                             <Button needs="write" onClick={() => setEditing(true)}>
                               <Pencil aria-hidden size={14} /> Edit
                             </Button>
+                            <Button needs="admin" onClick={() => setLimiting(true)}>
+                              <ShieldHalf aria-hidden size={14} /> Limit access…
+                            </Button>
                             <Button
                               needs="delete"
                               kind="danger"
@@ -144,6 +149,7 @@ export function MemoryPage() {
         </div>
       )}
       {editing && found.data && <EditMemory id={id} text={found.data.text} onClose={() => setEditing(false)} />}
+      {limiting && found.data && <AddRule memory={{ id, text: found.data.text }} onClose={() => setLimiting(false)} />}
     </>
   );
 }

@@ -11,6 +11,7 @@ import {
   Pause,
   Pencil,
   Play,
+  ShieldHalf,
   Trash2,
 } from "lucide-react";
 import { type ReactNode, useState } from "react";
@@ -22,6 +23,7 @@ import { Checkbox } from "../ui/checkbox";
 import { Menu, MenuItem, MenuLine } from "../ui/menu";
 import { useToast } from "../ui/toast";
 import { When } from "../ui/when";
+import { AddRule } from "./add-rule";
 import { AppIcon } from "./app-icon";
 import { Categories } from "./categories";
 import { useChanging } from "./changing";
@@ -45,6 +47,7 @@ type Props = {
 
 export function MemoryTable({ rows, selected, onSelect, sorting, onSort, asOf, apps = true }: Props) {
   const [editing, setEditing] = useState<Memory | null>(null);
+  const [limiting, setLimiting] = useState<Memory | null>(null);
   const chosen = selected ?? new Set<string>();
   const all = rows.length > 0 && rows.every((row) => chosen.has(row.id));
   const some = rows.some((row) => chosen.has(row.id));
@@ -150,7 +153,7 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort, asOf, a
               </td>
               {!asOf && (
                 <td className="py-3 pr-4 pl-3 max-lg:-mt-1.5 max-lg:-mr-1.5 max-lg:order-1 max-lg:self-start max-lg:p-0">
-                  <RowMenu row={row} onEdit={() => setEditing(row)} />
+                  <RowMenu row={row} onEdit={() => setEditing(row)} onLimit={() => setLimiting(row)} />
                 </td>
               )}
             </tr>
@@ -158,11 +161,12 @@ export function MemoryTable({ rows, selected, onSelect, sorting, onSort, asOf, a
         </tbody>
       </table>
       {editing && <EditMemory id={editing.id} text={editing.content} onClose={() => setEditing(null)} />}
+      {limiting && <AddRule memory={{ id: limiting.id, text: limiting.content }} onClose={() => setLimiting(null)} />}
     </>
   );
 }
 
-function RowMenu({ row, onEdit }: { row: Memory; onEdit: () => void }) {
+function RowMenu({ row, onEdit, onLimit }: { row: Memory; onEdit: () => void; onLimit: () => void }) {
   const { state, remove } = useChanging();
   const toast = useToast();
   const to = (wanted: "active" | "paused" | "archived") => () => state.mutate({ memories: [row], to: wanted });
@@ -199,6 +203,9 @@ function RowMenu({ row, onEdit }: { row: Memory; onEdit: () => void }) {
           Archive
         </MenuItem>
       )}
+      <MenuItem needs="admin" icon={<ShieldHalf size={15} />} onSelect={onLimit}>
+        Limit access…
+      </MenuItem>
       <MenuItem icon={<Link2 size={15} />} onSelect={() => void copy()}>
         Copy link
       </MenuItem>
