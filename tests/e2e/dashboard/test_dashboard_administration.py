@@ -90,6 +90,43 @@ async def test_a_rule_is_added_previewed_and_removed(stack: Stack, windows: Wind
         assert (await get(http, "/api/v1/access-rules", app_id=id_))["total"] == 0
 
 
+async def test_access_to_a_memory_is_limited_from_its_menu_and_its_page_and_the_rules_show_its_text(
+    stack: Stack, windows: Windows
+) -> None:
+    app, text = unique("confined"), f"<b>{unique('Secret')}</b> " + "and long " * 40
+    async with stack.http() as http:
+        ids = [await add(http, f"{text}{number}", app) for number in range(3)]
+        id_ = await app_id(http, app)
+        page = await windows.open(f"/apps/{id_}")
+        await page.get_by_role("button", name=f"Actions for: {text[:80]}").first.click()
+        await page.get_by_role("menuitem", name="Limit access…").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text(f"{text}2")
+        await dialog.get_by_label("App").select_option(app)
+        await dialog.get_by_role("button", name="Add", exact=True).click()
+        await expect(dialog).to_have_count(0)
+        for memory in ids[:2]:
+            await page.goto(f"/memory/{memory}")
+            await page.get_by_role("button", name="Limit access…").click()
+            await dialog.get_by_label("App").select_option(app)
+            await dialog.get_by_label("Effect").select_option("may read")
+            await dialog.get_by_role("button", name="Add", exact=True).click()
+            await expect(dialog).to_have_count(0)
+        rules = (await get(http, "/api/v1/access-rules", app_id=id_))["items"]
+        wanted = {(ids[0], "allow"), (ids[1], "allow"), (ids[2], "deny")}
+        assert {(rule["memory_id"], rule["effect"]) for rule in rules} == wanted
+        await http.request("DELETE", "/api/v1/memories", json={"memory_ids": ids[:1]})
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.goto(f"/access?app={id_}")
+        rows = page.get_by_role("listitem").filter(has=page.get_by_role("button", name=f"Remove the rule of {app}"))
+        await expect(rows.get_by_role("link", name=f"{text}1")).to_be_visible()
+        await expect(rows.get_by_role("link", name=f"deleted memory {ids[0]}")).to_be_visible()
+        assert len([url for url in asked if url.endswith("/memories/filter")]) == 1
+        await rows.get_by_role("link", name=f"{text}2").click()
+        await expect(page).to_have_url(re.compile(f"/memory/{ids[2]}$"))
+
+
 async def test_the_default_of_access_is_changed(stack: Stack, windows: Windows) -> None:
     async with stack.http() as http:
         page = await windows.open("/access")
@@ -111,7 +148,12 @@ async def test_a_token_is_shown_once_and_revoked(stack: Stack, windows: Windows)
         page = await windows.open("/tokens")
         await expect(page.get_by_role("note")).to_contain_text("Authentication is off here")
         await page.get_by_role("button", name="Issue a token").click()
-        await page.get_by_label("App").fill(app)
+        allowed = page.get_by_role("dialog").get_by_role("checkbox", checked=True)
+        for name, scopes in (("dashboard", ["read", "write", "delete", "admin"]), (app, ["read", "write"])):
+            await page.get_by_label("App").fill(name)
+            await expect(allowed).to_have_count(len(scopes))
+            for at, scope in enumerate(scopes):
+                await expect(allowed.nth(at)).to_have_accessible_name(re.compile(f"^{scope}"))
         await page.get_by_label("Label").fill("my laptop")
         await page.get_by_label("Expires after").select_option("7")
         await page.get_by_role("button", name="Issue", exact=True).click()

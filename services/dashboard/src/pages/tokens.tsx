@@ -120,7 +120,10 @@ function Issue({ onClose }: { onClose: () => void }) {
   const [app, setApp] = useState("");
   const [label, setLabel] = useState("");
   const [days, setDays] = useState("90");
-  const [scopes, setScopes] = useState<Scope[]>(["read", "write"]);
+  // As the command line does: who signs in here sees all that is theirs, a client reads and writes.
+  const own = app.trim() === "dashboard";
+  const [chosen, setScopes] = useState<Scope[] | null>(null);
+  const scopes = chosen ?? (own ? SCOPES.map(([scope]) => scope) : ["read", "write"]);
   const queries = useQueryClient();
   const issue = useMutation({
     mutationFn: () =>
