@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import expect
+from contracts.configuration import OWN_EMBEDDERS, PROVIDERS
+from playwright.async_api import Route, expect
 from support.browser import Windows
 from support.stack import Stack, call, eventually
 
@@ -198,6 +199,47 @@ async def test_settings_are_saved_by_form_and_as_json_and_reset(stack: Stack, wi
         await page.get_by_role("alertdialog").get_by_role("button", name="Reset").click()
         await expect(page.get_by_text("Settings reset to their defaults").first).to_be_visible()
         assert await instructions() is None
+
+
+async def test_a_model_is_chosen_from_the_known_providers_unless_the_environment_sets_it(
+    stack: Stack, windows: Windows
+) -> None:
+    async with stack.http() as http:
+        page = await windows.open("/settings")
+        model = page.locator("section").filter(has=page.get_by_role("heading", name="Language model"))
+        embedder = page.locator("section").filter(has=page.get_by_role("heading", name="Embedder"))
+        await expect(embedder.get_by_role("combobox")).to_have_value("minilm")
+        values = "options => options.map(({ value }) => value)"
+        assert await model.get_by_role("option").evaluate_all(values) == ["", *PROVIDERS]
+        assert await embedder.get_by_role("option").evaluate_all(values) == [*OWN_EMBEDDERS, *PROVIDERS]
+        await expect(page.get_by_label("Base URL")).to_have_count(0)
+        await model.get_by_role("combobox").select_option("ollama")
+        await model.get_by_label("Model").fill("some-model")
+        await model.get_by_label("Base URL").fill("http://127.0.0.1:9/v1")
+        await model.get_by_role("button", name="Save").click()
+        await expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+        held = (await get(http, "/api/v1/config"))["mem0"]["llm"]
+        assert (held["provider"], held["config"]["base_url"]) == ("ollama", "http://127.0.0.1:9/v1")
+        await model.get_by_role("combobox").select_option("none")
+        await model.get_by_role("button", name="Save").click()
+        await expect(model.get_by_role("button", name="Save")).to_be_disabled()
+        await expect(model.get_by_label("Model")).to_have_count(0)
+        assert (await get(http, "/api/v1/config"))["mem0"]["llm"] is None
+
+        async def as_if_set(route: Route) -> None:
+            answer = await route.fetch()
+            header = {"memlog-from-environment": "mem0.llm, mem0.vector_store"}
+            await route.fulfill(response=answer, headers=answer.headers | header)
+
+        await page.route("**/api/v1/config", as_if_set)
+        await page.reload()
+        await expect(model.get_by_role("note")).to_contain_text("MEMLOG_LLM")
+        await expect(model.get_by_role("combobox")).to_be_disabled()
+        await expect(model.get_by_role("button", name="Save")).to_have_count(0)
+        await expect(embedder.get_by_role("combobox")).to_be_enabled()
+        await expect(embedder.get_by_role("note")).to_have_count(0)
+        await page.get_by_role("tab", name="JSON").click()
+        await expect(page.locator("main")).to_contain_text("not changed here: mem0.llm, mem0.vector_store")
 
 
 async def test_an_event_appears_while_one_looks_with_its_json(stack: Stack, windows: Windows) -> None:

@@ -333,7 +333,13 @@ export const readable = (app: string, page: number, size: number) =>
 export const configuration = () =>
   queryOptions({
     queryKey: ["configuration"],
-    queryFn: ({ signal }) => body(api.GET("/api/v1/config", { signal })),
+    queryFn: async ({ signal }) => {
+      const pending = api.GET("/api/v1/config", { signal });
+      const configuration = await body(pending);
+      // Which sections the environment sets stands in a header: the body is in OpenMemory's shape.
+      const said = (await pending).response.headers.get("Memlog-From-Environment");
+      return { configuration, fixed: said?.split(", ") ?? [] };
+    },
   });
 
 /** For whom this tab acts, and what it may do. */

@@ -1,13 +1,14 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import { api, body, type Schemas } from "../api/client";
 import { configuration } from "../api/queries";
 import { Backup } from "../parts/backup";
+import { ModelSettings } from "../parts/model-settings";
 import { Button } from "../ui/button";
 import { Confirm } from "../ui/dialog";
-import { Field, Input, TextArea } from "../ui/field";
+import { TextArea } from "../ui/field";
 import { Found } from "../ui/found";
-import { PageHead, Panel } from "../ui/panel";
+import { PageHead, Panel, Section } from "../ui/panel";
 import { Tabs } from "../ui/tabs";
 import { useToast } from "../ui/toast";
 
@@ -48,19 +49,28 @@ export function SettingsPage() {
         </Button>
       </PageHead>
       <Found query={found} panel>
-        {(known) => (
+        {({ configuration: known, fixed }) => (
           <Tabs
             label="Editor"
             tabs={[
               {
                 id: "form",
                 name: "Form",
-                content: <Form now={known} busy={save.isPending} onSave={(change) => save.mutate({ change })} />,
+                content: (
+                  <Form now={known} fixed={fixed} busy={save.isPending} onSave={(change) => save.mutate({ change })} />
+                ),
               },
               {
                 id: "json",
                 name: "JSON",
-                content: <JsonEditor now={known} busy={save.isPending} onSave={(change) => save.mutate({ change })} />,
+                content: (
+                  <JsonEditor
+                    now={known}
+                    fixed={fixed}
+                    busy={save.isPending}
+                    onSave={(change) => save.mutate({ change })}
+                  />
+                ),
               },
             ]}
           />
@@ -87,41 +97,35 @@ export function SettingsPage() {
   );
 }
 
-type EditorProps = { now: Configuration; busy: boolean; onSave: (change: object) => void };
+type EditorProps = {
+  now: Configuration;
+  /** The sections that the environment sets. */
+  fixed: readonly string[];
+  busy: boolean;
+  onSave: (change: object) => void;
+};
 
-function Form({ now, busy, onSave }: EditorProps) {
+function Form({ now, fixed, busy, onSave }: EditorProps) {
   return (
     <div className="grid grid-cols-1 gap-4 lg:grid-cols-2">
       <div className="lg:col-span-2">
-        <Instructions now={now} busy={busy} onSave={onSave} />
+        <Instructions now={now} fixed={fixed} busy={busy} onSave={onSave} />
       </div>
-      <Model
-        title="Language model"
-        hint="Extracts facts from texts and assigns categories. Without one, texts are stored as written."
-        providers="openai, ollama, or any OpenAI-compatible provider. Leave empty for none."
+      <ModelSettings
+        kind="llm"
         now={now.mem0?.llm}
+        fixed={fixed.includes("mem0.llm")}
         busy={busy}
         onSave={(model) => onSave({ mem0: { llm: model } })}
       />
-      <Model
-        title="Embedder"
-        hint="Makes memories searchable by meaning. The built-in one runs on this machine and needs no key."
-        providers="minilm (built in), fastembed, or openai"
+      <ModelSettings
+        kind="embedder"
         now={now.mem0?.embedder}
+        fixed={fixed.includes("mem0.embedder")}
         busy={busy}
         onSave={(model) => onSave({ mem0: { embedder: model } })}
       />
     </div>
-  );
-}
-
-function Section({ title, hint, children }: { title: string; hint: string; children: ReactNode }) {
-  return (
-    <Panel className="p-5">
-      <h2 className="text-base font-semibold">{title}</h2>
-      <p className="mt-1 mb-4 text-sm text-soft">{hint}</p>
-      {children}
-    </Panel>
   );
 }
 
@@ -151,68 +155,7 @@ function Instructions({ now, busy, onSave }: EditorProps) {
   );
 }
 
-type Stored = Schemas["Llm"] | Schemas["Embedder"] | null | undefined;
-type ModelProps = {
-  title: string;
-  hint: string;
-  providers: string;
-  now: Stored;
-  busy: boolean;
-  onSave: (model: object | null) => void;
-};
-
-function Model({ title, hint, providers, now, busy, onSave }: ModelProps) {
-  const stored = {
-    provider: now?.provider ?? "",
-    model: now?.config.model ?? "",
-    base_url: now?.config.base_url ?? "",
-    api_key: now?.config.api_key ?? "",
-  };
-  const key = JSON.stringify(stored);
-  const [draft, setDraft] = useState(stored);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the values are what counts
-  useEffect(() => setDraft(stored), [key]);
-  const set = (name: keyof typeof draft) => ({
-    value: draft[name],
-    onChange: (event: { target: { value: string } }) => setDraft({ ...draft, [name]: event.target.value }),
-  });
-  return (
-    <Section title={title} hint={hint}>
-      <form
-        className="space-y-3"
-        onSubmit={(event) => {
-          event.preventDefault();
-          const { provider, ...config } = draft;
-          const given = Object.fromEntries(Object.entries(config).map(([name, value]) => [name, value.trim() || null]));
-          onSave(provider.trim() === "" ? null : { provider: provider.trim(), config: given });
-        }}
-      >
-        <Field label="Provider" hint={providers}>
-          <Input {...set("provider")} />
-        </Field>
-        <Field label="Model">
-          <Input {...set("model")} />
-        </Field>
-        <Field label="Base URL" hint="An OpenAI-compatible endpoint. Leave empty for the provider's own.">
-          <Input {...set("base_url")} />
-        </Field>
-        <Field
-          label="API key"
-          hint="Where to find it, never the key itself: env:OPENAI_API_KEY or file:/run/secrets/openai"
-        >
-          <Input {...set("api_key")} autoComplete="off" />
-        </Field>
-        <div className="flex justify-end">
-          <Button needs="admin" kind="primary" type="submit" busy={busy} disabled={JSON.stringify(draft) === key}>
-            Save
-          </Button>
-        </div>
-      </form>
-    </Section>
-  );
-}
-
-function JsonEditor({ now, busy, onSave }: EditorProps) {
+function JsonEditor({ now, fixed, busy, onSave }: EditorProps) {
   const stored = JSON.stringify(now, null, 2);
   const [draft, setDraft] = useState(stored);
   const [wrong, setWrong] = useState<string | null>(null);
@@ -245,7 +188,10 @@ function JsonEditor({ now, busy, onSave }: EditorProps) {
             {wrong}
           </p>
         )}
-        <div className="mt-3 flex justify-end">
+        <div className="mt-3 flex flex-wrap items-center justify-between gap-3">
+          <p className="text-xs text-faint">
+            {fixed.length > 0 && `Set by the environment, and not changed here: ${fixed.join(", ")}`}
+          </p>
           <Button needs="admin" kind="primary" type="submit" busy={busy} disabled={draft === stored}>
             Save
           </Button>

@@ -86,7 +86,9 @@ function Refused({ error }: { error: Error }) {
   if (lacksReading(error)) {
     return (
       <>
-        <p>That token does not have the “read” permission, so nothing can be shown. This makes one with all permissions:</p>
+        <p>
+          That token does not have the “read” permission, so nothing can be shown. This makes one with all permissions:
+        </p>
         <CopyBox text={ISSUE} />
       </>
     );

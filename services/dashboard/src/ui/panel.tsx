@@ -16,6 +16,17 @@ export function PanelHead({ title, children }: { title: ReactNode; children?: Re
   );
 }
 
+/** A panel of one matter, with what there is to know about it. */
+export function Section({ title, hint, children }: { title: string; hint: string; children: ReactNode }) {
+  return (
+    <Panel className="p-5">
+      <h2 className="text-base font-semibold">{title}</h2>
+      <p className="mt-1 mb-4 text-sm text-soft">{hint}</p>
+      {children}
+    </Panel>
+  );
+}
+
 type HeadProps = { title: string; icon?: ReactNode; hint?: ReactNode; children?: ReactNode };
 
 /** A page's head: its name (the tab's, too), what is known about it, and what can be done. */
