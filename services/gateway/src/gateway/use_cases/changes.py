@@ -20,12 +20,14 @@ from gateway.use_cases.listing import substring
 from gateway.use_cases.time_travel import TimeTravel
 from gateway.use_cases.views import epoch
 
-# Only memories with a change between both moments ($2, $3) are looked at, each with its last row of history up to
-# either. One that is deleted is not there: added and deleted in between, it makes no difference. Texts are looked up
-# where they decide, and for the page: joined to all of 50,000 memories they took longer than everything else.
+# Only memories with a change between both moments are looked at, each with its last row of history up to either. One
+# that is deleted is not there: added and deleted in between, it makes no difference. Texts are looked up where they
+# decide, and for the page: joined to all of 50,000 memories they took longer than everything else. The moments stand in
+# the text: PostgreSQL reads the history once where most of it changed, and by key where little did, and a parameter
+# does not tell it which.
 _CHANGES = """
     WITH compared AS (
-        SELECT last.memory_id, last.sequence, later.version, earlier.sequence AS sequence_then,
+        SELECT last.memory_id, last.sequence, later.version, last.sequence_then,
                earlier.version AS version_then,
                CASE WHEN coalesce(earlier.state, 'deleted') = 'deleted' THEN 'added'
                     WHEN later.state = 'deleted' THEN 'deleted'
@@ -36,29 +38,31 @@ _CHANGES = """
                     WHEN earlier.state <> later.state THEN 'state'
                     WHEN NOT (earlier.category_keys @> later.category_keys
                               AND earlier.category_keys <@ later.category_keys) THEN 'categories' END AS kind
-        FROM (SELECT h.memory_id, max(h.sequence) AS sequence FROM memlog.history AS h
-              WHERE h.uid = $1 AND h.sequence > $2 AND h.sequence <= coalesce($3, 9223372036854775807)
+        FROM (SELECT h.memory_id, max(h.sequence) AS sequence,
+                     max(h.sequence) FILTER (WHERE h.sequence <= {since}) AS sequence_then
+              FROM memlog.history AS h
+              WHERE h.uid = $1 AND h.sequence <= {until} AND h.memory_id IN (
+                  SELECT c.memory_id FROM memlog.history AS c
+                  WHERE c.uid = $1 AND c.sequence > {since} AND c.sequence <= {until})
               GROUP BY h.memory_id) AS last
         JOIN memlog.history AS later ON later.uid = $1 AND later.memory_id = last.memory_id
          AND later.sequence = last.sequence
-        LEFT JOIN LATERAL (
-            SELECT h.sequence, h.state, h.version, h.category_keys FROM memlog.history AS h
-            WHERE h.uid = $1 AND h.memory_id = last.memory_id AND h.sequence <= $2 ORDER BY h.sequence DESC LIMIT 1
-        ) AS earlier ON true
+        LEFT JOIN memlog.history AS earlier ON earlier.uid = $1 AND earlier.memory_id = last.memory_id
+         AND earlier.sequence = last.sequence_then
         WHERE earlier.state <> 'deleted' OR later.state <> 'deleted'
         OFFSET 0
     ), found AS MATERIALIZED (
         SELECT * FROM compared AS c
-        WHERE kind IS NOT NULL AND ($4::text IS NULL OR EXISTS (
+        WHERE kind IS NOT NULL AND ($2::text IS NULL OR EXISTS (
             SELECT FROM memlog.memory_texts AS t WHERE t.uid = $1 AND t.memory_id = c.memory_id
-               AND t.version IN (c.version_then, c.version) AND t.text ILIKE $4))
+               AND t.version IN (c.version_then, c.version) AND t.text ILIKE $2))
     ), page AS (
-        SELECT * FROM found WHERE $5::text IS NULL OR kind = $5 ORDER BY sequence DESC LIMIT $6 OFFSET $7
+        SELECT * FROM found WHERE $3::text IS NULL OR kind = $3 ORDER BY sequence DESC LIMIT $4 OFFSET $5
     )
     SELECT counts.of_kind, page.memory_id, page.kind, m.created_at, m.app_id, coalesce(a.name, '') AS app_name,
            earlier.state AS state_then, earlier.all_categories AS categories_then, text_then.text AS text_then,
            later.state, later.all_categories AS categories, text_later.text, later.recorded_at
-    FROM (SELECT coalesce(jsonb_object_agg(kind, number), '{}') AS of_kind
+    FROM (SELECT coalesce(jsonb_object_agg(kind, number), '{{}}') AS of_kind
             FROM (SELECT kind, count(*) AS number FROM found GROUP BY kind) AS each) AS counts
     LEFT JOIN page ON true
     LEFT JOIN memlog.history AS earlier ON earlier.uid = $1 AND earlier.memory_id = page.memory_id
@@ -73,6 +77,9 @@ _CHANGES = """
     LEFT JOIN memlog.apps AS a ON a.uid = $1 AND a.app_id = m.app_id
     ORDER BY page.sequence DESC
 """
+
+_NOW = 2**63 - 1
+"""The greatest sequence that a column can hold."""
 
 _FIRST = "SELECT h.recorded_at FROM memlog.history AS h WHERE h.uid = $1 ORDER BY h.sequence LIMIT 1"
 # The log's clock may step back, so that a change may seem to come from before the first one.
@@ -104,7 +111,12 @@ class Changes:
         search = None if query.search is None else substring(query.search)
         with postgres_errors():
             rows = await self._pool.fetch(
-                _CHANGES, principal.uid, since, until, search, query.kind, query.size, (query.page - 1) * query.size
+                _changes(since or 0, _NOW if until is None else until),
+                principal.uid,
+                search,
+                query.kind,
+                query.size,
+                (query.page - 1) * query.size,
             )
         counts: dict[DifferenceKind, int] = rows[0]["of_kind"]
         found = [row for row in rows if row["memory_id"] is not None]
@@ -140,6 +152,10 @@ class Changes:
         principal = await self._identities.owner(caller)
         self._freshness.require(principal.uid, (READ_MODELS,))
         return principal
+
+
+def _changes(since: int, until: int) -> str:
+    return _CHANGES.format(since=int(since), until=int(until))
 
 
 def _change(row: Row) -> Change:
