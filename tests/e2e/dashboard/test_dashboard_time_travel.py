@@ -127,6 +127,10 @@ async def test_two_moments_are_compared_beyond_one_page_of_differences(stack: St
     await expect(differences.locator("ins")).to_have_text("retold")
     await page.get_by_role("button", name="Deleted 1").click()
     await expect(differences.locator("del")).to_have_text(f"gone{marked}")
+    # Its text leads to it as it was.
+    await differences.get_by_role("link", name=f"gone{marked}").click()
+    await expect(page.locator("main p.text-lg")).to_have_text(f"gone{marked}")
+    await page.go_back()
     await page.get_by_role("button", name="State 1").click()
     await expect(differences).to_contain_text("active → paused")
     await page.get_by_role("button", name="All 12").click()

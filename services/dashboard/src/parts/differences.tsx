@@ -69,19 +69,23 @@ function Shown({
             <li key={change.id} className="px-4 py-3">
               <div className="mb-1.5 flex flex-wrap items-center gap-2 text-sm text-soft">
                 <Badge tone={KINDS[change.kind].tone}>{KINDS[change.kind].name}</Badge>
-                <Link
-                  to="/memory/$id"
-                  params={{ id: change.id }}
-                  search={moments}
-                  className="font-mono text-xs hover:underline"
-                >
-                  {change.id.slice(0, 8)}
-                </Link>
                 <span className="ml-auto min-w-0 wrap-anywhere">
                   {change.app_name} · <When time={change.changed_at} />
                 </span>
               </div>
-              <Sides before={change.before ?? null} after={change.after ?? null} />
+              <Sides before={change.before ?? null} after={change.after ?? null}>
+                {(text) => (
+                  <Link
+                    to="/memory/$id"
+                    params={{ id: change.id }}
+                    // One that is gone shows as it was last known.
+                    search={change.kind === "deleted" ? { as_of: filter.since } : moments}
+                    className="block hover:underline"
+                  >
+                    {text}
+                  </Link>
+                )}
+              </Sides>
             </li>
           ))}
         </ol>

@@ -1,16 +1,24 @@
+import type { ReactNode } from "react";
 import { Badge } from "../ui/panel";
 import { Difference } from "./difference";
 import { MemoryState } from "./memory-state";
 
 export type Side = { content: string; state: "active" | "paused" | "archived" | "deleted"; categories: string[] };
 
+type Props = {
+  before: Side | null;
+  after: Side | null;
+  /** What stands around the text: a link, say. */
+  children?: (text: ReactNode) => ReactNode;
+};
+
 /** A memory at two moments, as one: what is new is marked, what is gone is struck through. */
-export function Sides({ before, after }: { before: Side | null; after: Side | null }) {
+export function Sides({ before, after, children = (text) => text }: Props) {
   const gone = before?.categories.filter((name) => !after?.categories.includes(name)) ?? [];
   const fresh = after?.categories.filter((name) => !before?.categories.includes(name)) ?? [];
   return (
     <div className="space-y-1.5">
-      <Difference before={before?.content ?? ""} after={after?.content ?? ""} />
+      {children(<Difference before={before?.content ?? ""} after={after?.content ?? ""} />)}
       {before && after && (
         <div className="flex flex-wrap items-center gap-1.5 text-sm">
           {before.state !== after.state && (
