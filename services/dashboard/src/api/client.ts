@@ -16,6 +16,11 @@ export class ApiError extends Error {
     super(message);
     this.name = "ApiError";
   }
+
+  /** Whether it is not there, or not for whoever asks: to ask again does not help. */
+  get final(): boolean {
+    return [403, 404, 410].includes(this.status);
+  }
 }
 
 const MIN_POSITION = "Memlog-Min-Position";

@@ -26,7 +26,7 @@ export function AppPage() {
   return (
     <>
       <BackLink to="/apps">Apps</BackLink>
-      <Found query={found} panel>
+      <Found query={found} panel back={<BackLink to="/apps">Back to apps</BackLink>}>
         {(known) => (
           <>
             <Head id={id} app={known} />

@@ -55,7 +55,15 @@ export function MemoryPage() {
       />
       {failed ? (
         <Panel>
-          <Failure error={failed} retry={() => void found.refetch()} />
+          <Failure
+            error={failed}
+            retry={() => void found.refetch()}
+            back={
+              <BackLink to="/memories" search={as_of ? { as_of } : {}}>
+                Back to memories
+              </BackLink>
+            }
+          />
         </Panel>
       ) : (
         <div className="grid grid-cols-1 items-start gap-4 lg:grid-cols-3">

@@ -9,15 +9,21 @@ type Props<T> = {
   rows?: number;
   /** Whether what stands in needs a panel of its own. */
   panel?: boolean;
+  /** Where to go when it is not there. */
+  back?: ReactNode;
   children: (data: T) => ReactNode;
 };
 
 /** What a query found; until then rows that stand in for it, and instead of it why there is nothing. */
-export function Found<T>({ query, rows, panel, children }: Props<T>) {
+export function Found<T>({ query, rows, panel, back, children }: Props<T>) {
   const failed = failure(query);
   const retry = () => void query.refetch();
   if (query.data === undefined || failed) {
-    const instead = failed ? <Failure error={failed} retry={retry} /> : <SkeletonRows {...(rows ? { rows } : {})} />;
+    const instead = failed ? (
+      <Failure error={failed} retry={retry} back={back} />
+    ) : (
+      <SkeletonRows {...(rows ? { rows } : {})} />
+    );
     return panel ? <Panel>{instead}</Panel> : instead;
   }
   return (
@@ -28,11 +34,8 @@ export function Found<T>({ query, rows, panel, children }: Props<T>) {
   );
 }
 
-const GONE = [403, 404, 410];
-
 /** Why nothing is to be shown. What was had before stays where Memlog does not answer, or cannot now; not where it says
  * that it is not there, or not for whoever asks. */
 export function failure({ data, error }: { data?: unknown; error: Error | null }): Error | null {
-  const gone = error instanceof ApiError && GONE.includes(error.status);
-  return data === undefined || gone ? error : null;
+  return data === undefined || (error instanceof ApiError && error.final) ? error : null;
 }

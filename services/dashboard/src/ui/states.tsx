@@ -30,8 +30,11 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
   );
 }
 
-/** An error that stands in for a part of a page, with what to do. */
-export function Failure({ error, retry }: { error: unknown; retry?: () => void }) {
+type FailureProps = { error: unknown; retry?: () => void; back?: ReactNode };
+
+/** An error that stands in for a part of a page, with what to do: to try again, or the way `back` where that cannot
+ * help. */
+export function Failure({ error, retry, back }: FailureProps) {
   const known = error instanceof ApiError ? error : null;
   return (
     <div role="alert" className="flex flex-col items-center gap-2 px-4 py-12 text-center">
@@ -46,11 +49,13 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
       {known?.requestId && known.status >= 500 && (
         <p className="font-mono text-xs text-faint">Request {known.requestId}</p>
       )}
-      {retry && (
-        <Button small onClick={retry} className="mt-2">
-          Try again
-        </Button>
-      )}
+      {known?.final
+        ? back
+        : retry && (
+            <Button small onClick={retry} className="mt-2">
+              Try again
+            </Button>
+          )}
     </div>
   );
 }
@@ -79,5 +84,6 @@ function title(error: ApiError | null): string {
   if (error.status === 401) return "Sign-in required";
   if (error.status === 403) return "You do not have permission";
   if (error.status === 404) return "Not found";
+  if (error.status === 410) return "No longer there";
   return error.status >= 500 ? "Memlog is having trouble" : "That did not work";
 }
