@@ -255,13 +255,16 @@ async def test_an_event_appears_while_one_looks_with_its_json(stack: Stack, wind
     await expect(row.locator("pre")).to_contain_text(id_)
 
 
-async def test_each_part_and_model_is_named(stack: Stack, windows: Windows) -> None:
+async def test_each_part_and_model_is_named_with_what_it_is_for(stack: Stack, windows: Windows) -> None:
     async with stack.http() as http:
         health = await get(http, "/api/v1/health")
     page = await windows.open("/health")
     await expect(page.get_by_text(health["embedder"]).first).to_be_visible()
     for service in health["services"]:
         await expect(page.get_by_text(service["service"], exact=True).first).to_be_visible()
+    facts = page.locator("li").filter(has_text="makes memories searchable by meaning").locator("dl")
+    await expect(facts).to_contain_text(re.compile(r"index, at event:\d.*index, events given up on:0$"))
+    await expect(page.locator("main")).not_to_contain_text("shard")
 
 
 async def test_the_page_of_the_api_has_each_route_with_what_it_takes_and_answers(

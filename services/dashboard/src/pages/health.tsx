@@ -1,6 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { CircleAlert, CircleCheck } from "lucide-react";
 import { health } from "../api/queries";
+import { count } from "../lib/format";
+import { factName, SERVICES, sequence } from "../lib/parts";
 import { Found } from "../ui/found";
 import { Badge, PageHead, Panel } from "../ui/panel";
 
@@ -31,9 +33,12 @@ export function HealthPage() {
                       <CircleAlert aria-label="not ok" size={18} className="mt-0.5 shrink-0 text-bad" />
                     )}
                     <div className="min-w-0 grow">
-                      <p className="font-medium">{service.service}</p>
+                      <p>
+                        <span className="mr-2 font-medium">{service.service}</span>
+                        <span className="text-soft">{SERVICES[service.service]}</span>
+                      </p>
                       {service.detail && <p className="break-words text-soft">{service.detail}</p>}
-                      <Facts facts={service.facts ?? {}} />
+                      <Facts facts={service.facts ?? {}} shards={shards(known)} />
                     </div>
                   </li>
                 ))}
@@ -46,7 +51,11 @@ export function HealthPage() {
                 <Named name="Language model" value={known.llm ?? "none: texts are stored as written"} />
                 <Named name="Index" value={known.index ?? "no answer"} />
                 {Object.entries(known.positions).map(([name, position]) => (
-                  <Named key={name} name={`Position of ${sharded(name)}`} value={position} />
+                  <Named
+                    key={name}
+                    name={factName(`position.${name}`, shards(known))}
+                    value={count(sequence(position))}
+                  />
                 ))}
               </dl>
             </Panel>
@@ -55,13 +64,6 @@ export function HealthPage() {
       </Found>
     </>
   );
-}
-
-/** `position.index.0` as "position of index, shard 0", `vectors_made` as "vectors made". */
-function sharded(name: string): string {
-  const words = name.replaceAll("_", " ").split(".");
-  const shard = words.length > 1 && /^\d+$/.test(words.at(-1) ?? "") ? words.pop() : undefined;
-  return words.join(" of ") + (shard === undefined ? "" : `, shard ${shard}`);
 }
 
 function Named({ name, value }: { name: string; value: string }) {
@@ -73,15 +75,18 @@ function Named({ name, value }: { name: string; value: string }) {
   );
 }
 
-function Facts({ facts }: { facts: Record<string, unknown> }) {
+const shards = ({ positions }: { positions: Record<string, string> }) =>
+  new Set(Object.keys(positions).map((name) => name.split(".").at(-1))).size;
+
+function Facts({ facts, shards }: { facts: Record<string, unknown>; shards: number }) {
   const shown = Object.entries(facts).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value));
   if (shown.length === 0) return null;
   return (
     <dl className="mt-1 flex flex-wrap gap-x-4 gap-y-0.5 text-xs text-faint">
       {shown.map(([name, value]) => (
         <div key={name} className="flex gap-1">
-          <dt>{sharded(name)}:</dt>
-          <dd className="break-all">{String(value)}</dd>
+          <dt>{factName(name, shards)}:</dt>
+          <dd className="break-all">{name.startsWith("position.") ? count(sequence(String(value))) : String(value)}</dd>
         </div>
       ))}
     </dl>

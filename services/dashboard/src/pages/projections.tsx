@@ -3,6 +3,7 @@ import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
 import { projections } from "../api/queries";
 import { count, plural } from "../lib/format";
+import { PROJECTIONS } from "../lib/parts";
 import { Button } from "../ui/button";
 import { Choice } from "../ui/checkbox";
 import { Confirm, Dialog } from "../ui/dialog";
@@ -88,12 +89,15 @@ function ProjectionPanel({ projection }: { projection: Projection }) {
     <Panel>
       <div className="flex flex-wrap items-center gap-3 border-b px-4 py-3">
         <h2 className="text-base font-semibold">{projection.name}</h2>
+        <span className="text-sm text-soft">{PROJECTIONS[projection.name]}</span>
         <Badge tone={projection.lag === 0 ? "good" : "warn"}>
           {projection.lag === 0 ? "up to date" : `${plural(projection.lag, "event")} behind`}
         </Badge>
         <span className="text-xs text-faint">
           {Object.entries(projection.positions)
-            .map(([shard, sequence]) => `shard ${shard} at ${count(sequence)}`)
+            .map(
+              ([shard, sequence], _, { length }) => `${length > 1 ? `shard ${shard} ` : ""}at event ${count(sequence)}`,
+            )
             .join(", ")}
         </span>
         <div className="grow" />
