@@ -180,6 +180,26 @@ async def test_what_was_shown_stays_while_memlog_is_away_and_goes_when_it_says_t
         await expect(shown).to_be_visible()
 
 
+async def test_a_filter_can_be_chosen_while_a_newer_list_cannot_be_had(windows: Windows) -> None:
+    async def refuse(route: Route) -> None:
+        problem = {"status": 409, "code": "of_a_test", "title": "Told by a test", "detail": "Told by a test."}
+        await route.fulfill(status=409, content_type="application/problem+json", json=problem)
+
+    page = await windows.open("/memories")
+    await page.get_by_role("button", name="Filter").click()
+    dialog, choice = page.get_by_role("dialog"), page.get_by_role("checkbox", name="preferences")
+    await dialog.get_by_role("tab", name="Categories").click()
+    await expect(choice).to_be_visible()
+    await page.keyboard.press("Escape")
+    await page.route("**/api/v1/memories/categories*", refuse)
+    await page.get_by_role("button", name="Refresh").click()
+    await page.get_by_role("button", name="Filter").click()
+    await dialog.get_by_role("tab", name="Categories").click()
+    await expect(dialog.get_by_role("status")).to_contain_text("Not up to date: Told by a test.")
+    await choice.click()
+    await expect(choice).to_be_checked()
+
+
 @pytest.mark.parametrize(("path", "kind"), [("/memory", "memories"), ("/apps", "apps")])
 async def test_what_is_not_there_leads_back_to_where_it_would_be(windows: Windows, path: str, kind: str) -> None:
     page = await windows.open(f"{path}/{uuid.uuid4()}")

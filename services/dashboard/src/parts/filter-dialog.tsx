@@ -6,8 +6,8 @@ import { apps as appsQuery, categories as categoriesQuery } from "../api/queries
 import { Button } from "../ui/button";
 import { Choice } from "../ui/checkbox";
 import { Dialog } from "../ui/dialog";
+import { Found } from "../ui/found";
 import { Badge } from "../ui/panel";
-import { Failure, SkeletonRows } from "../ui/states";
 import { Tabs } from "../ui/tabs";
 
 export type Chosen = { apps: string[]; categories: string[]; archived: boolean };
@@ -50,26 +50,32 @@ function FilterDialog({ chosen, onApply, onClose }: Props) {
             id: "apps",
             name: `Apps ${draft.apps.length > 0 ? `(${draft.apps.length})` : ""}`,
             content: (
-              <Choices
-                what="apps"
-                query={apps}
-                options={apps.data?.apps ?? []}
-                chosen={draft.apps}
-                onChange={(ids) => setDraft({ ...draft, apps: ids })}
-              />
+              <Found query={apps} rows={4}>
+                {(known) => (
+                  <Choices
+                    what="apps"
+                    options={known.apps}
+                    chosen={draft.apps}
+                    onChange={(ids) => setDraft({ ...draft, apps: ids })}
+                  />
+                )}
+              </Found>
             ),
           },
           {
             id: "categories",
             name: `Categories ${draft.categories.length > 0 ? `(${draft.categories.length})` : ""}`,
             content: (
-              <Choices
-                what="categories"
-                query={categories}
-                options={categories.data?.categories ?? []}
-                chosen={draft.categories}
-                onChange={(ids) => setDraft({ ...draft, categories: ids })}
-              />
+              <Found query={categories} rows={4}>
+                {(known) => (
+                  <Choices
+                    what="categories"
+                    options={known.categories}
+                    chosen={draft.categories}
+                    onChange={(ids) => setDraft({ ...draft, categories: ids })}
+                  />
+                )}
+              </Found>
             ),
           },
           {
@@ -102,19 +108,16 @@ function FilterDialog({ chosen, onApply, onClose }: Props) {
 
 type ChoicesProps = {
   what: string;
-  query: { isPending: boolean; error: unknown; refetch: () => unknown };
   options: readonly { id: string; name: string }[];
   chosen: string[];
   onChange: (ids: string[]) => void;
 };
 
-function Choices({ what, query, options, chosen, onChange }: ChoicesProps) {
-  if (query.isPending) return <SkeletonRows rows={4} />;
-  if (query.error) return <Failure error={query.error} retry={query.refetch} />;
+function Choices({ what, options, chosen, onChange }: ChoicesProps) {
   if (options.length === 0) return <p className="py-4 text-sm text-soft">There are no {what} yet.</p>;
   const all = options.every((option) => chosen.includes(option.id));
   return (
-    <div className="max-h-72 overflow-y-auto">
+    <div className="scroll-sign max-h-76 overflow-y-auto">
       <Choice
         label="Select all"
         checked={all || (chosen.length > 0 && "indeterminate")}
