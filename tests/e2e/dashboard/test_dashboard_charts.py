@@ -39,6 +39,34 @@ async def test_what_an_app_reads_is_drawn_said_and_tabled(stack: Stack, windows:
     assert "range=12m" in page.url
 
 
+async def test_apps_that_share_a_colour_are_told_apart_and_all_categories_can_be_seen(windows: Windows) -> None:
+    def app(name: str, added: int) -> dict[str, object]:
+        return {"id": str(uuid.uuid4()), "name": name, "added": [added], "reads": [0]}
+
+    apps = {"step": "day", "starts": [0], "apps": [app("cursor", 3), app("agent-6", 2), app("agent-17", 1)]}
+    categories = [{"id": str(uuid.uuid4()), "name": f"category {rank}", "memories": 9 - rank} for rank in range(8)]
+    page = await windows.blank()
+    await page.route("**/api/v1/stats/activity?*", lambda route: route.fulfill(json=apps))
+    await page.route("**/api/v1/memories/categories*", lambda route: route.fulfill(json={"categories": categories}))
+    await page.goto("/")
+    chart = page.locator("section").filter(has=page.get_by_role("heading", name="Memories by app")).last
+    drawn = chart.get_by_role("listitem").locator("span[aria-hidden]")
+    await expect(drawn).to_have_count(3)
+    looks: list[str] = await drawn.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundImage)")
+    assert len(set(looks)) == 3
+    colours: list[str] = await drawn.evaluate_all("all => all.map(each => getComputedStyle(each).borderColor)")
+    assert len(set(colours)) == 1
+    bars = chart.locator(".recharts-bar-rectangle path")
+    await expect(bars).to_have_count(3)
+    assert len(set(await bars.evaluate_all("all => all.map(each => each.getAttribute('fill'))"))) == 3
+    names = page.get_by_role("link").filter(has_text="category ")
+    await expect(names).to_have_count(6)
+    await page.get_by_role("button", name="Show 2 more categories").click()
+    await expect(names).to_have_count(8)
+    await page.get_by_role("button", name="Show fewer").click()
+    await expect(names).to_have_count(6)
+
+
 async def test_who_is_connected_is_shown_and_goes_without_reload(stack: Stack, windows: Windows) -> None:
     mark = uuid.uuid4().hex[:8]
     page = await windows.open("/apps")

@@ -1,5 +1,5 @@
 /** The colours that names can have, as CSS. */
-export const hues: readonly string[] = Array.from({ length: 8 }, (_, place) => `var(--hue-${place + 1})`);
+const hues: readonly string[] = Array.from({ length: 8 }, (_, place) => `var(--hue-${place + 1})`);
 
 /** With it the clients that most people have get colours of their own. */
 const SEED = 292;

@@ -1,36 +1,45 @@
-/** What a chart shows: a number for each step of each app. The busiest apps have a colour of their own, the others
- *  share one. */
+/** What a chart shows: a number for each step of each app. The busiest apps stand for themselves, in the colour that
+ *  their icons have, the others as one. */
 import type { Schemas } from "../api/client";
 import { plural } from "./format";
-import { hue, hues } from "./hue";
+import { hue } from "./hue";
 
-export type Series = { name: string; colour: string; values: number[]; total: number };
+/** `id`: apart from those of other charts, too. `stripes`: how many before it in the chart have its colour. */
+export type Series = { id: string; name: string; colour: string; stripes: number; values: number[]; total: number };
 export type What = "added" | "reads";
 
-const OWN_COLOURS = 5;
+const BY_NAME = 5;
 const sum = (values: number[]) => values.reduce((all, value) => all + value, 0);
 
 export function series({ apps, starts }: Schemas["Activity"], what: What): Series[] {
-  const others = apps.slice(OWN_COLOURS);
+  const others = apps.slice(BY_NAME);
   const rest = starts.map((_, step) => sum(others.map((app) => app[what][step] ?? 0)));
-  const taken = new Set<string>();
+  const named = apps.slice(0, BY_NAME).map((app) => ({ ...app, colour: hue(app.name) }));
   return [
-    ...apps.slice(0, OWN_COLOURS).map((app) => ({
-      name: app.name,
-      colour: free(hue(app.name), taken),
-      values: app[what],
-      total: sum(app[what]),
+    ...named.map(({ id, name, colour, [what]: values }, place) => ({
+      id: `${what}-${id}`,
+      name,
+      colour,
+      // Of both charts of a page, so that an app looks the same in either.
+      stripes: named.slice(0, place).filter((before) => before.colour === colour).length,
+      values,
+      total: sum(values),
     })),
-    { name: plural(others.length, "other"), colour: "var(--hue-others)", values: rest, total: sum(rest) },
+    {
+      id: `${what}-others`,
+      name: plural(others.length, "other"),
+      colour: "var(--hue-others)",
+      stripes: 0,
+      values: rest,
+      total: sum(rest),
+    },
   ].filter((each) => each.total > 0);
 }
 
-/** The colour that an app has elsewhere, too, unless another one of the chart has it. */
-function free(wanted: string, taken: Set<string>): string {
-  const colour = [wanted, ...hues].find((each) => !taken.has(each)) ?? wanted;
-  taken.add(colour);
-  return colour;
-}
+/** How far apart stripes are, in px. */
+export const STRIPE = 3;
+/** Which way they go, in degrees: those of the same colour differ in it. */
+export const slant = (stripes: number): number => [45, 135, 0, 90][stripes - 1] ?? 0;
 
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
 const MONTH = new Intl.DateTimeFormat(undefined, { month: "short", year: "numeric", timeZone: "UTC" });

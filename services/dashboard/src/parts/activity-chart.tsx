@@ -1,7 +1,7 @@
 /** The drawing of a chart, in a file of its own: it comes with a library that no other page needs. */
 import { Bar, BarChart, CartesianGrid, ResponsiveContainer, Tooltip, XAxis, YAxis } from "recharts";
 import { count } from "../lib/format";
-import type { Series } from "../lib/series";
+import { type Series, STRIPE, slant } from "../lib/series";
 import { Dot } from "./dot";
 
 type Props = { label: string; steps: string[]; all: Series[] };
@@ -13,17 +13,34 @@ export function ActivityChart({ label, steps, all }: Props) {
   return (
     <ResponsiveContainer width="100%" height={208}>
       <BarChart data={rows} margin={{ top: 8, right: 4, bottom: 0, left: 0 }} title={label} role="img">
+        <defs>
+          {all.map(
+            ({ id, colour, stripes }) =>
+              stripes > 0 && (
+                <pattern
+                  key={id}
+                  id={id}
+                  width={STRIPE}
+                  height={STRIPE}
+                  patternUnits="userSpaceOnUse"
+                  patternTransform={`rotate(${slant(stripes) - 90})`}
+                >
+                  <rect width={STRIPE / 2} height={STRIPE} fill={colour} />
+                </pattern>
+              ),
+          )}
+        </defs>
         <CartesianGrid vertical={false} stroke="var(--line)" />
         <XAxis dataKey="step" tick={TICK} tickLine={false} stroke="var(--line)" minTickGap={24} />
         <YAxis allowDecimals={false} width="auto" tick={TICK} tickLine={false} axisLine={false} tickFormatter={count} />
         <Tooltip cursor={{ fill: "var(--sunken)" }} isAnimationActive={false} content={<Said all={all} />} />
         {all.map((each, place) => (
           <Bar
-            key={each.colour}
+            key={each.id}
             dataKey={(row: (typeof rows)[number]) => row.values[place]}
             name={each.name}
             stackId="all"
-            fill={each.colour}
+            fill={each.stripes ? `url(#${each.id})` : each.colour}
             stroke="var(--panel)"
             isAnimationActive={false}
           />
@@ -48,8 +65,8 @@ function Said({ all, active, payload }: SaidProps) {
       <p className="mb-1 font-medium">{row.step}</p>
       {all.map((each, place) =>
         row.values[place] ? (
-          <p key={each.colour} className="flex items-center gap-1.5">
-            <Dot colour={each.colour} />
+          <p key={each.id} className="flex items-center gap-1.5">
+            <Dot of={each} />
             <span className="max-w-48 truncate text-soft">{each.name}</span>
             <span className="ml-auto pl-3 tabular-nums">{count(row.values[place])}</span>
           </p>

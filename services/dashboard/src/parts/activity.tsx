@@ -5,9 +5,10 @@ import { ChartColumn, Table } from "lucide-react";
 import { lazy, type ReactNode, Suspense, useState } from "react";
 import type { Schemas } from "../api/client";
 import { activity, categories } from "../api/queries";
+import { cx } from "../lib/cx";
 import { count } from "../lib/format";
 import { type Series, series, stepName, type What } from "../lib/series";
-import { IconButton } from "../ui/button";
+import { Button, IconButton } from "../ui/button";
 import { Select } from "../ui/field";
 import { failure } from "../ui/found";
 import { Panel } from "../ui/panel";
@@ -97,8 +98,8 @@ function Chart({ what, title, over, nothing, found }: ChartProps) {
           </Suspense>
           <ul className="mt-2 flex flex-wrap gap-x-4 gap-y-1 text-xs">
             {all.map((each) => (
-              <li key={each.colour} className="flex max-w-full items-center gap-1.5">
-                <Dot colour={each.colour} />
+              <li key={each.id} className="flex max-w-full items-center gap-1.5">
+                <Dot of={each} />
                 <span className="truncate text-soft">{each.name}</span>
                 <span className="tabular-nums">{count(each.total)}</span>
               </li>
@@ -124,7 +125,7 @@ function Numbers({ title, steps, all }: { title: string; steps: string[]; all: S
             </th>
             {all.map((each) => (
               <th
-                key={each.colour}
+                key={each.id}
                 scope="col"
                 title={each.name}
                 className="sticky top-0 max-w-32 truncate bg-panel py-1 pl-3 text-right font-medium"
@@ -143,7 +144,7 @@ function Numbers({ title, steps, all }: { title: string; steps: string[]; all: S
                   {row.step}
                 </th>
                 {all.map((each, place) => (
-                  <td key={each.colour} className="py-1 pl-3 text-right">
+                  <td key={each.id} className="py-1 pl-3 text-right">
                     {count(row.values[place] ?? 0)}
                   </td>
                 ))}
@@ -156,6 +157,7 @@ function Numbers({ title, steps, all }: { title: string; steps: string[]; all: S
 }
 
 function Categories({ waits }: { waits: boolean }) {
+  const [all, setAll] = useState(false);
   const found = useQuery({ ...categories(), enabled: !waits });
   const failed = failure(found);
   const used = (found.data?.categories ?? [])
@@ -172,8 +174,13 @@ function Categories({ waits }: { waits: boolean }) {
         <Empty title="No categories yet" />
       ) : (
         <>
-          <ul className="space-y-2.5">
-            {used.slice(0, SHOWN_CATEGORIES).map((each) => (
+          <ul
+            className={cx(
+              "space-y-2.5",
+              all && "scroll-sign -mx-1 max-h-80 overflow-y-auto px-1 [--under:var(--panel)]",
+            )}
+          >
+            {used.slice(0, all ? undefined : SHOWN_CATEGORIES).map((each) => (
               <li key={each.id}>
                 <Link to="/memories" search={{ categories: [each.id] }} className="group block text-sm">
                   <span className="flex justify-between gap-3">
@@ -194,7 +201,9 @@ function Categories({ waits }: { waits: boolean }) {
             ))}
           </ul>
           {used.length > SHOWN_CATEGORIES && (
-            <p className="mt-3 text-xs text-soft">and {count(used.length - SHOWN_CATEGORIES)} more</p>
+            <Button small kind="quiet" aria-expanded={all} className="mt-2 -ml-2.5" onClick={() => setAll(!all)}>
+              {all ? "Show fewer" : `Show ${count(used.length - SHOWN_CATEGORIES)} more categories`}
+            </Button>
           )}
         </>
       )}
