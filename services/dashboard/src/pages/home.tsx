@@ -75,7 +75,8 @@ export function HomePage() {
                     className="font-medium text-accent hover:underline"
                   >
                     View all {count(total)} {search ? "matches" : "memories"}
-                  </Link>
+                  </Link>{" "}
+                  · without archived
                 </p>
               )}
             </>
