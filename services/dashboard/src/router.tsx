@@ -1,7 +1,7 @@
 /** The pages, and what of them stands in the address: filters and searches survive reload and going back. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
-import { client, type DifferenceKind, type Direction, memories, type SortColumn } from "./api/queries";
-import type { Moments } from "./lib/moments";
+import { changes, client, type DifferenceKind, type Direction, memories, type SortColumn } from "./api/queries";
+import { type Moments, untilThen } from "./lib/moments";
 import { NotFound } from "./pages/not-found";
 import { Shell } from "./parts/shell";
 import { Failure } from "./ui/states";
@@ -93,7 +93,11 @@ export const memoriesRoute = createRoute({
       kind: oneOf(["added", "deleted", "revised", "state", "categories"] as const, given.kind),
     }),
   loaderDeps: ({ search }) => search,
-  loader: ({ deps }) => void (deps.until === undefined && client.prefetchQuery(memories(deps))),
+  loader: ({ deps }) => {
+    const { as_of: since, until, kind, search, page = 1, size = 10 } = deps;
+    if (since === undefined || until === undefined) void client.prefetchQuery(memories(deps));
+    else void client.prefetchQuery(changes({ since, until: untilThen(until), kind, search, page, size }));
+  },
   component: lazyRouteComponent(() => import("./pages/memories"), "MemoriesPage"),
 });
 
