@@ -329,9 +329,8 @@ class LogEvent(LogMessage):
 
 
 class EventPage(View):
-    """Events in the order of the log. Pass `next` as `after` for those that follow; it is absent at the end. A page
-    with filters may hold fewer events than asked for, even none, and yet have a `next`. A page of the newest has no
-    `next` but `previous`: what to pass as `before` for those that came before; it is absent at the beginning."""
+    """Events in the order of the log. Pass `next` as `after` for those that follow, of the newest `previous` as
+    `before` for those before; absent at the end. With filters a page may hold fewer than asked for, yet not be it."""
 
     events: list[LogEvent]
     next: str | None = None
