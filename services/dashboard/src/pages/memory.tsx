@@ -106,9 +106,9 @@ export function MemoryPage() {
                             <Button needs="write" onClick={() => setEditing(true)}>
                               <Pencil aria-hidden size={14} /> Edit
                             </Button>
-                            <Button needs="admin" onClick={() => setLimiting(true)}>
-                              <ShieldHalf aria-hidden size={14} /> Limit access…
-                            </Button>
+                            <IconButton needs="admin" label="Limit access…" onClick={() => setLimiting(true)}>
+                              <ShieldHalf aria-hidden size={16} />
+                            </IconButton>
                             <Button
                               needs="delete"
                               kind="danger"
