@@ -94,7 +94,8 @@ async def violations(seen: Page | Locator, rules: Sequence[str] = ()) -> list[st
     named."""
     page = seen.page if isinstance(seen, Locator) else seen
     # Evaluated, not added as an element: the page's own policy would not let that in.
-    await page.evaluate(_AXE.read_text())
+    if await page.evaluate("typeof axe === 'undefined'"):
+        await page.evaluate(_AXE.read_text())
     root = seen if isinstance(seen, Locator) else page.locator(":root")
     found: list[dict[str, Any]] = await root.evaluate(
         """async (root, rules) => {

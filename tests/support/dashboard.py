@@ -1,6 +1,7 @@
 """The dashboard's pages, and a Memlog that has something to show on each."""
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -98,3 +99,19 @@ def pages(memory: str, app: str, then: str) -> dict[str, str]:
         "api": "/docs",
         "not-found": "/no-such-page",
     }
+
+
+def dialogs(pages: Mapping[str, str]) -> list[tuple[str, str | re.Pattern[str]]]:
+    """Each dialog that opens without anything going on: the page's path, and the button."""
+    return [
+        ("/memories", "Create memory"),
+        ("/memories?archived=true", "Filter"),
+        (pages["memory"], "Edit"),
+        (pages["memory"], "Limit access…"),
+        ("/access", "Add a rule"),
+        ("/tokens", "Issue a token"),
+        ("/tokens", "Revoke"),
+        ("/settings", "Reset"),
+        ("/projections", "Rebuild"),
+        ("/audit?action=read", re.compile(r"^\d+ memor")),
+    ]

@@ -23,9 +23,9 @@ from support.faults import Fault, hang, status
 @dataclass(slots=True)
 class OpenAIServer:
     """`faults` are used up, one a request; `always` is the answer to every request while it is set; after `answers`
-    more, all hang. `embedded` are the texts that got a vector, `requests` counts all. Only `models` are known; with a
-    `key`, only who shows it is let in. A text that holds `refused` is called wrong (400). All of this is of embeddings;
-    `chat` is the language model."""
+    more, all hang until it is None. `embedded` are the texts that got a vector, `requests` counts all. Only `models`
+    are known; with a `key`, only who shows it is let in. A text that holds `refused` is called wrong (400). All of this
+    is of embeddings; `chat` is the language model."""
 
     url: str
     dimension: int = 12
@@ -43,8 +43,10 @@ class OpenAIServer:
         asked = json.loads(await request.body())
         fault = self._fault(request, asked)
         if fault is not None:
-            answer = fault(request)
-            while answer is None and not await request.is_disconnected():  # noqa: ASYNC110 - there is no event for it
+            answer, held = fault(request), self.answers is not None
+            while answer is None and not await request.is_disconnected():
+                if held and self.answers is None:
+                    return Response(status_code=503)
                 await asyncio.sleep(0.02)
             return answer or Response(status_code=499)
         texts: list[str] = asked["input"]

@@ -2,12 +2,11 @@
 texts."""
 
 import json
-import re
 from collections.abc import Mapping
 
 from playwright.async_api import expect
 from support.browser import Windows, violations_in_both_themes
-from support.dashboard import HOSTILE, HOSTILE_METADATA
+from support.dashboard import HOSTILE, HOSTILE_METADATA, dialogs
 from support.screenshots import settled
 
 
@@ -28,17 +27,7 @@ async def test_axe_finds_nothing_serious_in_dialogs_and_menus_light_or_dark(
     # What fades in is judged as it is in the end.
     page = await windows.blank(reduced_motion="reduce")
     found: list[str] = []
-    for path, button in [
-        ("/memories", "Create memory"),
-        ("/memories", "Filter"),
-        (pages["memory"], "Edit"),
-        ("/access", "Add a rule"),
-        ("/tokens", "Issue a token"),
-        ("/tokens", "Revoke"),
-        ("/settings", "Reset"),
-        ("/projections", "Rebuild"),
-        ("/audit?action=read", re.compile(r"^\d+ memor")),
-    ]:
+    for path, button in dialogs(pages):
         await page.goto(path)
         await settled(page)
         await page.get_by_role("button", name=button).first.click()

@@ -1,10 +1,10 @@
 """What opens on a telephone fits there, and all of it can be reached."""
 
-import re
 from collections.abc import Mapping
 
 from playwright.async_api import expect
 from support.browser import Windows
+from support.dashboard import dialogs
 from support.screenshots import settled
 
 _OUT_OF_REACH = """dialog => {
@@ -24,17 +24,7 @@ async def test_each_dialog_fits_a_telephone(pages: Mapping[str, str], windows: W
     # What fades in is judged as it is in the end.
     page = await windows.blank(viewport={"width": 375, "height": 667}, reduced_motion="reduce")
     found: dict[str, list[str]] = {}
-    for path, button in [
-        ("/memories", "Create memory"),
-        ("/memories?archived=true", "Filter"),
-        (pages["memory"], "Edit"),
-        ("/access", "Add a rule"),
-        ("/tokens", "Issue a token"),
-        ("/tokens", "Revoke"),
-        ("/settings", "Reset"),
-        ("/projections", "Rebuild"),
-        ("/audit?action=read", re.compile(r"^\d+ memor")),
-    ]:
+    for path, button in dialogs(pages):
         await page.goto(path)
         await settled(page)
         await page.get_by_role("button", name=button).first.click()
