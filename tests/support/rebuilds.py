@@ -1,6 +1,7 @@
 """A running audit on a log, and somebody who orders rebuilds as the gateway does."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from contracts.errors import MemlogError, error_from_code
 from contracts.generations import GenerationAction, GenerationReply, GenerationRequest, GenerationView, ProjectionView
 from contracts.positions import Position
 from contracts.subjects import generations_subject
+from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from pydantic import SecretStr
 from runtime.leases import Leases
@@ -104,10 +106,20 @@ class Operator:
         self.projection = projection
 
     async def ask(self, action: GenerationAction = "describe", **options: Any) -> ProjectionView:
-        """What the projection is like after that; raises what it was refused with."""
+        """What the projection is like after that; raises what it was refused with. Nobody takes orders for a moment
+        where a machine that stands still has cost the lease."""
         request = GenerationRequest(action=action, **options).model_dump_json().encode()
-        answer = await self._log.client.request(generations_subject(self.projection), request, timeout=60)
-        reply = GenerationReply.model_validate_json(answer.data)
+        answers: list[Msg] = []
+
+        async def answered() -> bool:
+            with contextlib.suppress(NoRespondersError):
+                answers.append(
+                    await self._log.client.request(generations_subject(self.projection), request, timeout=60)
+                )
+            return bool(answers)
+
+        await eventually(answered)
+        reply = GenerationReply.model_validate_json(answers[0].data)
         if reply.projection is None:
             raise error_from_code(reply.code or "", reply.error or "")
         return reply.projection
@@ -124,7 +136,7 @@ class Operator:
         async def there() -> bool:
             try:
                 return bool((await self.ask()).generations)
-            except (MemlogError, NoRespondersError):
+            except MemlogError:
                 return False
 
         await eventually(there)
