@@ -18,15 +18,17 @@ ASKED = re.compile(r"/api/|/openapi\.json$")
 WITHOUT_DATA = {"not-found"}
 
 
-async def test_each_page_says_why_it_has_nothing_to_show_and_comes_back(
+async def test_each_page_says_that_it_waits_and_why_it_has_nothing_to_show_and_comes_back(
     pages: Mapping[str, str], windows: Windows
 ) -> None:
-    """Without a connection, then without success; and, once it has come back, without permission."""
+    """First nobody answers; then there is no connection, then no success; and, once it has come back, no permission."""
 
     async def check(name: str) -> str | None:
         status = 0
+        answered = asyncio.Event()
 
         async def refuse(route: Route) -> None:
+            await answered.wait()
             if status == 0:
                 return await route.abort("connectionrefused")
             problem = {"status": status, "code": "of_a_test", "title": "Told by a test", "detail": "Told by a test."}
@@ -50,6 +52,8 @@ async def test_each_page_says_why_it_has_nothing_to_show_and_comes_back(
         try:
             await page.route(ASKED, refuse)
             await page.goto(pages[name])
+            await expect(page.locator("main").get_by_role("status", name="Loading").first).to_be_visible()
+            answered.set()
             await said("No connection to Memlog", "memlog up", 1)
             status = 500
             await ask_again()
@@ -73,28 +77,6 @@ async def test_each_page_says_why_it_has_nothing_to_show_and_comes_back(
     context = (await windows.blank()).context
     found = await asyncio.gather(*[check(name) for name in pages if name not in WITHOUT_DATA])
     assert [wrong for wrong in found if wrong] == []
-
-
-async def test_each_page_says_that_it_waits_and_then_shows_what_came(
-    pages: Mapping[str, str], windows: Windows
-) -> None:
-    answered = asyncio.Event()
-
-    async def answer(route: Route) -> None:
-        await answered.wait()
-        await route.continue_()
-
-    page = await windows.blank()
-    await page.route(ASKED, answer)
-    for name, path in pages.items():
-        if name in WITHOUT_DATA:
-            continue
-        answered.clear()
-        await page.goto(path)
-        await expect(page.locator("main").get_by_role("status", name="Loading").first, name).to_be_visible()
-        answered.set()
-        await settled(page)
-        await expect(page.get_by_role("alert"), name).to_have_count(0)
 
 
 async def test_an_action_that_fails_says_so_and_loses_nothing(stack: Stack, windows: Windows) -> None:
