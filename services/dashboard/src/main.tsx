@@ -3,7 +3,7 @@ import { RouterProvider } from "@tanstack/react-router";
 import { setNonce } from "get-nonce";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { client } from "./api/queries";
+import { client } from "./api/query-client";
 import { router } from "./router";
 import "./styles.css";
 import { Toasts } from "./ui/toast";

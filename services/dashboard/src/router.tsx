@@ -1,6 +1,7 @@
 /** The pages, and what of them stands in the address: filters and searches survive reload and going back. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
-import { changes, client, type DifferenceKind, type Direction, memories, type SortColumn } from "./api/queries";
+import { changes, type DifferenceKind, type Direction, memories, type SortColumn } from "./api/queries";
+import { client } from "./api/query-client";
 import { type Moments, untilThen } from "./lib/moments";
 import { NotFound } from "./pages/not-found";
 import { Shell } from "./parts/shell";

@@ -1,7 +1,7 @@
 /** What an event may have changed is asked for again: once, and so that the answer shows the event. */
 import { mustShow, onBehind } from "./client";
 import type { LogEvent, Opening } from "./live";
-import { client } from "./queries";
+import { client } from "./query-client";
 
 const TOUCHED: Record<string, string[]> = {
   memory: ["memories", "memory", "stats", "categories", "apps", "app", "timeline"],

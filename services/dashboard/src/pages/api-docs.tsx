@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { FileJson, Search } from "lucide-react";
 import { useDeferredValue, useState } from "react";
-import { openApi } from "../api/queries";
+import { openApi } from "../api/operating";
 import { type Operation, type Parameter, typeName } from "../lib/open-api";
 import { Input } from "../ui/field";
 import { Badge, PageHead, Panel, PanelHead } from "../ui/panel";

@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
-import { deadLetter, deadLetters } from "../api/queries";
+import { deadLetter, deadLetters } from "../api/operating";
 import { plural } from "../lib/format";
 import { Button } from "../ui/button";
 import { Confirm, Dialog } from "../ui/dialog";

@@ -3,7 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Pause, Play } from "lucide-react";
 import { useEffect, useState } from "react";
 import { follow, type LiveState, type LogEvent, type Opening } from "../api/live";
-import { events } from "../api/queries";
+import { events } from "../api/operating";
 import { cx } from "../lib/cx";
 import { EVENT_TYPES } from "../lib/event-types";
 import { Button } from "../ui/button";

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { CircleAlert, CircleCheck } from "lucide-react";
-import { health } from "../api/queries";
+import { health } from "../api/operating";
 import { count } from "../lib/format";
 import { factName, SERVICES, sequence } from "../lib/parts";
 import { Found } from "../ui/found";

@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
-import { projections } from "../api/queries";
+import { projections } from "../api/operating";
 import { count, plural } from "../lib/format";
 import { PROJECTIONS } from "../lib/parts";
 import { Button } from "../ui/button";

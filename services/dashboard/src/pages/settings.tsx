@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { api, body, type Schemas } from "../api/client";
-import { configuration } from "../api/queries";
+import { configuration } from "../api/operating";
 import { Backup } from "../parts/backup";
 import { ModelSettings } from "../parts/model-settings";
 import { Button } from "../ui/button";

@@ -2,7 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { KeyRound } from "lucide-react";
 import { useState } from "react";
 import { api, body, type Schemas } from "../api/client";
-import { tokens } from "../api/queries";
+import { tokens } from "../api/operating";
 import { OpenToAll } from "../parts/open-to-all";
 import { Button } from "../ui/button";
 import { Choice } from "../ui/checkbox";

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { readable } from "../api/queries";
+import { readable } from "../api/operating";
 import { plural } from "../lib/format";
 import { Select } from "../ui/field";
 import { Found } from "../ui/found";

@@ -1,7 +1,7 @@
 /** Who is connected now, to whichever gateway. */
 import { useQuery } from "@tanstack/react-query";
 import type { Schemas } from "../api/client";
-import { connections } from "../api/queries";
+import { connections } from "../api/operating";
 import { plural } from "../lib/format";
 import { Found } from "../ui/found";
 import { Panel } from "../ui/panel";

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
-import { me } from "../api/queries";
+import { me } from "../api/operating";
 
 /** What to know of a page that is about who may do what, while nobody has to prove who they are. */
 export function OpenToAll({ children }: { children: ReactNode }) {

@@ -25,8 +25,8 @@ import {
 import { type ReactNode, useEffect, useState } from "react";
 import { mustShow } from "../api/client";
 import { follow, type LiveState } from "../api/live";
+import { me } from "../api/operating";
 import { Permissions, type Scope } from "../api/permissions";
-import { me } from "../api/queries";
 import { refresh, refreshAll } from "../api/refreshing";
 import { signOut, token } from "../api/session";
 import { locks } from "../api/who";

@@ -1,7 +1,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { ApiError } from "../api/client";
-import { me } from "../api/queries";
+import { me } from "../api/operating";
 import { signIn, signOut } from "../api/session";
 import { askWho, ClientsToken, lacksReading } from "../api/who";
 import { shell } from "../lib/shell";
